@@ -1,0 +1,1 @@
+"""A DICOM network node that reads chest radiographs."""

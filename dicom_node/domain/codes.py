@@ -1,0 +1,96 @@
+"""Every coded concept that the node writes, in one place.
+
+No public validator compares a code with its meaning, so this table is the only
+source for all objects and messages; tests compare it with the standard's text.
+Contexts: CID 240 (presence), CID 244 (laterality), CID 7469/7550, TID 1500/1501.
+"""
+
+from dicom_node.domain.findings import CodedConcept, Presence, Side
+
+
+def _sct(value: str, meaning: str) -> CodedConcept:
+    return CodedConcept(value, "SCT", meaning)
+
+
+def _dcm(value: str, meaning: str) -> CodedConcept:
+    return CodedConcept(value, "DCM", meaning)
+
+
+PNEUMOTHORAX = _sct("36118008", "Pneumothorax")
+ATELECTASIS = _sct("46621007", "Atelectasis")
+CARDIOMEGALY = _sct("8186001", "Cardiomegaly")
+PLEURAL_EFFUSION = _sct("60046008", "Pleural effusion")
+RADIOLOGIC_INFILTRATE = _sct("409609008", "Radiologic infiltrate")
+MASS = _sct("4147007", "Mass")
+NODULE = _sct("27925004", "Nodule")
+PNEUMONIA = _sct("233604007", "Pneumonia")
+
+MORPHOLOGICALLY_ABNORMAL_STRUCTURE = _sct("49755003", "Morphologically Abnormal Structure")
+
+PLEURA = _sct("3120008", "Pleura")
+LUNG = _sct("39607008", "Lung")
+APEX_OF_LUNG = _sct("86598002", "Apex of Lung")
+CHEST = _sct("816094009", "Chest")
+
+LATERALITY = _sct("272741003", "Laterality")
+RIGHT = _sct("24028007", "Right")
+LEFT = _sct("7771000", "Left")
+RIGHT_AND_LEFT = _sct("51440002", "Right and left")
+
+PRESENT = _sct("52101004", "Present")
+ABSENT = _sct("272519000", "Absent")
+UNDETERMINED = _sct("373068000", "Undetermined")
+
+PROBABILITY = _dcm("122157", "Probability")
+AREA = _sct("42798000", "Area")
+DISTANCE = _dcm("121206", "Distance")
+MAXIMUM = _sct("56851009", "Maximum")
+CARDIOTHORACIC_RATIO = CodedConcept("CTR", "99CXRAI", "Cardiothoracic ratio")
+
+NO_UNITS = CodedConcept("1", "UCUM", "no units")
+SQUARE_MILLIMETRE = CodedConcept("mm2", "UCUM", "square millimeter")
+MILLIMETRE = CodedConcept("mm", "UCUM", "millimeter")
+PERCENT = CodedConcept("%", "UCUM", "percent")
+
+ARTIFICIAL_INTELLIGENCE = _dcm("123110", "Artificial Intelligence")
+ALGORITHM_NAME = _dcm("111001", "Algorithm Name")
+ALGORITHM_VERSION = _dcm("111003", "Algorithm Version")
+ALGORITHM_PARAMETERS = _dcm("111002", "Algorithm Parameters")
+
+IMAGING_MEASUREMENT_REPORT = _dcm("126000", "Imaging Measurement Report")
+IMAGE_LIBRARY = _dcm("111028", "Image Library")
+IMAGE_LIBRARY_GROUP = _dcm("126200", "Image Library Group")
+IMAGING_MEASUREMENTS = _dcm("126010", "Imaging Measurements")
+MEASUREMENT_GROUP = _dcm("125007", "Measurement Group")
+TRACKING_IDENTIFIER = _dcm("112039", "Tracking Identifier")
+TRACKING_UID = _dcm("112040", "Tracking Unique Identifier")
+FINDING = _dcm("121071", "Finding")
+FINDING_SITE = _sct("363698007", "Finding Site")
+OBSERVER_TYPE = _dcm("121005", "Observer Type")
+DEVICE = _dcm("121007", "Device")
+DEVICE_UID = _dcm("121012", "Device Observer UID")
+LANGUAGE = _dcm("121049", "Language of Content Item and Descendants")
+
+PLAIN_CHEST_XRAY = _sct("399208008", "Plain chest X-ray")
+VIEW_PA = _sct("272479007", "postero-anterior")
+VIEW_AP = _sct("399348003", "antero-posterior")
+
+SEGMENTATION = _dcm("113076", "Segmentation")
+SOURCE_IMAGE_FOR_PROCESSING = _dcm("121322", "Source image for image processing operation")
+OF_INTEREST = _dcm("113000", "Of Interest")
+DIAGNOSTIC_IMAGING_REPORT = CodedConcept("18748-4", "LN", "Diagnostic imaging report")
+IMPRESSIONS = CodedConcept("19005-8", "LN", "Impressions")
+DICOM_STUDY = _dcm("113014", "DICOM Study")
+
+PRESENCE: dict[Presence, CodedConcept] = {
+    Presence.PRESENT: PRESENT,
+    Presence.ABSENT: ABSENT,
+    Presence.UNDETERMINED: UNDETERMINED,
+}
+
+SIDE: dict[Side, CodedConcept] = {
+    Side.RIGHT: RIGHT,
+    Side.LEFT: LEFT,
+    Side.BOTH: RIGHT_AND_LEFT,
+}
+"""Side.UNDETERMINED has no code: leave the laterality out."""

@@ -1,0 +1,174 @@
+"""What a pipeline says about a radiograph."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class CodedConcept:
+    """A coded entry (PS3.3 8.8)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+class Presence(Enum):
+    """CID 240 in words."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNDETERMINED = "undetermined"
+
+
+class Side(Enum):
+    """The patient's side, never the image's."""
+
+    RIGHT = "right"
+    LEFT = "left"
+    BOTH = "both"
+    UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A threshold on the calibrated probability, with what it achieved."""
+
+    name: str
+    threshold: float
+    sensitivity: float
+    specificity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number with its unit, and the line it was measured along.
+
+    `line` holds two (row, column) points in stored pixels, SCOORD convention
+    (the first pixel's centre is 0.5, 0.5).
+    """
+
+    concept: CodedConcept
+    value: float
+    unit: CodedConcept
+    name: str
+    """The name for people, for example "maximal interpleural distance"."""
+    derivation: CodedConcept | None = None
+    line: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in stored pixels: left, top, width, height; score 0..1."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A region: bool mask (rows, columns) in stored pixel order."""
+
+    mask: NDArray[np.bool_]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding of a pipeline, absent ones too."""
+
+    code: CodedConcept
+    presence: Presence
+    probability: float
+    """Calibrated, 0..1."""
+    operating_point: OperatingPoint
+    site: CodedConcept
+    side: Side = Side.UNDETERMINED
+    urgent: bool = False
+    measurements: tuple[Measurement, ...] = ()
+    segment: Segment | None = None
+    boxes: tuple[Box, ...] = ()
+    size_class: str = ""
+    """In words with the guideline's name, for example "large (BTS: 2 cm or more at the hilum)"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """Who made a result: pipeline, version and the weights' SHA-256 (hex)."""
+
+    name: str
+    version: str
+    model_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that one pipeline says about one radiograph."""
+
+    algorithm: Algorithm
+    findings: tuple[Finding, ...] = ()
+    not_analysed: str | None = None
+    """The reason, when the pipeline declined to read; then `findings` is empty."""
+    notes: tuple[str, ...] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether any finding is urgent."""
+        return any(finding.urgent for finding in self.findings)
+
+    @property
+    def positive(self) -> bool:
+        """Whether any finding is present."""
+        return any(finding.presence is Presence.PRESENT for finding in self.findings)
+
+
+def finding_as_json(finding: Finding) -> dict[str, object]:
+    """Describe a finding as in `findings.json` (DESIGN section 5); masks stay out."""
+    point = finding.operating_point
+    return {
+        "code": {
+            "value": finding.code.value,
+            "scheme": finding.code.scheme,
+            "meaning": finding.code.meaning,
+        },
+        "present": finding.presence.value,
+        "probability": round(finding.probability, 4),
+        "operating_point": {
+            "name": point.name,
+            "threshold": point.threshold,
+            "sensitivity": point.sensitivity,
+            "specificity": point.specificity,
+        },
+        "side": finding.side.value,
+        "urgent": finding.urgent,
+        "size_class": finding.size_class,
+        "measurements": [
+            {"name": m.name, "value": round(m.value, 2), "unit": m.unit.value}
+            for m in finding.measurements
+        ],
+        "boxes": [[b.x, b.y, b.width, b.height, b.score] for b in finding.boxes],
+    }
+
+
+def findings_as_json(findings: Findings) -> dict[str, object]:
+    """Describe a pipeline's findings as in `findings.json` and the results table."""
+    algorithm = findings.algorithm
+    return {
+        "not_analysed": findings.not_analysed,
+        "pipeline": {
+            "name": algorithm.name,
+            "version": algorithm.version,
+            "model_sha256": algorithm.model_sha256,
+        },
+        "findings": [finding_as_json(finding) for finding in findings.findings],
+        "notes": list(findings.notes),
+        "timings_ms": {name: round(value, 1) for name, value in findings.timings_ms.items()},
+    }

@@ -1,0 +1,130 @@
+"""Ports: what the story asks of the outside world."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dicom_node.domain.findings import Findings
+from dicom_node.domain.study import Radiograph
+from dicom_node.domain.work import (
+    Acknowledgement,
+    Admission,
+    Arrival,
+    Claim,
+    DeliveryBatch,
+    DeliveryFailure,
+    Failure,
+    Outcome,
+    Recorded,
+    StoredFile,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `dicom-node check`: what was looked at and how it is."""
+
+    name: str
+    ok: bool
+    words: str
+
+
+class Pipeline(Protocol):
+    """One reading task."""
+
+    @property
+    def name(self) -> str:
+        """The name used in routes, for example "pneumothorax"."""
+
+    @property
+    def version(self) -> str:
+        """The model's version from `model.toml`."""
+
+    def read(self, radiograph: Radiograph) -> Findings:
+        """Read one radiograph.
+
+        Raises NotAnalysable where the pixels cannot be read by this task.
+        """
+
+    def verify(self) -> tuple[Check, ...]:
+        """Check the weights' SHA-256 and the phantom constancy test."""
+
+
+class Archive(Protocol):
+    """Durable files under keys that the archive chooses."""
+
+    def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
+        """Store the joined chunks durably and return key, SHA-256 and size.
+
+        On return the bytes, the name and the folder entry survive a power loss.
+        The key is made of `folder`, the SHA-256 and `suffix`, so the same content
+        stored twice is one file and no identifier of a sender becomes a file name.
+        Raises TryAgain when the disk is full or the store is away.
+        """
+
+    def path(self, key: str) -> Path:
+        """Give a local path of the stored file; raises GiveUp when it is gone."""
+
+    def read(self, key: str) -> bytes:
+        """Give the stored bytes; raises GiveUp when they are gone."""
+
+    def delete(self, key: str) -> None:
+        """Forget the file; one that is gone already is no error."""
+
+    def free_bytes(self) -> int:
+        """Say how much room is left."""
+
+
+class Ledger(Protocol):
+    """The database: what arrived, what is to be done, what went out.
+
+    Every method is one transaction. Raises TryAgain when the database is away,
+    locked or full.
+    """
+
+    def record(self, arrival: Arrival, admission: Admission) -> Recorded:
+        """Write the instance and its jobs, or find that it is known.
+
+        SAME: same SOP Instance UID, same content (SHA-256), study and patient;
+        nothing is written. CONFLICT: same UID but other content or patient; the
+        first stays, an alarm row is written.
+        """
+
+    def claim_jobs(self, worker: str, now: float, lease_s: float) -> Claim | None:
+        """Lease all available jobs of the most urgent instance that has any due."""
+
+    def finish_jobs(self, claim: Claim, outcome: Outcome, now: float) -> None:
+        """Write findings, objects, deliveries and completed jobs in one commit.
+
+        Objects and deliveries that exist already (same UID, same destination)
+        are left as they are. Raises LeaseLost when the lease has passed on.
+        """
+
+    def fail_jobs(self, claim: Claim, failure: Failure, now: float) -> None:
+        """Postpone the claim's jobs to `failure.due_at`, or discard them."""
+
+    def claim_deliveries(self, worker: str, now: float, lease_s: float) -> DeliveryBatch | None:
+        """Lease due deliveries of one study to one destination, most urgent first."""
+
+    def settle_deliveries(
+        self,
+        batch: DeliveryBatch,
+        arrived: tuple[Acknowledgement, ...],
+        failed: tuple[DeliveryFailure, ...],
+        now: float,
+    ) -> None:
+        """Complete, postpone or discard the batch's deliveries in one commit.
+
+        Deliveries of the batch named in neither tuple become available at once.
+        """
+
+    def extend_lease(self, held: Claim | DeliveryBatch, now: float, lease_s: float) -> bool:
+        """Heartbeat: push the lease on; False when it is no longer ours."""
+
+    def rescue(self, now: float) -> int:
+        """Make work whose lease ran out available again; say how many rows.
+
+        A job whose worker died `JOB_RETRY.attempts` times is discarded instead
+        (a poison image must not stop the queue).
+        """

@@ -1,0 +1,241 @@
+"""Jobs, result objects and deliveries, and how they live."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from dicom_node.domain.errors import TryAgain
+from dicom_node.domain.findings import Findings
+from dicom_node.domain.study import Instance
+
+Priority = Literal["urgent", "high", "routine", "low"]
+PRIORITY_RANK: dict[Priority, int] = {"urgent": 0, "high": 10, "routine": 20, "low": 30}
+"""Smaller is claimed first; waiting lowers the rank (ageing), so nothing starves."""
+AGEING_S = 60.0
+"""Seconds of waiting that are worth one rank."""
+
+ObjectKind = Literal["seg", "sr", "text_sr", "sc", "gsps", "kos", "pdf", "oru"]
+Protocol = Literal["dicom", "mllp", "stow"]
+
+
+class State(Enum):
+    """Where a job or a delivery is in its life."""
+
+    AVAILABLE = "available"
+    EXECUTING = "executing"
+    COMPLETED = "completed"
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
+
+
+class Event(Enum):
+    """What happens to a job or a delivery."""
+
+    CLAIM = "claim"
+    FINISH = "finish"
+    POSTPONE = "postpone"
+    GIVE_UP = "give up"
+    RESCUE = "rescue"
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.AVAILABLE, Event.CLAIM): State.EXECUTING,
+    (State.AVAILABLE, Event.CANCEL): State.CANCELLED,
+    (State.EXECUTING, Event.FINISH): State.COMPLETED,
+    (State.EXECUTING, Event.POSTPONE): State.AVAILABLE,
+    (State.EXECUTING, Event.GIVE_UP): State.DISCARDED,
+    (State.EXECUTING, Event.RESCUE): State.AVAILABLE,
+    (State.DISCARDED, Event.RETRY): State.AVAILABLE,
+    (State.CANCELLED, Event.RETRY): State.AVAILABLE,
+}
+"""Every lawful step; anything else is a programming error (KeyError)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """Growing pauses: `first_s`, doubled each time up to `longest_s`."""
+
+    first_s: float
+    longest_s: float
+    attempts: int
+    """How often in all, before the work becomes a dead letter."""
+
+
+JOB_RETRY = RetryRule(first_s=1, longest_s=60, attempts=3)
+DELIVERY_RETRY = RetryRule(first_s=5, longest_s=900, attempts=300)
+"""About three days of a PACS being down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What to do about failed work: repeat at `due_at`, or never (None)."""
+
+    due_at: float | None
+    words: str
+
+
+def after_failure(error: Exception, attempt: int, now: float, rule: RetryRule) -> Failure:
+    """Decide what follows the failed attempt number `attempt` (1 is the first)."""
+    words = f"{type(error).__name__}: {error}"
+    if not isinstance(error, TryAgain | OSError | MemoryError) or attempt >= rule.attempts:
+        return Failure(None, words)
+    pause_s = min(rule.longest_s, rule.first_s * 2 ** min(attempt - 1, 30))
+    return Failure(now + pause_s, words)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file in the archive: key, SHA-256 (hex) and size in bytes."""
+
+    key: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One received instance, as it was stored."""
+
+    instance: Instance
+    file: StoredFile
+    calling_ae: str
+    called_ae: str
+    host: str
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be created: one pipeline reads one instance, for these routes."""
+
+    pipeline: str
+    routes: tuple[str, ...]
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the rules made of an instance: jobs, or the reason for none."""
+
+    jobs: tuple[NewJob, ...] = ()
+    not_analysed: str | None = None
+
+
+class Recorded(Enum):
+    """What recording an arrival found."""
+
+    NEW = "new"
+    SAME = "same"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed job."""
+
+    id: int
+    pipeline: str
+    routes: tuple[str, ...]
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """All waiting jobs of one instance, held by one worker under a lease."""
+
+    instance_id: int
+    arrival: Arrival
+    jobs: tuple[Job, ...]
+    worker: str
+    lease_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReportObject:
+    """One result object, ready to be stored and sent.
+
+    `content` is a DICOM Part 10 file, or an ER7 message for kind "oru".
+    """
+
+    kind: ObjectKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    """For an ORU: a derived UID whose only use is to be unique."""
+    series_uid: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery to be created: one object to one destination."""
+
+    sop_instance_uid: str
+    destination: str
+    protocol: Protocol
+    priority: Priority
+    after_objects: bool = False
+    """Wait until the instance's DICOM objects are delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished claim leaves behind; written in one commit."""
+
+    findings: tuple[Findings, ...]
+    objects: tuple[tuple[ReportObject, StoredFile], ...]
+    deliveries: tuple[NewDelivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A claimed delivery."""
+
+    id: int
+    destination: str
+    protocol: Protocol
+    attempt: int
+    kind: ObjectKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_uid: str
+    file: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryBatch:
+    """Deliveries of one study to one destination: one association."""
+
+    destination: str
+    protocol: Protocol
+    deliveries: tuple[Delivery, ...]
+    worker: str
+    lease_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What a destination answered for one delivery, in its own words."""
+
+    delivery_id: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFailure:
+    """A delivery that did not arrive."""
+
+    delivery_id: int
+    failure: Failure
+
+
+def derive_uid(*parts: str) -> str:
+    """Derive a UID under 2.25 (PS3.5 B.2) that depends on `parts` alone."""
+    digest = hashlib.sha256("\x1f".join(parts).encode()).digest()[:16]
+    # RFC 9562 version 8 (custom) UUID: version and variant bits set, the rest is the digest
+    number = int.from_bytes(digest, "big")
+    number = number & ~(0xF << 76) | (0x8 << 76)
+    number = number & ~(0x3 << 62) | (0x2 << 62)
+    return f"2.25.{number}"

@@ -1,0 +1,1 @@
+"""Findings to bytes: one kind of object per file."""

@@ -1,0 +1,1 @@
+"""Reading tasks: inference and training code side by side."""

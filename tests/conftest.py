@@ -1,0 +1,53 @@
+"""Fixtures and tool checks that all tests share."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("DICOM_NODE_SHARED", ROOT.parent / "shared"))
+os.environ["PATH"] += ":/usr/sbin"  # Debian keeps Orthanc there
+
+NEEDS = {
+    "peers": ("Orthanc", "dcmsend", "storescu", "storescp", "dsrdump", "dciodvfy", "dcentvfy"),
+    "postgres": ("pg_ctl", "initdb"),
+    "browser": ("chromium",),
+}
+
+
+def _postgres_programs() -> None:
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        os.environ["PATH"] += f":{folder}"
+
+
+_postgres_programs()
+
+
+def _missing(marker: str) -> str | None:
+    if marker == "data":
+        return None if (SHARED / "data" / "dicom").is_dir() else f"no {SHARED}/data"
+    if marker == "gpu":
+        return None if Path("/dev/nvidia0").exists() else "no CUDA device"
+    absent = [tool for tool in NEEDS.get(marker, ()) if shutil.which(tool) is None]
+    return f"not installed: {', '.join(absent)}" if absent else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip for a missing tool on a laptop, fail for it in CI."""
+    for marker in ("peers", "postgres", "browser", "data", "gpu"):
+        if item.get_closest_marker(marker) is None:
+            continue
+        reason = _missing(marker)
+        if reason is None:
+            continue
+        if os.environ.get("CI") == "true" and marker != "gpu":
+            pytest.fail(f"{marker}: {reason}")
+        pytest.skip(f"{marker}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the shared radiographs."""
+    return SHARED / "data"
