@@ -29,14 +29,40 @@ class AETitle(str):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A DICOM application entity that the node knows."""
+    """A DICOM application entity that the node knows.
+
+    An empty `host` means that the peer may call from any address; then it can
+    send but not receive.
+    """
 
     name: str
-    ae_title: AETitle
-    host: str
-    port: int
+    ae_title: str
+    host: str = ""
+    port: int = 0
     may_send: bool = True
     sr_class: SRClass = "comprehensive"
+    storage_commitment: bool = False
+    tls: bool = False
+
+    def __post_init__(self) -> None:
+        """Hold the title as an AETitle; raises ValueError."""
+        object.__setattr__(self, "ae_title", AETitle(self.ae_title))
+
+
+@dataclass(frozen=True, slots=True)
+class HL7Destination:
+    """A receiver of HL7 v2 messages over MLLP."""
+
+    name: str
+    host: str
+    port: int
+    receiving_application: str = ""
+    receiving_facility: str = ""
+    charset: str = "UNICODE UTF-8"
+    """A name of HL7 table 0211 for MSH-18."""
+    allow_empty_patient_id: bool = False
+    release: Literal["at_once", "after_objects"] = "at_once"
+    """Send with the finding's commit, or wait until the PACS has the objects."""
 
 
 @dataclass(frozen=True, slots=True)
