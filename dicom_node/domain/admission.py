@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dicom_node.domain.study import Instance
-from dicom_node.domain.work import PRIORITY_RANK, Admission, NewJob, Priority
+from dicom_node.domain.work import PRIORITY_RANK, Admission, NewJob, OutputKind, Priority
 
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -24,7 +24,7 @@ class Route:
     body_part: tuple[str, ...] = ("CHEST", "THORAX", "LUNG", "")
     view: tuple[str, ...] = ("PA", "AP", "")
     pipelines: tuple[str, ...] = ("pneumothorax",)
-    outputs: tuple[str, ...] = ("seg", "sr", "sc")
+    outputs: tuple[OutputKind, ...] = ("seg", "sr", "sc")
     send_to: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
     urgent_only: bool = True

@@ -15,7 +15,9 @@ PRIORITY_RANK: dict[Priority, int] = {"urgent": 0, "high": 10, "routine": 20, "l
 AGEING_S = 60.0
 """Seconds of waiting that are worth one rank."""
 
-ObjectKind = Literal["seg", "sr", "text_sr", "sc", "gsps", "kos", "pdf", "oru"]
+OutputKind = Literal["seg", "sr", "text_sr", "sc", "gsps", "kos", "pdf"]
+"""What a route may ask for; each is a DICOM object."""
+ObjectKind = OutputKind | Literal["oru"]
 Protocol = Literal["dicom", "mllp", "stow"]
 
 

@@ -1,0 +1,46 @@
+# `make` lists the targets; `make setup` is the only one that needs the network.
+PYTHON ?= python3
+EXTRAS ?= cpu,dev
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+comma := ,
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-train demo test check quick bench lock
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## build .venv with the service (Python >= 3.11)
+
+setup-train: ## add what training needs (torch: about 6 GB)
+	@$(MAKE) --no-print-directory setup EXTRAS=cpu,dev,train
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make setup PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup ## a whole hospital on loopback; IMAGE=path adds your own radiographs
+	$(BIN)/dicom-node demo $(IMAGE)
+
+test: setup ## all tests; what a missing tool skips is named with its reason
+	$(BIN)/python -m pytest
+
+quick: setup ## rules and story only, in seconds
+	$(BIN)/python -m pytest -q tests/domain tests/flow
+
+check: setup ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## turnaround, echo, three results to a PACS; prints a table
+	$(BIN)/python -m tests.bench
+
+lock: ## write constraints.txt from what .venv holds
+	$(BIN)/pip freeze --exclude-editable | grep -v '^#' > constraints.txt

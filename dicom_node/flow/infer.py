@@ -1,0 +1,124 @@
+"""A worker's turn: claim, decode, read, report."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from dicom_node.domain.errors import GiveUp, LeaseLost, NotAnalysable
+from dicom_node.domain.findings import Algorithm, Findings
+from dicom_node.domain.ports import Archive, Ledger, Pipeline
+from dicom_node.domain.study import Radiograph
+from dicom_node.domain.work import JOB_RETRY, Claim, Job, Outcome, after_failure
+from dicom_node.flow.lease import kept_lease
+
+log = structlog.get_logger()
+
+Source = Any
+"""The source's header as the adapters and reports know it; opaque to the story."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One image and what each pipeline says of it; `findings` in the order asked."""
+
+    source: Source
+    radiograph: Radiograph | None
+    findings: tuple[Findings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What reading needs: decoders for a stored file, and the pipelines by name."""
+
+    header: Callable[[Path], Source]
+    decode: Callable[[Path], tuple[Source, Radiograph]]
+    pipelines: Mapping[str, Pipeline]
+
+
+def read(path: Path, names: tuple[str, ...], reader: Reader) -> Reading:
+    """Decode once, then ask every pipeline.
+
+    What cannot be read becomes Findings with `not_analysed`, never an error and
+    never silence. Raises GiveUp for a pipeline that the configuration lacks.
+    """
+    missing = [name for name in names if name not in reader.pipelines]
+    if missing:
+        raise GiveUp(f"pipeline {missing[0]!r} is not configured")
+    pipelines = [reader.pipelines[name] for name in names]
+    started = time.perf_counter()
+    try:
+        source, radiograph = reader.decode(path)
+    except NotAnalysable as error:
+        findings = tuple(_declined(pipeline, str(error)) for pipeline in pipelines)
+        return Reading(reader.header(path), None, findings)
+    decode_ms = 1000 * (time.perf_counter() - started)
+    return Reading(
+        source, radiograph, tuple(_ask(pipeline, radiograph, decode_ms) for pipeline in pipelines)
+    )
+
+
+def _ask(pipeline: Pipeline, radiograph: Radiograph, decode_ms: float) -> Findings:
+    try:
+        findings = pipeline.read(radiograph)
+    except NotAnalysable as error:
+        return _declined(pipeline, str(error))
+    return replace(findings, timings_ms={"decode": decode_ms, **findings.timings_ms})
+
+
+def _declined(pipeline: Pipeline, reason: str) -> Findings:
+    # no weights took part, so no digest is named
+    return Findings(Algorithm(pipeline.name, pipeline.version, ""), not_analysed=reason)
+
+
+def work_once(
+    ledger: Ledger,
+    archive: Archive,
+    reader: Reader,
+    report: Callable[[Claim, Reading, float], Outcome],
+    worker: str,
+    *,
+    clock: Callable[[], float],
+    lease_s: float,
+) -> bool:
+    """Do the jobs of one instance, if any wait; say whether there were any."""
+    claim = ledger.claim_jobs(worker, clock(), lease_s)
+    if claim is None:
+        return False
+    bound = log.bind(
+        sop_instance_uid=claim.arrival.instance.ref.sop_instance_uid,
+        jobs=[job.id for job in claim.jobs],
+        worker=worker,
+    )
+    bound.info("jobs_claimed", pipelines=[job.pipeline for job in claim.jobs])
+    try:
+        with kept_lease(ledger, claim, clock, lease_s):
+            names = tuple(job.pipeline for job in claim.jobs)
+            reading = read(archive.path(claim.arrival.file.key), names, reader)
+            outcome = report(claim, reading, clock())
+        ledger.finish_jobs(claim, outcome, clock())
+    except LeaseLost:
+        bound.warning("jobs_lease_lost")
+    except Exception as error:  # noqa: BLE001 - the worker's edge: no image may stop the queue
+        attempt = max(job.attempt for job in claim.jobs)
+        failure = after_failure(error, attempt, clock(), JOB_RETRY)
+        ledger.fail_jobs(claim, failure, clock())
+        event = "jobs_postponed" if failure.due_at is not None else "jobs_discarded"
+        bound.error(event, attempt=attempt, error=type(error).__name__, reason=failure.words)
+    else:
+        bound.info("jobs_finished", **_summary(claim.jobs, outcome))
+    return True
+
+
+def _summary(jobs: tuple[Job, ...], outcome: Outcome) -> dict[str, object]:
+    return {
+        "not_analysed": [f.not_analysed for f in outcome.findings if f.not_analysed],
+        "positive": [f.algorithm.name for f in outcome.findings if f.positive],
+        "urgent": any(f.urgent for f in outcome.findings),
+        "objects": [made.kind for made, _ in outcome.objects],
+        "deliveries": len(outcome.deliveries),
+        "attempt": max(job.attempt for job in jobs),
+    }

@@ -1,0 +1,230 @@
+"""The configuration file as one frozen, validated value."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from dicom_node.domain.admission import Route
+from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.study import AETitle, HL7Destination, Peer
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Positive = Annotated[float, Field(gt=0)]
+ENVIRONMENT = "DICOM_NODE__"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NodeSection(_Section):
+    """Who the node is and where it keeps its files."""
+
+    ae_title: str = "CXRAI"
+    host: str = "0.0.0.0"  # noqa: S104 - modalities must reach it; callers are checked
+    port: Port = 11112
+    data_dir: Path = Path("var")
+    institution: str = ""
+    models_dir: Path | None = None
+
+    @field_validator("ae_title")
+    @classmethod
+    def _valid_title(cls, text: str) -> str:
+        return AETitle(text)
+
+    @field_validator("models_dir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, text: object) -> object:
+        return None if text == "" else text
+
+
+class DatabaseSection(_Section):
+    """Where the queue lives."""
+
+    url: str = "sqlite:///var/node.db"
+
+
+class InferenceSection(_Section):
+    """What reads the images."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    threads: Annotated[int, Field(ge=0)] = 0
+    batch_ms: Literal[0] = 0
+    engine: Literal["onnx"] = "onnx"
+
+
+class ReceiveSection(_Section):
+    """The C-STORE SCP."""
+
+    max_pdu: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
+    max_associations: Annotated[int, Field(ge=1)] = 64
+    processes: Literal[1] = 1
+    min_free_gb: Annotated[float, Field(ge=0)] = 5
+    unknown_callers: Literal["reject", "accept", "learn"] = "reject"
+
+
+class TlsSection(_Section):
+    """Transport security: not in this version, so only "off" is taken."""
+
+    certificate: str = ""
+    key: str = ""
+    ca: str = ""
+    mode: Literal["off"] = "off"
+
+
+class RetentionSection(_Section):
+    """How long files and rows are kept, in days."""
+
+    instances_days: Positive = 7
+    results_days: Positive = 7
+    log_days: Positive = 90
+
+
+class ConsoleSection(_Section):
+    """The web console."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class LogsSection(_Section):
+    """The log's form."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """All settings; keys as in DESIGN.md section 6."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENVIRONMENT, env_nested_delimiter="__"
+    )
+
+    node: NodeSection = NodeSection()
+    database: DatabaseSection = DatabaseSection()
+    inference: InferenceSection = InferenceSection()
+    receive: ReceiveSection = ReceiveSection()
+    tls: TlsSection = TlsSection()
+    retention: RetentionSection = RetentionSection()
+    console: ConsoleSection = ConsoleSection()
+    logs: LogsSection = LogsSection()
+    pipelines: dict[str, str] = {"pneumothorax": "pipelines.pneumothorax.pipeline"}
+    peers: tuple[Peer, ...] = ()
+    hl7: tuple[HL7Destination, ...] = ()
+    stow: Annotated[tuple[dict[str, Any], ...], Field(max_length=0)] = ()
+    routes: tuple[Route, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Settings":
+        for kind, named in (("peers", self.peers), ("hl7", self.hl7), ("routes", self.routes)):
+            names = [one.name for one in named]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"[[{kind}]] name {twice[0]!r} is used twice; rename one")
+        for route in self.routes:
+            self._check_route(route)
+        for peer in self.peers:
+            if peer.tls or peer.storage_commitment:
+                key = "tls" if peer.tls else "storage_commitment"
+                raise ValueError(f"peer {peer.name!r}: {key} = true is not in this version")
+        return self
+
+    def _check_route(self, route: Route) -> None:
+        receivers = {peer.name: peer for peer in self.peers}
+        known = (
+            ("pipelines", route.pipelines, self.pipelines, "[pipelines]"),
+            ("send_to", route.send_to, receivers, "[[peers]]"),
+            ("notify", route.notify, {one.name for one in self.hl7}, "[[hl7]]"),
+        )
+        for key, names, defined, where in known:
+            for name in names:
+                if name not in defined:
+                    raise ValueError(f"route {route.name!r}: {key} {name!r} is not in {where}")
+        for name in route.send_to:
+            if not receivers[name].host or not receivers[name].port:
+                raise ValueError(
+                    f"route {route.name!r}: send_to {name!r} needs a host and a port in [[peers]]"
+                )
+
+
+def load_settings(path: Path) -> Settings:
+    """Read, validate and complete a configuration file.
+
+    Relative paths in it are relative to the file's folder. Raises BadSettings
+    with one line that names file, key and remedy.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadSettings(
+            f"{path}: no such file; write one with: dicom-node init {path.parent}"
+        ) from None
+    except OSError as error:
+        raise BadSettings(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: not valid TOML: {error}") from None
+    try:
+        settings = Settings(**content)
+    except ValidationError as error:
+        raise BadSettings(f"{path}: {_words(error)}") from None
+    return _resolved(settings, path.resolve().parent)
+
+
+def _words(error: ValidationError) -> str:
+    """Say all that is wrong in one line: key, problem, the value seen."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            lines.append(f"{key}: unknown key; remove it or correct its spelling")
+        elif fault["type"] == "value_error":
+            words = str(fault["ctx"]["error"])
+            lines.append(f"{key}: {words}" if key else words)
+        elif fault["loc"][:1] == ("stow",):
+            lines.append("stow: [[stow]] is not in this version; remove it")
+        else:
+            shown = fault["input"] if isinstance(fault["input"], str | int | float | bool) else ""
+            lines.append(
+                f"{key} = {shown!r}: {fault['msg']}" if shown != "" else f"{key}: {fault['msg']}"
+            )
+    return "; ".join(lines)
+
+
+def _resolved(settings: Settings, folder: Path) -> Settings:
+    """Make relative paths absolute, starting from the file's folder."""
+    node = settings.node.model_copy(
+        update={
+            "data_dir": folder / settings.node.data_dir,
+            "models_dir": folder / settings.node.models_dir if settings.node.models_dir else None,
+        }
+    )
+    url = settings.database.url
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        url = f"{prefix}{folder / url.removeprefix(prefix)}"
+    return settings.model_copy(update={"node": node, "database": DatabaseSection(url=url)})
+
+
+def worker_threads(settings: Settings) -> int:
+    """Share the cores between the workers, unless the file says how many."""
+    if settings.inference.threads:
+        return settings.inference.threads
+    return max(1, (os.cpu_count() or 1) // settings.inference.workers)
