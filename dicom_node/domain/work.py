@@ -226,6 +226,18 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Undelivered:
+    """Why one delivery did not arrive: TryAgain or GiveUp.
+
+    Notes on the error (`add_note`) are the destination's own words; they may name
+    a patient, so they go to the database and never into the log.
+    """
+
+    delivery_id: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryFailure:
     """A delivery that did not arrive."""
 
