@@ -6,6 +6,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+NODE_MODEL = "dicom-node"
+"""ManufacturerModelName of everything that a node of this kind makes."""
+IMPLEMENTATION_CLASS_UID = "2.25.331851758267164677234959313766442856987"
+"""Who wrote a file or opened an association (PS3.7 D.3.3.2, PS3.10 7.1)."""
+IMPLEMENTATION_VERSION = "DICOM-NODE"
+"""Without a number: the File Meta of a stored file, so its SHA-256, must not change."""
+
 SRClass = Literal["comprehensive", "comprehensive3d", "enhanced"]
 
 
