@@ -1,0 +1,122 @@
+"""The outbox's turn: claim, send, settle."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from dicom_node.domain.errors import GiveUp, LeaseLost, NodeError
+from dicom_node.domain.ports import Archive, Ledger
+from dicom_node.domain.work import (
+    DELIVERY_RETRY,
+    Acknowledgement,
+    Delivery,
+    DeliveryBatch,
+    DeliveryFailure,
+    Undelivered,
+    after_failure,
+)
+from dicom_node.flow.lease import kept_lease
+
+log = structlog.get_logger()
+
+Courier = Callable[
+    [DeliveryBatch, Callable[[str], Path]], tuple[Acknowledgement | Undelivered, ...]
+]
+"""Send a batch to one destination; the second argument gives the path of a stored file.
+
+A courier may raise instead of answering: then nothing of the batch arrived.
+"""
+
+
+def deliver_once(
+    ledger: Ledger,
+    archive: Archive,
+    couriers: Mapping[str, Courier],
+    worker: str,
+    *,
+    clock: Callable[[], float],
+    lease_s: float,
+) -> int:
+    """Send the deliveries of one study to one destination; say how many were due.
+
+    Raises TryAgain when the database is away: what was sent and could not be
+    settled is sent again after its lease, with the same identifiers.
+    """
+    batch = ledger.claim_deliveries(worker, clock(), lease_s)
+    if batch is None:
+        return 0
+    with kept_lease(ledger, batch, clock, lease_s):
+        outcomes = _sent(batch, archive, couriers)
+    now = clock()
+    arrived = tuple(one for one in outcomes if isinstance(one, Acknowledgement))
+    attempts = {delivery.id: delivery.attempt for delivery in batch.deliveries}
+    missed = tuple(
+        (one, _failure(one, attempts[one.delivery_id], now))
+        for one in outcomes
+        if isinstance(one, Undelivered)
+    )
+    try:
+        ledger.settle_deliveries(batch, arrived, tuple(failure for _, failure in missed), now)
+    except LeaseLost:
+        log.warning("deliveries_lease_lost", destination=batch.destination, worker=worker)
+        return len(batch.deliveries)
+    _tell(batch, arrived, missed)
+    return len(batch.deliveries)
+
+
+def _sent(
+    batch: DeliveryBatch, archive: Archive, couriers: Mapping[str, Courier]
+) -> tuple[Acknowledgement | Undelivered, ...]:
+    courier = couriers.get(batch.destination)
+    try:
+        if courier is None:
+            raise GiveUp(f"destination {batch.destination!r} is no longer in the configuration")
+        return courier(batch, archive.path)
+    except Exception as error:  # noqa: BLE001 - the outbox's edge: no object may stop the others
+        return tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
+
+
+def _failure(missed: Undelivered, attempt: int, now: float) -> DeliveryFailure:
+    failure = after_failure(missed.error, attempt, now, DELIVERY_RETRY)
+    said = "; ".join(getattr(missed.error, "__notes__", ()))
+    if said:
+        failure = replace(failure, words=f"{failure.words}; it says: {said}")
+    return DeliveryFailure(missed.delivery_id, failure)
+
+
+def _tell(
+    batch: DeliveryBatch,
+    arrived: tuple[Acknowledgement, ...],
+    missed: tuple[tuple[Undelivered, DeliveryFailure], ...],
+) -> None:
+    deliveries = {delivery.id: delivery for delivery in batch.deliveries}
+    for one in arrived:
+        log.info("delivery_completed", answer=one.words, **_identify(deliveries[one.delivery_id]))
+    for undelivered, failed in missed:
+        bound = log.bind(**_identify(deliveries[failed.delivery_id]))
+        bound = bound.bind(
+            error=type(undelivered.error).__name__, reason=_speakable(undelivered.error)
+        )
+        if failed.failure.due_at is None:
+            bound.error("delivery_discarded")
+        else:
+            bound.warning("delivery_postponed", due_at=failed.failure.due_at)
+
+
+def _identify(delivery: Delivery) -> dict[str, object]:
+    return {
+        "delivery": delivery.id,
+        "destination": delivery.destination,
+        "protocol": delivery.protocol,
+        "kind": delivery.kind,
+        "study_uid": delivery.study_uid,
+        "sop_instance_uid": delivery.sop_instance_uid,
+        "attempt": delivery.attempt,
+    }
+
+
+def _speakable(error: Exception) -> str:
+    # the text of an unforeseen error may quote a value of the data set
+    return str(error) if isinstance(error, NodeError | OSError) else ""
