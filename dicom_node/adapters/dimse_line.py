@@ -1,0 +1,173 @@
+"""One outgoing association, with a deadline on each step."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.presentation import PresentationContext
+
+from dicom_node.adapters.dimse import MAX_PDU, SOCKET_HANDLERS, Timeouts
+from dicom_node.adapters.dimse_answers import explain_rejection
+from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
+from dicom_node.domain.study import Peer
+
+GRACE_S = 2.0
+"""pynetdicom's own time-outs come first and end an association in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A peer, who we are to it, and how long to wait."""
+
+    peer: Peer
+    our_ae: str
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @property
+    def where(self) -> str:
+        """The address for people."""
+        return f"{self.peer.host}:{self.peer.port}"
+
+
+class NothingAccepted(GiveUp):
+    """The peer accepted the association and none of its contexts."""
+
+
+class Watchdog:
+    """Cuts a connection when a step takes too long.
+
+    pynetdicom waits for ever for a peer that stops in the middle of a PDU or stops
+    reading; a socket shut down from here wakes its threads.
+    """
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._timer: threading.Timer | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there ever was a connection."""
+        return self._socket is not None
+
+    def opened(self, event: Event) -> None:
+        """Take the socket of a new connection (EVT_CONN_OPEN)."""
+        wrapped = event.assoc.dul.socket
+        self._socket = None if wrapped is None else wrapped.socket
+
+    def allow(self, seconds: float) -> None:
+        """Start the next step, which may take so long and the grace."""
+        self.stop()
+        self._timer = threading.Timer(seconds + GRACE_S, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Let the connection be."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _cut(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # closed already
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An open association and what keeps it honest."""
+
+    assoc: Association
+    watchdog: Watchdog
+    answered: list[int]
+    """Message ids that the peer has answered, the latest at the end."""
+
+
+@contextmanager
+def open_line(target: Target, contexts: list[PresentationContext]) -> Iterator[Line]:
+    """Open an association; release it after the block, abort it when the block fails.
+
+    Raises GiveUp for a peer without address, TryAgain when there is no association,
+    NothingAccepted when it would be useless.
+    """
+    if not target.peer.host or not target.peer.port:
+        raise GiveUp(f"peer {target.peer.name!r} has no host and port in the configuration")
+    watchdog = Watchdog()
+    answered: list[int] = []
+    handlers: list[EventHandlerType] = [
+        *SOCKET_HANDLERS,
+        (evt.EVT_CONN_OPEN, watchdog.opened),
+        (evt.EVT_DIMSE_RECV, _note_answer, [answered]),
+    ]
+    watchdog.allow(target.timeouts.connect_s + target.timeouts.acse_s)
+    try:
+        assoc = _associate(target, contexts, handlers)
+        if not assoc.is_established:
+            raise _no_association(assoc, target, connected=watchdog.connected)
+        try:
+            yield Line(assoc, watchdog, answered)
+        except BaseException:
+            watchdog.allow(0)
+            assoc.abort()
+            raise
+        watchdog.allow(target.timeouts.acse_s)
+        assoc.release()
+    finally:
+        watchdog.stop()
+
+
+def _associate(
+    target: Target, contexts: list[PresentationContext], handlers: list[EventHandlerType]
+) -> Association:
+    peer, limits = target.peer, target.timeouts
+    ae = AE(target.our_ae)
+    ae.connection_timeout, ae.acse_timeout = limits.connect_s, limits.acse_s
+    # the watchdog limits every step, so an idle timer could only end a slow transfer
+    ae.dimse_timeout, ae.network_timeout = limits.dimse_s, None
+    try:
+        return ae.associate(
+            peer.host,
+            peer.port,
+            contexts,
+            ae_title=peer.ae_title,
+            max_pdu=MAX_PDU,
+            evt_handlers=handlers,
+        )
+    except OSError as error:  # the name does not resolve
+        raise TryAgain(f"cannot connect to {target.where}: {error}") from error
+
+
+def _note_answer(event: Event, answered: list[int]) -> None:
+    answered.append(event.message.command_set.get("MessageIDBeingRespondedTo", 0))
+
+
+def _no_association(assoc: Association, target: Target, *, connected: bool) -> NodeError:
+    if not connected:
+        return TryAgain(f"cannot connect to {target.where}: {_why_unreachable(target.peer)}")
+    answer = assoc.acceptor.primitive
+    if assoc.is_rejected and answer is not None:
+        return explain_rejection(
+            answer.result or 0, answer.result_source or 0, answer.diagnostic or 0
+        )
+    if assoc.rejected_contexts:
+        return NothingAccepted("the peer accepts none of the presentation contexts")
+    return TryAgain(
+        f"{target.where} took the connection and not the association "
+        f"(aborted, or silent for {target.timeouts.acse_s:g} s)"
+    )
+
+
+def _why_unreachable(peer: Peer) -> str:
+    # pynetdicom keeps the reason to itself, so ask once more
+    try:
+        socket.create_connection((peer.host, peer.port), 1).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "the connection failed, and works again now"
