@@ -1,0 +1,117 @@
+"""Parsing: DICOM bytes to a data set, up to the pixels."""
+
+import warnings
+import zlib
+from collections.abc import Callable
+from io import SEEK_END, BytesIO
+from typing import BinaryIO
+
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from dicom_node.domain.errors import NotAnalysable
+
+PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+LARGEST_INFLATED_HEADER = 64 << 20
+"""Bytes; a deflated data set that grows beyond it without pixels is a bomb."""
+_FIRST_INFLATED = 1 << 20
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+def read_file_meta(file: BinaryIO) -> FileMetaDataset:
+    """Read group 0002 (PS3.10 7.1), empty if there is none; stay at the data set."""
+    start = 132 if file.read(132)[128:] == b"DICM" else 0
+    file.seek(start)
+    meta = _guarded(file, implicit=False, little=True, stop=lambda tag: tag >> 16 != 2)[0]
+    if not meta:
+        file.seek(start)
+    return FileMetaDataset({tag: meta.get_item(tag) for tag in meta.keys()})  # noqa: SIM118
+
+
+def guess_syntax(file: BinaryIO) -> str:
+    """Guess the native transfer syntax from a data set's first element."""
+    start = file.tell()
+    head = file.read(6)
+    file.seek(start)
+    if not (head[4:6].isalpha() and head[4:6].isupper()):
+        return ImplicitVRLittleEndian
+    # group 0008 read in the wrong byte order is 0800
+    return ExplicitVRBigEndian if head[:1] == b"\0" else ExplicitVRLittleEndian
+
+
+def parse_file(file: BinaryIO, syntax: str) -> Dataset:
+    """Parse from the current position up to the pixels; raises NotAnalysable."""
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return _parse_deflated(file.read())
+    implicit = syntax == ImplicitVRLittleEndian
+    little = syntax != ExplicitVRBigEndian
+    start = file.tell()
+    ds, reached_pixels = _guarded(file, implicit, little, stop=lambda tag: tag in PIXEL_TAGS)
+    if not reached_pixels:
+        _refuse_truncation(ds, file, start)
+    return ds
+
+
+def _parse_deflated(content: bytes) -> Dataset:
+    """Inflate (PS3.5 A.5) no more than the header needs."""
+    try:
+        return parse_file(BytesIO(_inflate(content, _FIRST_INFLATED)), ExplicitVRLittleEndian)
+    except NotAnalysable:
+        largest = _inflate(content, LARGEST_INFLATED_HEADER)
+        return parse_file(BytesIO(largest), ExplicitVRLittleEndian)
+
+
+def _inflate(content: bytes, limit: int) -> bytes:
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, limit)
+    except zlib.error as error:
+        raise NotAnalysable("deflated data set cannot be inflated") from error
+
+
+def _guarded(
+    file: BinaryIO, implicit: bool, little: bool, stop: Callable[[int], bool]
+) -> tuple[Dataset, bool]:
+    """Parse with pydicom; say whether `stop` ended it."""
+    stopped: list[int] = []
+
+    def stop_when(tag: BaseTag, vr: str | None, length: int) -> bool:
+        if stop(tag):
+            stopped.append(tag)
+        return bool(stopped)
+
+    # pydicom warns about a character set that it does not know
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
+    try:
+        ds = read_dataset(file, implicit, little, stop_when=stop_when)
+    except Exception as error:
+        # pydicom raises anything on damaged bytes, RecursionError on deep nesting
+        raise NotAnalysable(f"data set cannot be decoded ({type(error).__name__})") from error
+    return ds, bool(stopped)
+
+
+def _refuse_truncation(ds: Dataset, file: BinaryIO, start: int) -> None:
+    """Refuse a data set whose last element is cut, or that ended too early.
+
+    pydicom stops without a word at the end of the file and at a stray delimiter.
+    """
+    size = file.seek(0, SEEK_END)
+    end = max((_end_of(ds.get_item(tag)) for tag in ds.keys()), default=start)  # noqa: SIM118
+    if end > size:
+        raise NotAnalysable("data set is truncated")
+    file.seek(end)
+    if end < size and file.read(8).strip(b"\0"):
+        raise NotAnalysable("data set cannot be decoded (stray bytes)")
+
+
+def _end_of(element: DataElement | RawDataElement | None) -> int:
+    if isinstance(element, RawDataElement) and element.length != _UNDEFINED_LENGTH:
+        return element.value_tell + element.length
+    return 0
