@@ -1,0 +1,140 @@
+"""Opens the database, SQLite or Postgres.
+
+SQLite (embedded default) and Postgres, through SQLAlchemy Core. Each process calls
+`open_database` itself: connections do not survive a fork.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from dicom_node.adapters.migrations import migrate, require_head, schema_version_of
+from dicom_node.adapters.transactions import BUSY_S, transaction
+from dicom_node.domain.errors import BadSettings, TryAgain
+
+__all__ = ["migrate", "open_database", "require_head", "schema_version_of", "transaction"]
+
+CONNECT_S = 5
+STATEMENT_S = 30
+
+SQLITE_NAMES = ("sqlite", "sqlite+pysqlite")
+POSTGRES_NAMES = ("postgresql+psycopg", "postgresql", "postgres")
+
+
+def open_database(url: str) -> Engine:
+    """Open the database that `url` names; an SQLite file is created.
+
+    Forms: `sqlite:///relative/path`, `sqlite:////absolute/path`,
+    `postgresql+psycopg://user@host/database`. Raises BadSettings for others and
+    TryAgain when the SQLite file cannot be made now. Postgres is not yet spoken to.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise BadSettings("database.url cannot be read; example: sqlite:///var/node.db") from None
+    if parsed.drivername in SQLITE_NAMES:
+        return _open_sqlite(parsed)
+    if parsed.drivername in POSTGRES_NAMES:
+        return _open_postgres(parsed.set(drivername="postgresql+psycopg"))
+    raise BadSettings(
+        f"database.url begins with {parsed.drivername!r}; "
+        "use sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
+    )
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if url.database in (None, "", ":memory:"):
+        raise BadSettings("database.url must name a file: several processes share it")
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it names patients
+    except OSError as error:
+        raise TryAgain(f"database file {path}: {error.strerror}") from error
+    _set_wal(path)
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=4,
+        max_overflow=60,
+        connect_args={"timeout": BUSY_S},
+        execution_options={"write_lock": threading.Lock()},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_wal(path: Path) -> None:
+    """Switch the file to WAL, once; the switch itself ignores the busy timeout."""
+    give_up_at = time.monotonic() + BUSY_S
+    while True:
+        connection = sqlite3.connect(path, timeout=BUSY_S)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if time.monotonic() > give_up_at:
+                raise TryAgain(f"database file {path}: {error}") from error
+            time.sleep(0.02)
+        except sqlite3.DatabaseError as error:
+            raise BadSettings(f"database.url: {path} is not an SQLite database") from error
+        finally:
+            connection.close()
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN would come too late
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous = FULL")  # a commit survives a power loss
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA journal_size_limit = 67108864")
+    cursor.close()
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    # A deferred BEGIN that reads and then writes fails at once when another wrote between.
+    writing = conn.get_execution_options().get("writing", True)
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _open_postgres(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=8,
+        max_overflow=8,
+        pool_timeout=BUSY_S,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_S,
+            "application_name": "dicom-node",
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": STATEMENT_S * 1000,
+        },
+    )
+    event.listen(engine, "connect", _prepare_postgres)
+    return engine
+
+
+def _prepare_postgres(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = '{int(BUSY_S)}s'")
+    cursor.execute(f"SET statement_timeout = '{STATEMENT_S}s'")
+    cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+    # "off" would acknowledge commits that a power loss takes back
+    cursor.execute(
+        "SELECT set_config('synchronous_commit', 'on', false)"
+        " WHERE current_setting('synchronous_commit') = 'off'"
+    )
+    cursor.close()
+    connection.commit()

@@ -1,0 +1,172 @@
+"""The ledger on SQLite or Postgres."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, Table, exists, select
+
+from dicom_node.adapters import queue_deliveries, queue_jobs
+from dicom_node.adapters.queue_rows import insert_into, key
+from dicom_node.adapters.queue_steps import (
+    DIED,
+    close_alarms,
+    extend,
+    in_state,
+    raise_alarm,
+    rescue,
+    step,
+)
+from dicom_node.adapters.schema import callers, deliveries, jobs
+from dicom_node.adapters.transactions import transaction
+from dicom_node.domain.work import (
+    DELIVERY_RETRY,
+    JOB_RETRY,
+    Acknowledgement,
+    Admission,
+    Arrival,
+    Claim,
+    DeliveryBatch,
+    DeliveryFailure,
+    Event,
+    Failure,
+    Outcome,
+    Recorded,
+    State,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlLedger:
+    """`domain.ports.Ledger` over one engine; safe to share between threads."""
+
+    engine: Engine
+
+    def record(self, arrival: Arrival, admission: Admission) -> Recorded:
+        """Write the instance and its jobs, or find that it is known."""
+        with transaction(self.engine) as conn:
+            return queue_jobs.record(conn, arrival, admission)
+
+    def claim_jobs(self, worker: str, now: float, lease_s: float) -> Claim | None:
+        """Lease all due jobs of the instance whose turn it is."""
+        with transaction(self.engine) as conn:
+            return queue_jobs.claim(conn, worker, now, lease_s)
+
+    def finish_jobs(self, claim: Claim, outcome: Outcome, now: float) -> None:
+        """Write findings, objects, deliveries and completed jobs in one commit."""
+        with transaction(self.engine) as conn:
+            queue_jobs.finish(conn, claim, outcome, now)
+
+    def fail_jobs(self, claim: Claim, failure: Failure, now: float) -> None:
+        """Postpone or discard the claim's jobs; raises LeaseLost."""
+        with transaction(self.engine) as conn:
+            queue_jobs.fail(conn, claim, failure, now)
+
+    def claim_deliveries(
+        self, worker: str, now: float, lease_s: float, destination: str | None = None
+    ) -> DeliveryBatch | None:
+        """Lease due deliveries of one study to one destination, or to `destination`."""
+        with transaction(self.engine) as conn:
+            return queue_deliveries.claim(conn, worker, now, lease_s, destination)
+
+    def settle_deliveries(
+        self,
+        batch: DeliveryBatch,
+        arrived: tuple[Acknowledgement, ...],
+        failed: tuple[DeliveryFailure, ...],
+        now: float,
+    ) -> None:
+        """Complete, postpone or discard the batch's deliveries; raises LeaseLost."""
+        with transaction(self.engine) as conn:
+            queue_deliveries.settle(conn, batch, arrived, failed, now)
+
+    def extend_lease(self, held: Claim | DeliveryBatch, now: float, lease_s: float) -> bool:
+        """Push the lease on; False when it is no longer ours."""
+        if isinstance(held, Claim):
+            table, ids = jobs, [job.id for job in held.jobs]
+        else:
+            table, ids = deliveries, [delivery.id for delivery in held.deliveries]
+        with transaction(self.engine) as conn:
+            return extend(conn, table, held, ids, now + lease_s)
+
+    def rescue(self, now: float) -> int:
+        """Free work whose lease ran out; discard what killed its worker too often."""
+        with transaction(self.engine) as conn:
+            freed = rescue(conn, jobs, JOB_RETRY, now)
+            dead = [row for row in freed if row.state == State.DISCARDED.value]
+            if dead:
+                words = f"{DIED} {JOB_RETRY.attempts} times"
+                queue_jobs.mourn(conn, [row.instance_id for row in dead], words, now)
+            sent = rescue(conn, deliveries, DELIVERY_RETRY, now)
+            for row in sent:
+                if row.state == State.DISCARDED.value:
+                    queue_deliveries.mourn(conn, row.destination, now)
+            return len(freed) + len(sent)
+
+    def retry(
+        self,
+        *,
+        job_id: int | None = None,
+        delivery_id: int | None = None,
+        all_dead: bool = False,
+        now: float,
+    ) -> int:
+        """Make dead letters available again; say how many.
+
+        By id also a cancelled job or delivery; `all_dead` takes the discarded ones.
+        """
+        with transaction(self.engine) as conn:
+            count = 0
+            if job_id is not None or all_dead:
+                count += _retry(conn, jobs, job_id, now)
+            if delivery_id is not None or all_dead:
+                count += _retry(conn, deliveries, delivery_id, now)
+            return count
+
+    def cancel(self, *, job_id: int | None = None, delivery_id: int | None = None) -> int:
+        """Cancel waiting work; say how many rows (0 when it is under way or done)."""
+        with transaction(self.engine) as conn:
+            count = 0
+            if job_id is not None:
+                statement = step(jobs, Event.CANCEL).where(jobs.c.id == job_id)
+                rows = conn.execute(statement.returning(jobs.c.instance_id)).all()
+                words = queue_jobs.NOT_ANALYSED + "cancelled"
+                queue_jobs.settle_outcome(conn, [row.instance_id for row in rows], words)
+                count += len(rows)
+            if delivery_id is not None:
+                statement = step(deliveries, Event.CANCEL).where(deliveries.c.id == delivery_id)
+                count += conn.execute(statement).rowcount
+            return count
+
+    def record_caller(self, ae: str, host: str, now: float) -> None:
+        """Remember an unknown caller for a person to approve."""
+        with transaction(self.engine) as conn:
+            insert = insert_into(conn, callers).values(
+                ae=key(ae), host=key(host), times=1, first_at=now, last_at=now
+            )
+            conn.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["ae", "host"],
+                    set_={"times": callers.c.times + 1, "last_at": now},
+                )
+            )
+
+    def alarm(self, kind: str, words: str, now: float) -> None:
+        """Open an alarm; the same kind and words again only count."""
+        with transaction(self.engine) as conn:
+            raise_alarm(conn, key(kind), words, now)
+
+    def close_alarms(self, kind: str, now: float) -> int:
+        """Close the open alarms of a kind; say how many."""
+        with transaction(self.engine) as conn:
+            return close_alarms(conn, kind, now)
+
+
+def _retry(conn: Connection, table: Table, row_id: int | None, now: float) -> int:
+    chosen = in_state(table, State.DISCARDED) if row_id is None else table.c.id == row_id
+    again = step(table, Event.RETRY).where(chosen)
+    again = again.values(attempt=0, deaths=0, due_at=0.0, finished_at=None)
+    rows = conn.execute(again.returning(table.c.instance_id)).all()
+    if table is jobs:
+        queue_jobs.reopen(conn, rows)
+    if not conn.scalar(select(exists().where(in_state(table, State.DISCARDED)))):
+        close_alarms(conn, "job_discarded" if table is jobs else "delivery_discarded", now)
+    return len(rows)

@@ -1,0 +1,134 @@
+"""The tables as the newest migration leaves them."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("sop_instance_uid", Text, nullable=False),
+    Column("study_uid", Text, nullable=False),
+    Column("header", Text, nullable=False),
+    Column("file_key", Text, nullable=False),
+    Column("file_sha256", Text, nullable=False),
+    Column("file_size", _Number, nullable=False),
+    Column("calling_ae", Text, nullable=False),
+    Column("called_ae", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("outcome", Text),
+    Column("expired_at", Double),
+)
+"""`header` is the Instance as JSON; `outcome` is NULL while jobs are unfinished."""
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("instance_id", _Number, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("routes", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("order_at", Double, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Double),
+    Column("claim_token", Double),
+    Column("last_error", Text),
+    Column("created_at", Double, nullable=False),
+    Column("claimed_at", Double),
+    Column("finished_at", Double),
+)
+"""`order_at` sorts claims (ageing folded in); `claim_token` tells one claim from the next."""
+
+results = Table(
+    "results",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("instance_id", _Number, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("model_sha256", Text, nullable=False),
+    Column("findings", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+"""`findings` is `findings_as_json` of one pipeline."""
+
+objects = Table(
+    "objects",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("instance_id", _Number, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sop_class_uid", Text, nullable=False),
+    Column("sop_instance_uid", Text, nullable=False),
+    Column("series_uid", Text, nullable=False),
+    Column("file_key", Text, nullable=False),
+    Column("file_sha256", Text, nullable=False),
+    Column("file_size", _Number, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expired_at", Double),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("object_id", _Number, nullable=False),
+    Column("instance_id", _Number, nullable=False),
+    Column("study_uid", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("after_objects", Boolean, nullable=False),
+    Column("order_at", Double, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Double),
+    Column("claim_token", Double),
+    Column("last_error", Text),
+    Column("acknowledged", Text),
+    Column("created_at", Double, nullable=False),
+    Column("claimed_at", Double),
+    Column("finished_at", Double),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("closed_at", Double),
+)
+
+callers = Table(
+    "callers",
+    metadata,
+    Column("ae", Text, primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("times", Integer, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+)
+"""Unknown callers that knocked (receive.unknown_callers = "learn")."""
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("applied_at", Double, nullable=False),
+)

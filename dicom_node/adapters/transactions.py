@@ -1,0 +1,84 @@
+"""Guards every transaction and puts drivers' errors in our words."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import psycopg
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
+
+BUSY_S = 10.0
+"""How long a writer waits for another one before it says TryAgain."""
+
+PASSING_SQLITE = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_INTERRUPT,
+)
+PASSING_SQLSTATES = ("08", "25006", "40", "53", "55P03", "57", "58")
+"""Beginnings of SQLSTATE: connection, read-only stand-by, deadlock, resources, system."""
+
+
+@contextmanager
+def transaction(engine: Engine, *, writing: bool = True) -> Iterator[Connection]:
+    """Run the block as one transaction.
+
+    Raises TryAgain for a passing fault and GiveUp for a lasting one of the
+    database; both in words without parameters or rows, which may name a patient.
+    """
+    lock: threading.Lock | None = engine.get_execution_options().get("write_lock")
+    queue = _in_turn(lock) if lock is not None and writing else nullcontext()
+    try:
+        with queue, engine.connect() as conn:
+            conn = conn.execution_options(writing=writing)
+            with conn.begin():
+                yield conn
+    except SQLAlchemyError as error:
+        # `from None`: the cause's text may hold a row (Postgres' DETAIL)
+        raise _in_our_words(error) from None
+
+
+@contextmanager
+def _in_turn(lock: threading.Lock) -> Iterator[None]:
+    """Queue the writers of this process, fairer and faster than SQLite's polling."""
+    if not lock.acquire(timeout=BUSY_S):
+        raise TryAgain("database is busy: another writer did not finish")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _in_our_words(error: SQLAlchemyError) -> NodeError:
+    if isinstance(error, PoolTimeout):
+        return TryAgain("database: no connection became free")
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return GiveUp(f"database: {type(error).__name__}")
+    fault = error.orig
+    first_line = str(fault).partition("\n")[0]
+    words = f"database: {type(fault).__name__}: {first_line}"
+    return TryAgain(words) if _is_passing(error, fault) else GiveUp(words)
+
+
+def _is_passing(error: DBAPIError, fault: BaseException) -> bool:
+    if error.connection_invalidated:
+        return True
+    if isinstance(fault, sqlite3.Error):
+        code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        return code & 0xFF in PASSING_SQLITE  # the low byte is the primary result code
+    if isinstance(fault, psycopg.Error):
+        if fault.sqlstate is None:  # the client library could not reach the server
+            return isinstance(fault, psycopg.OperationalError | psycopg.InterfaceError)
+        return fault.sqlstate.startswith(PASSING_SQLSTATES)
+    return False
