@@ -1,0 +1,137 @@
+"""The archive: durable files under keys made of their hash."""
+
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from dicom_node.domain.errors import GiveUp, TryAgain
+from dicom_node.domain.work import StoredFile
+
+SPOOL = ".spool"
+_FOLDER = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+_SUFFIX = re.compile(r"(\.[A-Za-z0-9]+)*")
+
+
+class FileArchive:
+    """An archive in a folder of one file system; safe for many processes.
+
+    A file is written under a name of its own in the spool folder, flushed, and
+    only then renamed to its key, so a key never shows a half-written file.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._durable: set[Path] = set()
+
+    def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
+        """Store the joined chunks durably; see `domain.ports.Archive`."""
+        if not (_FOLDER.fullmatch(folder) and _SUFFIX.fullmatch(suffix)):
+            raise ValueError(f"not a plain folder or suffix: {folder!r}, {suffix!r}")
+        with _passing_faults():
+            spooled = self._folder(self._root / SPOOL) / f"{uuid.uuid4().hex}.part"
+            try:
+                sha256, size = _write_new(spooled, chunks)
+                key = f"{folder}/{sha256[:2]}/{sha256}{suffix}"
+                target = self._root / key
+                spooled.rename(self._folder(target.parent) / target.name)
+            except BaseException:
+                spooled.unlink(missing_ok=True)
+                raise
+            _flush_folder(target.parent)
+        return StoredFile(key, sha256, size)
+
+    def path(self, key: str) -> Path:
+        """Give the path of a stored file; raises GiveUp when it is gone."""
+        path = self._locate(key)
+        if not path.is_file():
+            raise GiveUp(f"archive file {key} is gone")
+        return path
+
+    def read(self, key: str) -> bytes:
+        """Give the stored bytes; raises GiveUp when they are gone."""
+        with _passing_faults():
+            try:
+                return self._locate(key).read_bytes()
+            except FileNotFoundError:
+                raise GiveUp(f"archive file {key} is gone") from None
+
+    def delete(self, key: str) -> None:
+        """Forget the file; one that is gone already is no error."""
+        with _passing_faults():
+            self._locate(key).unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Say how much room is left in the file system."""
+        with _passing_faults():
+            return shutil.disk_usage(self._folder(self._root)).free
+
+    def tidy_spool(self, older_than_s: float, now: float) -> int:
+        """Remove what crashed writers left; say how many files."""
+        removed = 0
+        with _passing_faults():
+            for left in (self._root / SPOOL).glob("*.part"):
+                try:
+                    if left.stat().st_mtime < now - older_than_s:
+                        left.unlink()
+                        removed += 1
+                except FileNotFoundError:
+                    continue  # renamed or removed meanwhile
+        return removed
+
+    def _locate(self, key: str) -> Path:
+        """Give the path that belongs to the key; raises GiveUp outside the root."""
+        parts = PurePosixPath(key).parts
+        if not parts or key.startswith("/") or ".." in parts or "\\" in key or "\0" in key:
+            raise GiveUp(f"{key!r} is not a key of the archive")
+        return self._root.joinpath(*parts)
+
+    def _folder(self, folder: Path) -> Path:
+        """Make the folder and see to it once that its own entry is durable.
+
+        An existing folder proves nothing: its maker may not have flushed it yet.
+        """
+        if folder not in self._durable:
+            if folder != self._root:
+                self._folder(folder.parent)
+            folder.mkdir(parents=folder == self._root, exist_ok=True)
+            _flush_folder(folder.parent)
+            self._durable.add(folder)
+        return folder
+
+
+@contextmanager
+def _passing_faults() -> Iterator[None]:
+    """Turn a fault of the file system (disk full, gone) into TryAgain."""
+    try:
+        yield
+    except OSError as error:
+        raise TryAgain(f"archive: {error.strerror or error}") from error
+
+
+def _write_new(path: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
+    """Write and flush a new file; give its SHA-256 (hex) and size."""
+    digest = hashlib.sha256()
+    size = 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            rest = memoryview(chunk)
+            while rest:  # a raw write may be partial
+                rest = rest[file.write(rest) :]
+        os.fsync(descriptor)
+    return digest.hexdigest(), size
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
