@@ -1,1 +1,1 @@
-"""Reading tasks: inference and training code side by side."""
+"""Reading tasks: inference and training, side by side."""

@@ -1,0 +1,1 @@
+"""Pneumothorax on frontal chest radiographs."""

@@ -1,0 +1,102 @@
+"""The radiographs to learn from, read from the tables."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "val", "test"]
+
+AUXILIARY = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Effusion",
+    "Emphysema",
+    "Fibrosis",
+    "Hernia",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pleural_Thickening",
+    "Pneumonia",
+)
+"""The other ChestX-ray14 labels: a second task that only training sees."""
+
+EXPERT_SOURCES = ("siim", "google", "box")
+WEAK_PRESENT = 0.75
+WEAK_ABSENT = 0.08
+"""A published classifier's output counts as a label beyond these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One radiograph with what is known about it."""
+
+    image: Path
+    mask: Path | None
+    patient_id: str
+    split: str
+    present: bool
+    source: str
+    """siim, google, box (experts), nih_text (mined), weak (a classifier)."""
+    findings: tuple[str, ...] | None
+    """Other ChestX-ray14 labels; None where they are unknown."""
+    small: bool = False
+    chest_tube: bool = False
+    view: str = ""
+    chexnet: float | None = None
+
+    @property
+    def expert(self) -> bool:
+        """Whether a radiologist labelled this image."""
+        return self.source in EXPERT_SOURCES
+
+
+def _manifest(folder: Path) -> Iterator[Case]:
+    with (folder / "manifest.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            yield Case(
+                image=folder / row["file"],
+                mask=folder / row["mask"] if row["mask"] else None,
+                patient_id=row["patient_id"],
+                split=row["split"],
+                present=row["pneumothorax"] == "1",
+                source=row["label_source"],
+                findings=tuple(row["nih_labels"].split("|")),
+                small=row["file"].startswith("small/"),
+                chest_tube=row["chest_tube"] == "True",
+                view=row["view"],
+                chexnet=_number(row["chexnet_pneumothorax"]),
+            )
+
+
+def _weak(folder: Path) -> Iterator[Case]:
+    with (folder / "stage2.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            score = _number(row["weak_probability"])
+            if score is None or row["same_radiograph_as"]:
+                continue  # the same radiograph is in the manifest, with a better label
+            if WEAK_ABSENT < score < WEAK_PRESENT:
+                continue
+            yield Case(
+                image=folder / row["file"],
+                mask=None,
+                patient_id=row["patient_id"] or row["image_id"],
+                split=row["split"],
+                present=score >= WEAK_PRESENT,
+                source="weak",
+                findings=None,
+            )
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def read_cases(folder: Path) -> tuple[Case, ...]:
+    """Read every usable radiograph of the `cxr` folder of a data directory."""
+    tables = folder / "cxr"
+    return (*_manifest(tables), *_weak(tables))
