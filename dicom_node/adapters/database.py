@@ -93,7 +93,6 @@ def _set_wal(path: Path) -> None:
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver's own BEGIN would come too late
     cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous = FULL")  # a commit survives a power loss
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA journal_size_limit = 67108864")
     cursor.close()
@@ -101,8 +100,12 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 
 def _begin_sqlite(conn: Connection) -> None:
     # A deferred BEGIN that reads and then writes fails at once when another wrote between.
-    writing = conn.get_execution_options().get("writing", True)
-    conn.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    options = conn.get_execution_options()
+    level = "FULL" if options.get("durable", True) else "NORMAL"  # FULL: fsync at each commit
+    if conn.info.get("synchronous") != level:
+        conn.exec_driver_sql(f"PRAGMA synchronous = {level}")
+        conn.info["synchronous"] = level
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writing", True) else "BEGIN")
 
 
 def _open_postgres(url: URL) -> Engine:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Table, exists, select
 
-from dicom_node.adapters import queue_deliveries, queue_jobs
+from dicom_node.adapters import queue_deliveries, queue_jobs, queue_results
 from dicom_node.adapters.queue_rows import insert_into, key
 from dicom_node.adapters.queue_steps import (
-    DIED,
     close_alarms,
-    extend,
+    died_often,
+    extend_step,
     in_state,
     raise_alarm,
     rescue,
@@ -33,6 +33,9 @@ from dicom_node.domain.work import (
     State,
 )
 
+_EXTEND_JOBS = extend_step(jobs)
+_EXTEND_DELIVERIES = extend_step(deliveries)
+
 
 @dataclass(frozen=True, slots=True)
 class SqlLedger:
@@ -47,13 +50,14 @@ class SqlLedger:
 
     def claim_jobs(self, worker: str, now: float, lease_s: float) -> Claim | None:
         """Lease all due jobs of the instance whose turn it is."""
-        with transaction(self.engine) as conn:
+        with transaction(self.engine, durable=False) as conn:
             return queue_jobs.claim(conn, worker, now, lease_s)
 
     def finish_jobs(self, claim: Claim, outcome: Outcome, now: float) -> None:
         """Write findings, objects, deliveries and completed jobs in one commit."""
         with transaction(self.engine) as conn:
-            queue_jobs.finish(conn, claim, outcome, now)
+            queue_jobs.complete(conn, claim, now)
+            queue_results.write(conn, claim, outcome, now)
 
     def fail_jobs(self, claim: Claim, failure: Failure, now: float) -> None:
         """Postpone or discard the claim's jobs; raises LeaseLost."""
@@ -64,7 +68,7 @@ class SqlLedger:
         self, worker: str, now: float, lease_s: float, destination: str | None = None
     ) -> DeliveryBatch | None:
         """Lease due deliveries of one study to one destination, or to `destination`."""
-        with transaction(self.engine) as conn:
+        with transaction(self.engine, durable=False) as conn:
             return queue_deliveries.claim(conn, worker, now, lease_s, destination)
 
     def settle_deliveries(
@@ -81,11 +85,13 @@ class SqlLedger:
     def extend_lease(self, held: Claim | DeliveryBatch, now: float, lease_s: float) -> bool:
         """Push the lease on; False when it is no longer ours."""
         if isinstance(held, Claim):
-            table, ids = jobs, [job.id for job in held.jobs]
+            statement, ids = _EXTEND_JOBS, [job.id for job in held.jobs]
         else:
-            table, ids = deliveries, [delivery.id for delivery in held.deliveries]
-        with transaction(self.engine) as conn:
-            return extend(conn, table, held, ids, now + lease_s)
+            statement, ids = _EXTEND_DELIVERIES, [delivery.id for delivery in held.deliveries]
+        chosen = {"ids": ids, "holder": held.worker, "token": held.lease_until}
+        with transaction(self.engine, durable=False) as conn:
+            pushed = conn.execute(statement, chosen | {"until": now + lease_s})
+            return pushed.rowcount == len(ids)
 
     def rescue(self, now: float) -> int:
         """Free work whose lease ran out; discard what killed its worker too often."""
@@ -93,8 +99,8 @@ class SqlLedger:
             freed = rescue(conn, jobs, JOB_RETRY, now)
             dead = [row for row in freed if row.state == State.DISCARDED.value]
             if dead:
-                words = f"{DIED} {JOB_RETRY.attempts} times"
-                queue_jobs.mourn(conn, [row.instance_id for row in dead], words, now)
+                ids = [row.instance_id for row in dead]
+                queue_jobs.mourn(conn, ids, died_often(JOB_RETRY), now)
             sent = rescue(conn, deliveries, DELIVERY_RETRY, now)
             for row in sent:
                 if row.state == State.DISCARDED.value:
@@ -128,8 +134,7 @@ class SqlLedger:
             if job_id is not None:
                 statement = step(jobs, Event.CANCEL).where(jobs.c.id == job_id)
                 rows = conn.execute(statement.returning(jobs.c.instance_id)).all()
-                words = queue_jobs.NOT_ANALYSED + "cancelled"
-                queue_jobs.settle_outcome(conn, [row.instance_id for row in rows], words)
+                queue_jobs.settle_not_analysed(conn, [r.instance_id for r in rows], "cancelled")
                 count += len(rows)
             if delivery_id is not None:
                 statement = step(deliveries, Event.CANCEL).where(deliveries.c.id == delivery_id)
@@ -166,7 +171,7 @@ def _retry(conn: Connection, table: Table, row_id: int | None, now: float) -> in
     again = again.values(attempt=0, deaths=0, due_at=0.0, finished_at=None)
     rows = conn.execute(again.returning(table.c.instance_id)).all()
     if table is jobs:
-        queue_jobs.reopen(conn, rows)
+        queue_jobs.reopen(conn, [row.instance_id for row in rows])
     if not conn.scalar(select(exists().where(in_state(table, State.DISCARDED)))):
         close_alarms(conn, "job_discarded" if table is jobs else "delivery_discarded", now)
     return len(rows)

@@ -1,82 +1,60 @@
 """The outbox: deliveries claimed in batches and settled."""
 
-from collections.abc import Sequence
-
-from sqlalchemy import Connection, Select, and_, exists, select
+from sqlalchemy import Connection, Double, Text, and_, bindparam, exists, select
 
 from dicom_node.adapters.queue_rows import clip, delivery_from
-from dicom_node.adapters.queue_steps import claim_step, held_step, in_state, raise_alarm, step
+from dicom_node.adapters.queue_steps import (
+    IDS,
+    NOW,
+    ROW_ID,
+    WORDS,
+    claim_step,
+    held_step,
+    in_state,
+    lease,
+    raise_alarm,
+    run_held,
+)
 from dicom_node.adapters.schema import deliveries, objects
 from dicom_node.domain.work import (
     Acknowledgement,
     DeliveryBatch,
     DeliveryFailure,
     Event,
-    Protocol,
     State,
 )
 
 LARGEST_BATCH = 100
 """Objects on one association."""
 
-
-def claim(
-    conn: Connection, worker: str, now: float, lease_s: float, destination: str | None
-) -> DeliveryBatch | None:
-    """Lease the deliveries that go out together next."""
-    turn = _due(now).limit(1)
-    if destination is not None:
-        turn = turn.where(deliveries.c.destination == destination)
-    first = conn.execute(turn).first()
-    if first is None:
-        return None
-    ids = [first.id]
-    if first.protocol != "mllp":  # a message is answered by itself, objects share an association
-        fellows = _due(now).where(
-            deliveries.c.study_uid == first.study_uid,
-            deliveries.c.destination == first.destination,
-            deliveries.c.protocol == first.protocol,
-            deliveries.c.id != first.id,
-        )
-        ids += [row.id for row in conn.execute(fellows.limit(LARGEST_BATCH - 1))]
-    leasing = claim_step(deliveries, worker, now, lease_s).where(deliveries.c.id.in_(ids))
-    leased = conn.execute(leasing.returning(deliveries.c.id)).scalars().all()
-    return DeliveryBatch(
-        destination=first.destination,
-        protocol=first.protocol,
-        deliveries=tuple(delivery_from(row) for row in conn.execute(_described(leased))),
-        worker=worker,
-        lease_until=now + lease_s,
+_earlier = deliveries.alias("earlier")
+_OBJECTS_UNDER_WAY = exists().where(
+    _earlier.c.instance_id == deliveries.c.instance_id,
+    _earlier.c.after_objects.is_(False),
+    _earlier.c.protocol != "mllp",
+    in_state(_earlier, State.AVAILABLE, State.EXECUTING),
+)
+_DUE = (
+    select(deliveries.c.id, deliveries.c.study_uid, deliveries.c.destination, deliveries.c.protocol)
+    .where(
+        in_state(deliveries, State.AVAILABLE),
+        deliveries.c.due_at <= NOW,
+        ~and_(deliveries.c.after_objects, _OBJECTS_UNDER_WAY),
     )
-
-
-def _due(now: float) -> Select[tuple[int, str, str, Protocol]]:
-    earlier = deliveries.alias("earlier")
-    objects_under_way = exists().where(
-        earlier.c.instance_id == deliveries.c.instance_id,
-        earlier.c.after_objects.is_(False),
-        earlier.c.protocol != "mllp",
-        in_state(earlier, State.AVAILABLE, State.EXECUTING),
-    )
-    return (
-        select(
-            deliveries.c.id,
-            deliveries.c.study_uid,
-            deliveries.c.destination,
-            deliveries.c.protocol,
-        )
-        .where(
-            in_state(deliveries, State.AVAILABLE),
-            deliveries.c.due_at <= now,
-            ~and_(deliveries.c.after_objects, objects_under_way),
-        )
-        .order_by(deliveries.c.order_at, deliveries.c.id)
-        .with_for_update(of=deliveries, skip_locked=True)
-    )
-
-
-def _described(ids: Sequence[int]) -> Select[tuple[object, ...]]:
-    described = select(
+    .order_by(deliveries.c.order_at, deliveries.c.id)
+    .with_for_update(of=deliveries, skip_locked=True)
+)
+_destination = bindparam("destination", type_=Text)
+_TURN = _DUE.limit(1)
+_TURN_OF = _TURN.where(deliveries.c.destination == _destination)
+_FELLOWS = _DUE.where(
+    deliveries.c.study_uid == bindparam("study_uid"),
+    deliveries.c.destination == _destination,
+    deliveries.c.protocol == bindparam("protocol"),
+).limit(LARGEST_BATCH)
+_CLAIM = claim_step(deliveries).where(deliveries.c.id.in_(IDS))
+_CLAIMED = (
+    select(
         deliveries.c.id,
         deliveries.c.destination,
         deliveries.c.protocol,
@@ -88,8 +66,53 @@ def _described(ids: Sequence[int]) -> Select[tuple[object, ...]]:
         objects.c.file_key,
         objects.c.file_sha256,
         objects.c.file_size,
-    ).join_from(deliveries, objects, deliveries.c.object_id == objects.c.id)
-    return described.where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id)
+    )
+    .join_from(deliveries, objects, deliveries.c.object_id == objects.c.id)
+    .where(deliveries.c.id.in_(IDS))
+    .order_by(deliveries.c.id)
+)
+_OURS = deliveries.c.id == ROW_ID
+_FINISH = (
+    held_step(deliveries, Event.FINISH)
+    .where(_OURS)
+    .values(finished_at=NOW, acknowledged=WORDS, last_error=None)
+)
+_POSTPONE = (
+    held_step(deliveries, Event.POSTPONE)
+    .where(_OURS)
+    .values(due_at=bindparam("due", type_=Double), last_error=WORDS)
+)
+_GIVE_UP = (
+    held_step(deliveries, Event.GIVE_UP).where(_OURS).values(finished_at=NOW, last_error=WORDS)
+)
+_UNTRIED = (
+    held_step(deliveries, Event.POSTPONE)
+    .where(_OURS)
+    .values(due_at=0.0, attempt=deliveries.c.attempt - 1)
+)
+
+
+def claim(
+    conn: Connection, worker: str, now: float, lease_s: float, destination: str | None
+) -> DeliveryBatch | None:
+    """Lease the deliveries that go out together next."""
+    turn = _TURN if destination is None else _TURN_OF
+    first = conn.execute(turn, {"now": now, "destination": destination}).first()
+    if first is None:
+        return None
+    ids = {first.id}
+    if first.protocol != "mllp":  # each message is answered by itself; objects share an association
+        fellows = conn.execute(_FELLOWS, {"now": now} | dict(first._mapping))
+        ids |= {row.id for row in fellows}
+    chosen = {"ids": sorted(ids)}
+    conn.execute(_CLAIM, lease(worker, now, lease_s) | chosen)
+    return DeliveryBatch(
+        destination=first.destination,
+        protocol=first.protocol,
+        deliveries=tuple(delivery_from(row) for row in conn.execute(_CLAIMED, chosen)),
+        worker=worker,
+        lease_until=now + lease_s,
+    )
 
 
 def settle(
@@ -99,35 +122,29 @@ def settle(
     failed: tuple[DeliveryFailure, ...],
     now: float,
 ) -> None:
-    """Move every delivery of the batch on."""
-    untried = {delivery.id for delivery in batch.deliveries}
-    for ack in arrived:
-        done = step(deliveries, Event.FINISH).values(
-            finished_at=now, acknowledged=clip(ack.words), last_error=None
-        )
-        held_step(conn, done, batch, [ack.delivery_id])
-        untried.discard(ack.delivery_id)
-    for missed in failed:
-        _fail(conn, batch, missed, now)
-        untried.discard(missed.delivery_id)
-    again = step(deliveries, Event.POSTPONE).values(
-        due_at=0.0,
-        attempt=deliveries.c.attempt - 1,  # it was never tried
-    )
-    held_step(conn, again, batch, sorted(untried))
-
-
-def _fail(conn: Connection, batch: DeliveryBatch, missed: DeliveryFailure, now: float) -> None:
-    words = clip(missed.failure.words)
-    if missed.failure.due_at is not None:
-        later = step(deliveries, Event.POSTPONE).values(
-            due_at=missed.failure.due_at, last_error=words
-        )
-        held_step(conn, later, batch, [missed.delivery_id])
-        return
-    dead = step(deliveries, Event.GIVE_UP).values(finished_at=now, last_error=words)
-    held_step(conn, dead, batch, [missed.delivery_id])
-    mourn(conn, batch.destination, now)
+    """Move every delivery of the batch on; raises LeaseLost."""
+    done = [{"row_id": a.delivery_id, "words": clip(a.words), "now": now} for a in arrived]
+    later = [
+        {"row_id": f.delivery_id, "words": clip(f.failure.words), "due": f.failure.due_at}
+        for f in failed
+        if f.failure.due_at is not None
+    ]
+    dead = [
+        {"row_id": f.delivery_id, "words": clip(f.failure.words), "now": now}
+        for f in failed
+        if f.failure.due_at is None
+    ]
+    named = {row["row_id"] for row in (*done, *later, *dead)}
+    untried = [{"row_id": d.id} for d in batch.deliveries if d.id not in named]
+    for statement, rows in (
+        (_FINISH, done),
+        (_POSTPONE, later),
+        (_GIVE_UP, dead),
+        (_UNTRIED, untried),
+    ):
+        run_held(conn, statement, batch, rows, len(rows))
+    for _ in dead:
+        mourn(conn, batch.destination, now)
 
 
 def mourn(conn: Connection, destination: str, now: float) -> None:

@@ -1,9 +1,8 @@
-"""Instances, their jobs, and what the jobs leave behind."""
+"""Instances and their jobs."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, or_, select, update
+from sqlalchemy import Connection, Double, bindparam, exists, or_, select, update
 
 from dicom_node.adapters.queue_rows import (
     arrival_from,
@@ -14,12 +13,21 @@ from dicom_node.adapters.queue_rows import (
     instance_from,
     job_from,
     key,
-    plain,
 )
-from dicom_node.adapters.queue_steps import claim_step, held_step, in_state, raise_alarm, step
-from dicom_node.adapters.schema import deliveries, instances, jobs, objects, results
+from dicom_node.adapters.queue_steps import (
+    IDS,
+    NOW,
+    ROW_ID,
+    WORDS,
+    claim_step,
+    held_step,
+    in_state,
+    lease,
+    raise_alarm,
+    run_held,
+)
+from dicom_node.adapters.schema import instances, jobs
 from dicom_node.domain.errors import TryAgain
-from dicom_node.domain.findings import findings_as_json
 from dicom_node.domain.work import (
     AGEING_S,
     PRIORITY_RANK,
@@ -28,9 +36,7 @@ from dicom_node.domain.work import (
     Claim,
     Event,
     Failure,
-    NewDelivery,
     NewJob,
-    Outcome,
     Priority,
     Recorded,
     State,
@@ -38,6 +44,39 @@ from dicom_node.domain.work import (
 
 NOT_ANALYSED = "not analysed: "
 CLAIM_TRIES = 3
+
+_KNOWN = select(instances).where(instances.c.sop_instance_uid == bindparam("uid"))
+_TURN = (
+    select(instances)
+    .join_from(jobs, instances, jobs.c.instance_id == instances.c.id)
+    .where(in_state(jobs, State.AVAILABLE), jobs.c.due_at <= NOW)
+    .order_by(jobs.c.order_at, jobs.c.id)
+    .limit(1)
+    # locking the instance keeps its other jobs from another worker
+    .with_for_update(of=instances, key_share=True, skip_locked=True)
+)
+_CLAIM = (
+    claim_step(jobs)
+    .where(jobs.c.instance_id == ROW_ID, jobs.c.due_at <= NOW)
+    .returning(jobs.c.id, jobs.c.pipeline, jobs.c.routes, jobs.c.attempt)
+)
+_OURS = jobs.c.instance_id == ROW_ID
+_FINISH = held_step(jobs, Event.FINISH).where(_OURS).values(finished_at=NOW, last_error=None)
+_POSTPONE = (
+    held_step(jobs, Event.POSTPONE)
+    .where(_OURS)
+    .values(due_at=bindparam("due", type_=Double), last_error=WORDS)
+)
+_GIVE_UP = held_step(jobs, Event.GIVE_UP).where(_OURS).values(finished_at=NOW, last_error=WORDS)
+_UNFINISHED = exists().where(
+    jobs.c.instance_id == instances.c.id, in_state(jobs, State.AVAILABLE, State.EXECUTING)
+)
+_ANALYSED = update(instances).where(instances.c.id == ROW_ID).values(outcome="analysed")
+_NOT_ANALYSED = (
+    update(instances)
+    .where(instances.c.id.in_(IDS), instances.c.outcome.is_(None), ~_UNFINISHED)
+    .values(outcome=WORDS)
+)
 
 
 def order_at(since: float, priority: Priority) -> float:
@@ -51,11 +90,10 @@ def order_at(since: float, priority: Priority) -> float:
 
 def record(conn: Connection, arrival: Arrival, admission: Admission) -> Recorded:
     """Write an arrival and its jobs, or compare it with the known one."""
-    reason = admission.not_analysed
-    outcome = None if admission.jobs else clip(NOT_ANALYSED + (reason or "no pipeline"))
+    reason = admission.not_analysed or "no pipeline"
+    outcome = None if admission.jobs else clip(NOT_ANALYSED + reason)
     row = arrival_row(arrival) | {"outcome": outcome}
-    writing = insert_new(conn, instances).values(**row).returning(instances.c.id)
-    instance_id = conn.scalar(writing)
+    instance_id = conn.scalar(insert_new(conn, instances).returning(instances.c.id), row)
     if instance_id is None:
         return _compare(conn, arrival)
     if admission.jobs:
@@ -81,16 +119,16 @@ def _job_row(instance_id: int, job: NewJob, received_at: float) -> dict[str, obj
 
 def _compare(conn: Connection, arrival: Arrival) -> Recorded:
     uid = key(arrival.instance.ref.sop_instance_uid)
-    known = conn.execute(select(instances).where(instances.c.sop_instance_uid == uid)).first()
+    known = conn.execute(_KNOWN, {"uid": uid}).first()
     if known is None:  # pruned between the two statements
         raise TryAgain("the known instance is being removed")
-    first = instance_from(known.header)
-    new = arrival.instance
-    if (known.file_sha256, first.study_uid, first.patient_id) == (
+    first, new = instance_from(known.header), arrival.instance
+    same = (known.file_sha256, first.study_uid, first.patient_id) == (
         arrival.file.sha256,
         new.study_uid,
         new.patient_id,
-    ):
+    )
+    if same:
         return Recorded.SAME
     words = f"{uid} from {arrival.calling_ae} differs from the one stored first"
     raise_alarm(conn, "conflict", words, arrival.received_at)
@@ -99,153 +137,54 @@ def _compare(conn: Connection, arrival: Arrival) -> Recorded:
 
 def claim(conn: Connection, worker: str, now: float, lease_s: float) -> Claim | None:
     """Lease the due jobs of the instance whose turn it is."""
-    turn = (
-        select(instances)
-        .join_from(jobs, instances, jobs.c.instance_id == instances.c.id)
-        .where(in_state(jobs, State.AVAILABLE), jobs.c.due_at <= now)
-        .order_by(jobs.c.order_at, jobs.c.id)
-        .limit(1)
-        # locking the instance keeps its other jobs from another worker
-        .with_for_update(of=instances, key_share=True, skip_locked=True)
-    )
     for _ in range(CLAIM_TRIES):
-        instance = conn.execute(turn).first()
+        instance = conn.execute(_TURN, {"now": now}).first()
         if instance is None:
             return None
-        leasing = claim_step(jobs, worker, now, lease_s).where(
-            jobs.c.instance_id == instance.id, jobs.c.due_at <= now
-        )
-        rows = conn.execute(
-            leasing.returning(jobs.c.id, jobs.c.pipeline, jobs.c.routes, jobs.c.attempt)
-        ).all()
+        chosen = lease(worker, now, lease_s) | {"row_id": instance.id}
+        rows = conn.execute(_CLAIM, chosen).all()
         if rows:  # none: another worker's commit came between snapshot and lock
             claimed = tuple(job_from(row) for row in sorted(rows, key=lambda row: row.id))
             return Claim(instance.id, arrival_from(instance), claimed, worker, now + lease_s)
     return None
 
 
-def finish(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
-    """Write all that a claim leaves behind."""
-    done = step(jobs, Event.FINISH).values(finished_at=now, last_error=None)
-    held_step(conn, done, held, [job.id for job in held.jobs])
-    _write_results(conn, held.instance_id, outcome, now)
-    object_ids = _write_objects(conn, held.instance_id, outcome, now)
-    if outcome.deliveries:
-        study_uid = key(held.arrival.instance.study_uid)
-        rows = [
-            _delivery_row(delivery, now)
-            | {
-                "object_id": object_ids.get(key(delivery.sop_instance_uid)),
-                "instance_id": held.instance_id,
-                "study_uid": study_uid,
-            }
-            for delivery in outcome.deliveries
-        ]
-        conn.execute(insert_new(conn, deliveries), rows)
-    reasons = [f.not_analysed for f in outcome.findings if f.not_analysed is not None]
-    if len(reasons) < len(outcome.findings):
-        settle_outcome(conn, [held.instance_id], "analysed", overrule=True)
-    else:
-        words = "; ".join(dict.fromkeys(reasons)) or "no pipeline answered"
-        settle_outcome(conn, [held.instance_id], NOT_ANALYSED + words)
-
-
-def _write_results(conn: Connection, instance_id: int, outcome: Outcome, now: float) -> None:
-    rows = [
-        {
-            "instance_id": instance_id,
-            "pipeline": findings.algorithm.name,
-            "version": findings.algorithm.version,
-            "model_sha256": findings.algorithm.model_sha256,
-            "findings": ascii_json(findings_as_json(findings)),
-            "created_at": now,
-        }
-        for findings in outcome.findings
-    ]
-    if rows:
-        conn.execute(insert_new(conn, results), rows)
-
-
-def _write_objects(
-    conn: Connection, instance_id: int, outcome: Outcome, now: float
-) -> dict[str, int]:
-    """Write the objects and give the ids of all that deliveries name, by UID."""
-    rows = [
-        {
-            "instance_id": instance_id,
-            "kind": made.kind,
-            "sop_class_uid": plain(made.sop_class_uid),
-            "sop_instance_uid": key(made.sop_instance_uid),
-            "series_uid": plain(made.series_uid),
-            "file_key": file.key,
-            "file_sha256": file.sha256,
-            "file_size": file.size,
-            "created_at": now,
-        }
-        for made, file in outcome.objects
-    ]
-    if rows:
-        conn.execute(insert_new(conn, objects), rows)
-    uids = {key(delivery.sop_instance_uid) for delivery in outcome.deliveries}
-    named = select(objects.c.sop_instance_uid, objects.c.id)
-    found = conn.execute(named.where(objects.c.sop_instance_uid.in_(sorted(uids)))) if uids else ()
-    return {row.sop_instance_uid: row.id for row in found}
-
-
-def _delivery_row(delivery: NewDelivery, now: float) -> dict[str, object]:
-    return {
-        "destination": plain(delivery.destination),
-        "protocol": delivery.protocol,
-        "priority": delivery.priority,
-        "after_objects": delivery.after_objects,
-        "order_at": order_at(now, delivery.priority),
-        "due_at": 0.0,
-        "state": State.AVAILABLE.value,
-        "attempt": 0,
-        "deaths": 0,
-        "created_at": now,
-    }
+def complete(conn: Connection, held: Claim, now: float) -> None:
+    """Complete the claim's jobs; raises LeaseLost."""
+    row = {"row_id": held.instance_id, "now": now}
+    run_held(conn, _FINISH, held, [row], len(held.jobs))
 
 
 def fail(conn: Connection, held: Claim, failure: Failure, now: float) -> None:
-    """Postpone or discard a claim's jobs."""
-    ids = [job.id for job in held.jobs]
+    """Postpone or discard the claim's jobs; raises LeaseLost."""
     words = clip(failure.words)
+    row = {"row_id": held.instance_id, "words": words}
     if failure.due_at is not None:
-        later = step(jobs, Event.POSTPONE).values(due_at=failure.due_at, last_error=words)
-        held_step(conn, later, held, ids)
+        run_held(conn, _POSTPONE, held, [row | {"due": failure.due_at}], len(held.jobs))
         return
-    dead = step(jobs, Event.GIVE_UP).values(finished_at=now, last_error=words)
-    held_step(conn, dead, held, ids)
+    run_held(conn, _GIVE_UP, held, [row | {"now": now}], len(held.jobs))
     mourn(conn, [held.instance_id], words, now)
 
 
 def mourn(conn: Connection, instance_ids: Sequence[int], words: str, now: float) -> None:
     """Show discarded jobs: an outcome for each instance, and an alarm."""
-    settle_outcome(conn, instance_ids, f"{NOT_ANALYSED}failed: {words}")
+    settle_not_analysed(conn, instance_ids, f"failed: {words}")
     for _ in instance_ids:
         raise_alarm(conn, "job_discarded", words, now)
 
 
-def settle_outcome(
-    conn: Connection, instance_ids: Sequence[int], words: str, *, overrule: bool = False
-) -> None:
-    """Say what became of instances that have no unfinished job left.
-
-    `overrule` puts "analysed" in the place of an earlier "not analysed".
-    """
-    unfinished = exists().where(
-        jobs.c.instance_id == instances.c.id, in_state(jobs, State.AVAILABLE, State.EXECUTING)
-    )
-    known: ColumnElement[bool] = instances.c.outcome.is_(None)
-    chosen = instances.c.id.in_(instance_ids)
-    condition = chosen if overrule else chosen & known & ~unfinished
-    conn.execute(update(instances).where(condition).values(outcome=clip(words)))
+def settle_analysed(conn: Connection, instance_id: int) -> None:
+    """Say that a pipeline read the instance, whatever became of others."""
+    conn.execute(_ANALYSED, {"row_id": instance_id})
 
 
-def reopen(conn: Connection, rows: Sequence[Row[Any]]) -> None:
-    """Forget the outcome of instances whose jobs were made available again."""
-    ids = [row.instance_id for row in rows]
+def settle_not_analysed(conn: Connection, instance_ids: Sequence[int], reason: str) -> None:
+    """Say why, for those instances that no job can change any more."""
+    conn.execute(_NOT_ANALYSED, {"ids": instance_ids, "words": clip(NOT_ANALYSED + reason)})
+
+
+def reopen(conn: Connection, instance_ids: Sequence[int]) -> None:
+    """Forget why instances were not analysed: their jobs are tried again."""
     declined = or_(instances.c.outcome.is_(None), instances.c.outcome != "analysed")
-    forgetting = update(instances).where(instances.c.id.in_(ids), declined)
+    forgetting = update(instances).where(instances.c.id.in_(instance_ids), declined)
     conn.execute(forgetting.values(outcome=None))

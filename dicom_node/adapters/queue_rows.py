@@ -12,6 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from dicom_node.domain.study import Instance, InstanceRef, Orientation
 from dicom_node.domain.work import Arrival, Delivery, Job, ObjectKind, Protocol, StoredFile
 
+AnyRow = Row[*tuple[Any, ...]]
+
 LONGEST_KEY = 200
 """An indexed text; a Postgres index entry holds at most 2,704 bytes."""
 LONGEST_WORDS = 500
@@ -63,7 +65,7 @@ def arrival_row(arrival: Arrival) -> dict[str, object]:
     }
 
 
-def arrival_from(row: Row[Any]) -> Arrival:
+def arrival_from(row: AnyRow) -> Arrival:
     """Rebuild an arrival from its row."""
     return Arrival(
         instance=instance_from(row.header),
@@ -93,17 +95,17 @@ def instance_from(header: str) -> Instance:
     return Instance(**facts)
 
 
-def file_from(row: Row[Any]) -> StoredFile:
+def file_from(row: AnyRow) -> StoredFile:
     """Rebuild a stored file from any row that has one."""
     return StoredFile(row.file_key, row.file_sha256, row.file_size)
 
 
-def job_from(row: Row[Any]) -> Job:
+def job_from(row: AnyRow) -> Job:
     """Rebuild a job from a row with id, pipeline, routes and attempt."""
     return Job(row.id, row.pipeline, tuple(json.loads(row.routes)), row.attempt)
 
 
-def delivery_from(row: Row[Any]) -> Delivery:
+def delivery_from(row: AnyRow) -> Delivery:
     """Rebuild a delivery from its row joined with its object's."""
     return Delivery(
         id=row.id,

@@ -2,20 +2,24 @@
 
 Every change of `state` is made by `step`, so the transition table of
 `domain/work.py` is what guards the rows: an UPDATE finds only rows in a state
-from which the event is lawful.
+from which the event is lawful. Statements are built once, at import: building
+one takes SQLAlchemy longer than SQLite takes to run it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
+    Double,
     FromClause,
     Row,
-    Select,
     Table,
+    Text,
     Update,
+    bindparam,
     literal_column,
     select,
     update,
@@ -28,6 +32,13 @@ from dicom_node.domain.work import TRANSITIONS, Claim, DeliveryBatch, Event, Ret
 
 DIED = "the worker died or lost its lease"
 
+NOW = bindparam("now", type_=Double)
+TOKEN = bindparam("token", type_=Double)
+HOLDER = bindparam("holder", type_=Text)
+WORDS = bindparam("words", type_=Text)
+ROW_ID = bindparam("row_id", type_=BigInteger)
+IDS = bindparam("ids", type_=BigInteger, expanding=True)
+
 
 def in_state(table: FromClause, *states: State) -> ColumnElement[bool]:
     """Compare with literals: a bound parameter would not use a partial index."""
@@ -39,55 +50,59 @@ def step(table: Table, event: Event) -> Update:
     """Start the UPDATE that takes rows through one event of the transition table."""
     sources = tuple(source for source, name in TRANSITIONS if name is event)
     (target,) = {TRANSITIONS[source, event] for source in sources}
-    return update(table).where(in_state(table, *sources)).values(state=target.value)
+    return (
+        update(table)
+        .where(in_state(table, *sources))
+        .values(state=literal_column(f"'{target.value}'"))
+    )
 
 
-def claim_step(table: Table, worker: str, now: float, lease_s: float) -> Update:
-    """Start the UPDATE that leases rows to `worker`."""
+def claim_step(table: Table) -> Update:
+    """Start the UPDATE that leases rows; `lease` gives its parameters."""
     return step(table, Event.CLAIM).values(
-        worker=worker,
-        lease_until=now + lease_s,
-        claim_token=now + lease_s,
-        claimed_at=now,
+        worker=HOLDER,
+        lease_until=TOKEN,
+        claim_token=TOKEN,
+        claimed_at=NOW,
         attempt=table.c.attempt + 1,
     )
 
 
-def held_step(
+def lease(worker: str, now: float, lease_s: float) -> dict[str, object]:
+    """Give the parameters of a claim; its first end tells it from later claims."""
+    return {"holder": worker, "now": now, "token": now + lease_s}
+
+
+def held_step(table: Table, event: Event) -> Update:
+    """Start an UPDATE that only the holder of the lease can do."""
+    return (
+        step(table, event)
+        .where(table.c.worker == HOLDER, table.c.claim_token == TOKEN)
+        .values(lease_until=None, claim_token=None)
+    )
+
+
+def run_held(
     conn: Connection,
     statement: Update,
     held: Claim | DeliveryBatch,
-    ids: Sequence[int],
+    rows: Sequence[Mapping[str, object]],
+    expected: int,
 ) -> None:
-    """Run `statement` on rows that `held` still holds; raises LeaseLost."""
-    if not ids:
+    """Run a `held_step`, once for each of `rows`; raises LeaseLost."""
+    if not rows:
         return
-    table = statement.table
-    assert isinstance(table, Table)  # noqa: S101 - for the type checker
-    statement = statement.where(
-        table.c.id.in_(ids),
-        table.c.worker == held.worker,
-        table.c.claim_token == held.lease_until,
-    ).values(lease_until=None, claim_token=None)
-    if conn.execute(statement).rowcount != len(ids):
-        raise LeaseLost(f"{held.worker} no longer holds {table.name} {list(ids)}")
+    holder = {"holder": held.worker, "token": held.lease_until}
+    moved = conn.execute(statement, [holder | dict(row) for row in rows]).rowcount
+    if moved != expected:
+        raise LeaseLost(f"{held.worker} no longer holds this work")
 
 
-def extend(
-    conn: Connection, table: Table, held: Claim | DeliveryBatch, ids: Sequence[int], until: float
-) -> bool:
-    """Push a lease on; say whether all rows are still held."""
-    statement = (
-        update(table)
-        .where(
-            in_state(table, State.EXECUTING),
-            table.c.id.in_(ids),
-            table.c.worker == held.worker,
-            table.c.claim_token == held.lease_until,
-        )
-        .values(lease_until=until)
-    )
-    return conn.execute(statement).rowcount == len(ids)
+def extend_step(table: Table) -> Update:
+    """Build the UPDATE that pushes a lease on."""
+    held = (table.c.worker == HOLDER, table.c.claim_token == TOKEN)
+    chosen = in_state(table, State.EXECUTING), table.c.id.in_(IDS)
+    return update(table).where(*chosen, *held).values(lease_until=bindparam("until", type_=Double))
 
 
 def rescue(conn: Connection, table: Table, rule: RetryRule, now: float) -> list[Row[Any]]:
@@ -95,7 +110,9 @@ def rescue(conn: Connection, table: Table, rule: RetryRule, now: float) -> list[
 
     Gives each row with its new state.
     """
-    late = _late(table, now)
+    late = select(table.c.id, table.c.deaths).where(
+        in_state(table, State.EXECUTING), table.c.lease_until < now
+    )
     rows = conn.execute(late.with_for_update(skip_locked=True)).all()
     poison = [row.id for row in rows if row.deaths + 1 >= rule.attempts]
     others = [row.id for row in rows if row.deaths + 1 < rule.attempts]
@@ -103,19 +120,17 @@ def rescue(conn: Connection, table: Table, rule: RetryRule, now: float) -> list[
     moved: list[Row[Any]] = []
     for ids, event, extra in (
         (others, Event.RESCUE, {"last_error": DIED}),
-        (poison, Event.GIVE_UP, {"last_error": f"{DIED} {rule.attempts} times"}),
+        (poison, Event.GIVE_UP, {"last_error": died_often(rule), "finished_at": now}),
     ):
         if ids:
-            values = freed | extra | ({"finished_at": now} if event is Event.GIVE_UP else {})
-            freeing = step(table, event).where(table.c.id.in_(ids)).values(**values)
+            freeing = step(table, event).where(table.c.id.in_(ids)).values(**freed, **extra)
             moved += conn.execute(freeing.returning(table)).all()
     return moved
 
 
-def _late(table: Table, now: float) -> Select[Any]:
-    return select(table.c.id, table.c.deaths).where(
-        in_state(table, State.EXECUTING), table.c.lease_until < now
-    )
+def died_often(rule: RetryRule) -> str:
+    """Say why work was set aside without an error of its own."""
+    return f"{DIED} {rule.attempts} times"
 
 
 def raise_alarm(conn: Connection, kind: str, words: str, now: float) -> None:

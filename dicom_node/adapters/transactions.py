@@ -31,8 +31,14 @@ PASSING_SQLSTATES = ("08", "25006", "40", "53", "55P03", "57", "58")
 
 
 @contextmanager
-def transaction(engine: Engine, *, writing: bool = True) -> Iterator[Connection]:
+def transaction(
+    engine: Engine, *, writing: bool = True, durable: bool = True
+) -> Iterator[Connection]:
     """Run the block as one transaction.
+
+    `durable=False` commits without waiting for the disk: atomic, ordered, safe when
+    a process dies, and only a power loss takes it back. That suits a lease, which
+    then was never given; nothing that was answered or sent may depend on it alone.
 
     Raises TryAgain for a passing fault and GiveUp for a lasting one of the
     database; both in words without parameters or rows, which may name a patient.
@@ -41,8 +47,10 @@ def transaction(engine: Engine, *, writing: bool = True) -> Iterator[Connection]
     queue = _in_turn(lock) if lock is not None and writing else nullcontext()
     try:
         with queue, engine.connect() as conn:
-            conn = conn.execution_options(writing=writing)
+            conn = conn.execution_options(writing=writing, durable=durable)
             with conn.begin():
+                if not durable and conn.dialect.name == "postgresql":
+                    conn.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield conn
     except SQLAlchemyError as error:
         # `from None`: the cause's text may hold a row (Postgres' DETAIL)

@@ -1,0 +1,93 @@
+"""What finished jobs leave behind: findings, objects, deliveries."""
+
+from sqlalchemy import Connection, bindparam, select
+
+from dicom_node.adapters.queue_jobs import order_at, settle_analysed, settle_not_analysed
+from dicom_node.adapters.queue_rows import ascii_json, insert_new, key, plain
+from dicom_node.adapters.schema import deliveries, objects, results
+from dicom_node.domain.findings import Findings, findings_as_json
+from dicom_node.domain.work import Claim, NewDelivery, Outcome, State
+
+_NAMED = select(objects.c.sop_instance_uid, objects.c.id).where(
+    objects.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
+)
+
+
+def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
+    """Write an outcome; what exists already stays as it is."""
+    instance_id = held.instance_id
+    if outcome.findings:
+        rows = [_result_row(instance_id, findings, now) for findings in outcome.findings]
+        conn.execute(insert_new(conn, results), rows)
+    if outcome.objects:
+        conn.execute(insert_new(conn, objects), _object_rows(instance_id, outcome, now))
+    if outcome.deliveries:
+        conn.execute(insert_new(conn, deliveries), _delivery_rows(conn, held, outcome, now))
+    reasons = [f.not_analysed for f in outcome.findings if f.not_analysed is not None]
+    if len(reasons) < len(outcome.findings):
+        settle_analysed(conn, instance_id)
+    else:
+        reason = "; ".join(dict.fromkeys(reasons)) or "no pipeline answered"
+        settle_not_analysed(conn, [instance_id], reason)
+
+
+def _result_row(instance_id: int, findings: Findings, now: float) -> dict[str, object]:
+    return {
+        "instance_id": instance_id,
+        "pipeline": findings.algorithm.name,
+        "version": findings.algorithm.version,
+        "model_sha256": findings.algorithm.model_sha256,
+        "findings": ascii_json(findings_as_json(findings)),
+        "created_at": now,
+    }
+
+
+def _object_rows(instance_id: int, outcome: Outcome, now: float) -> list[dict[str, object]]:
+    return [
+        {
+            "instance_id": instance_id,
+            "kind": made.kind,
+            "sop_class_uid": plain(made.sop_class_uid),
+            "sop_instance_uid": key(made.sop_instance_uid),
+            "series_uid": plain(made.series_uid),
+            "file_key": file.key,
+            "file_sha256": file.sha256,
+            "file_size": file.size,
+            "created_at": now,
+        }
+        for made, file in outcome.objects
+    ]
+
+
+def _delivery_rows(
+    conn: Connection, held: Claim, outcome: Outcome, now: float
+) -> list[dict[str, object]]:
+    uids = {key(delivery.sop_instance_uid) for delivery in outcome.deliveries}
+    found = conn.execute(_NAMED, {"uids": sorted(uids)})
+    ids = {row.sop_instance_uid: row.id for row in found}
+    whose = {
+        "instance_id": held.instance_id,
+        "study_uid": key(held.arrival.instance.study_uid),
+    }
+    return [
+        # an object that does not exist gives NULL, which the table refuses
+        _delivery_row(delivery, now)
+        | whose
+        | {"object_id": ids.get(key(delivery.sop_instance_uid))}
+        for delivery in outcome.deliveries
+    ]
+
+
+def _delivery_row(delivery: NewDelivery, now: float) -> dict[str, object]:
+    return {
+        "destination": plain(delivery.destination),
+        "protocol": delivery.protocol,
+        "priority": delivery.priority,
+        "after_objects": delivery.after_objects,
+        "order_at": order_at(now, delivery.priority),
+        "due_at": 0.0,
+        "state": State.AVAILABLE.value,
+        "attempt": 0,
+        "deaths": 0,
+        "created_at": now,
+    }
