@@ -3,8 +3,8 @@ PYTHON ?= python3
 EXTRAS ?= cpu,dev
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 comma := ,
+STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-train demo test check quick bench lock
