@@ -4,16 +4,18 @@ SQLite (embedded default) and Postgres, through SQLAlchemy Core. Each process ca
 `open_database` itself: connections do not survive a fork.
 """
 
+import math
 import os
 import sqlite3
 import threading
 import time
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from dicom_node.adapters.migrations import migrate, require_head, schema_version_of
 from dicom_node.adapters.transactions import BUSY_S, transaction
@@ -23,6 +25,8 @@ __all__ = ["migrate", "open_database", "require_head", "schema_version_of", "tra
 
 CONNECT_S = 5
 STATEMENT_S = 30
+IDLE_S = 1.0
+"""A Postgres connection that rested longer is tried before use."""
 
 SQLITE_NAMES = ("sqlite", "sqlite+pysqlite")
 POSTGRES_NAMES = ("postgresql+psycopg", "postgresql", "postgres")
@@ -115,7 +119,6 @@ def _open_postgres(url: URL) -> Engine:
         pool_size=8,
         max_overflow=8,
         pool_timeout=BUSY_S,
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_S,
             "application_name": "dicom-node",
@@ -126,10 +129,14 @@ def _open_postgres(url: URL) -> Engine:
         },
     )
     event.listen(engine, "connect", _prepare_postgres)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _try_idle)
+    event.listen(engine, "begin", _begin_postgres)
     return engine
 
 
 def _prepare_postgres(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.autocommit = True  # `_begin_postgres` begins, in one message with its settings
     cursor = connection.cursor()
     cursor.execute(f"SET lock_timeout = '{int(BUSY_S)}s'")
     cursor.execute(f"SET statement_timeout = '{STATEMENT_S}s'")
@@ -140,4 +147,29 @@ def _prepare_postgres(connection: DBAPIConnection, _entry: ConnectionPoolEntry) 
         " WHERE current_setting('synchronous_commit') = 'off'"
     )
     cursor.close()
-    connection.commit()
+
+
+def _begin_postgres(conn: Connection) -> None:
+    options = conn.get_execution_options()
+    begin = "BEGIN"
+    if not options.get("writing", True):
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    elif not options.get("durable", True):
+        begin = "BEGIN; SET LOCAL synchronous_commit = off"
+    conn.exec_driver_sql(begin, execution_options={"no_parameters": True})
+
+
+def _note_use(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    entry.info["used_at"] = time.monotonic()
+
+
+def _try_idle(
+    connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    """Replace a connection that died while idle, without asking before every use."""
+    if time.monotonic() - entry.info.get("used_at", math.inf) < IDLE_S:
+        return
+    try:
+        connection.cursor().execute("")
+    except psycopg.Error as error:
+        raise DisconnectionError from error

@@ -13,6 +13,7 @@ from dicom_node.adapters.queue_rows import (
     instance_from,
     job_from,
     key,
+    one_or_many,
 )
 from dicom_node.adapters.queue_steps import (
     IDS,
@@ -55,6 +56,7 @@ _TURN = (
     # locking the instance keeps its other jobs from another worker
     .with_for_update(of=instances, key_share=True, skip_locked=True)
 )
+_NEW_JOB = jobs.insert()
 _CLAIM = (
     claim_step(jobs)
     .where(jobs.c.instance_id == ROW_ID, jobs.c.due_at <= NOW)
@@ -98,7 +100,7 @@ def record(conn: Connection, arrival: Arrival, admission: Admission) -> Recorded
         return _compare(conn, arrival)
     if admission.jobs:
         rows = [_job_row(instance_id, job, arrival.received_at) for job in admission.jobs]
-        conn.execute(jobs.insert(), rows)
+        conn.execute(_NEW_JOB, one_or_many(rows))
     return Recorded.NEW
 
 

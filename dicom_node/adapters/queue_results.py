@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, bindparam, select
 
 from dicom_node.adapters.queue_jobs import order_at, settle_analysed, settle_not_analysed
-from dicom_node.adapters.queue_rows import ascii_json, insert_new, key, plain
+from dicom_node.adapters.queue_rows import ascii_json, insert_new, key, one_or_many, plain
 from dicom_node.adapters.schema import deliveries, objects, results
 from dicom_node.domain.findings import Findings, findings_as_json
 from dicom_node.domain.work import Claim, NewDelivery, Outcome, State
@@ -18,7 +18,7 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
     instance_id = held.instance_id
     if outcome.findings:
         rows = [_result_row(instance_id, findings, now) for findings in outcome.findings]
-        conn.execute(insert_new(conn, results), rows)
+        conn.execute(insert_new(conn, results), one_or_many(rows))
     if outcome.objects:
         conn.execute(insert_new(conn, objects), _object_rows(instance_id, outcome, now))
     if outcome.deliveries:

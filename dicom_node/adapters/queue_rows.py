@@ -123,3 +123,8 @@ def delivery_from(row: AnyRow) -> Delivery:
 def ascii_json(value: Sequence[object] | dict[str, object]) -> str:
     """Write JSON that any database stores."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def one_or_many(rows: list[dict[str, object]]) -> dict[str, object] | list[dict[str, object]]:
+    """Give a single row by itself, which the drivers run faster than a list of one."""
+    return rows[0] if len(rows) == 1 else rows

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from dicom_node.adapters.queue_rows import clip, insert_into
+from dicom_node.adapters.queue_rows import clip, insert_into, one_or_many
 from dicom_node.adapters.schema import alarms
 from dicom_node.domain.errors import LeaseLost
 from dicom_node.domain.work import TRANSITIONS, Claim, DeliveryBatch, Event, RetryRule, State
@@ -93,7 +93,7 @@ def run_held(
     if not rows:
         return
     holder = {"holder": held.worker, "token": held.lease_until}
-    moved = conn.execute(statement, [holder | dict(row) for row in rows]).rowcount
+    moved = conn.execute(statement, one_or_many([holder | dict(row) for row in rows])).rowcount
     if moved != expected:
         raise LeaseLost(f"{held.worker} no longer holds this work")
 

@@ -49,8 +49,6 @@ def transaction(
         with queue, engine.connect() as conn:
             conn = conn.execution_options(writing=writing, durable=durable)
             with conn.begin():
-                if not durable and conn.dialect.name == "postgresql":
-                    conn.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield conn
     except SQLAlchemyError as error:
         # `from None`: the cause's text may hold a row (Postgres' DETAIL)
