@@ -48,10 +48,10 @@ def unsuitable(instance: Instance) -> str | None:
         return "secondary capture with burned-in annotation"
     if instance.view_position not in FRONTAL_VIEWS:
         return f"view {instance.view_position}, not frontal"
-    return _unreadable_size(instance)
+    return unreadable_size(instance)
 
 
-def _unreadable_size(instance: Instance) -> str | None:
+def unreadable_size(instance: Instance) -> str | None:
     rows, columns = instance.rows, instance.columns
     if rows <= 0 or columns <= 0:
         return "no pixels: Rows or Columns is 0"
