@@ -1,0 +1,130 @@
+"""Content items of structured reports (PS3.3 C.17.3)."""
+
+from pydicom.dataset import Dataset
+
+from dicom_node.domain import codes
+from dicom_node.domain.findings import Algorithm, CodedConcept
+from dicom_node.domain.study import NODE_MODEL, InstanceRef
+from dicom_node.reports.attributes import add, coded, decimal, item, reference
+from dicom_node.reports.common import ReportContext, device_uid
+from dicom_node.reports.source import ref_of, text
+
+Points = tuple[tuple[float, float], ...]
+"""(row, column) points of a line; the first pixel's centre is 0.5, 0.5."""
+
+
+def container(name: CodedConcept, *children: Dataset, template: str = "") -> Dataset:
+    """Make a CONTAINER; its relationship to the parent is CONTAINS."""
+    ds = _item("CONTAINS", "CONTAINER", name)
+    add(ds, ContinuityOfContent="SEPARATE")
+    if template:
+        identified = item(MappingResource="DCMR", TemplateIdentifier=template)
+        add(ds, ContentTemplateSequence=identified)
+    return with_children(ds, *children)
+
+
+def code(name: CodedConcept, value: CodedConcept, relation: str = "CONTAINS") -> Dataset:
+    """Make a CODE item."""
+    return add(_item(relation, "CODE", name), ConceptCodeSequence=coded(value))
+
+
+def words(name: CodedConcept, value: str, relation: str = "CONTAINS") -> Dataset:
+    """Make a TEXT item; an empty text (not allowed) becomes a dash."""
+    return add(_item(relation, "TEXT", name), TextValue=value or "-")
+
+
+def uid(name: CodedConcept, value: str, relation: str) -> Dataset:
+    """Make a UIDREF item."""
+    return add(_item(relation, "UIDREF", name), UID=value)
+
+
+def number(
+    name: CodedConcept, value: float, unit: CodedConcept, relation: str = "CONTAINS"
+) -> Dataset:
+    """Make a NUM item."""
+    measured = item(NumericValue=decimal(value), MeasurementUnitsCodeSequence=coded(unit))
+    return add(_item(relation, "NUM", name), MeasuredValueSequence=measured)
+
+
+def line(points: Points, of: InstanceRef) -> Dataset:
+    """Make the SCOORD that a measurement was inferred from (PS3.3 C.18.6).
+
+    GraphicData is column, row; the image is named "Source", for a viewer that
+    meets an unnamed one may fail.
+    """
+    flat = [axis for row, column in points for axis in (column, row)]
+    ds = add(
+        _item("INFERRED FROM", "SCOORD", codes.SOURCE), GraphicType="POLYLINE", GraphicData=flat
+    )
+    return with_children(ds, image(codes.SOURCE, of, "SELECTED FROM"))
+
+
+def image(
+    name: CodedConcept, of: InstanceRef, relation: str = "CONTAINS", segment: int = 0
+) -> Dataset:
+    """Make an IMAGE item, of one segment of a SEG where `segment` is given.
+
+    Only the segment is named: with a frame number beside it the reference is
+    invalid (PS3.3 10.3, Table 10-3).
+    """
+    ref = reference(of.sop_class_uid, of.sop_instance_uid)
+    if segment:
+        add(ref, ReferencedSegmentNumber=[segment])
+    return add(_item(relation, "IMAGE", name), ReferencedSOPSequence=ref)
+
+
+def with_children(ds: Dataset, *children: Dataset) -> Dataset:
+    """Append content items to an item that has none yet."""
+    return add(ds, ContentSequence=list(children)) if children else ds
+
+
+def _item(relation: str, value_type: str, name: CodedConcept) -> Dataset:
+    return item(
+        RelationshipType=relation, ValueType=value_type, ConceptNameCodeSequence=coded(name)
+    )
+
+
+def observer(context: ReportContext, *algorithms: Algorithm) -> tuple[Dataset, ...]:
+    """Say in which language and who observed: a device (TID 1204, 1001, 1004)."""
+    told = "HAS OBS CONTEXT"
+    return (
+        code(codes.LANGUAGE, codes.ENGLISH, "HAS CONCEPT MOD"),
+        code(codes.OBSERVER_TYPE, codes.DEVICE, told),
+        uid(codes.DEVICE_UID, device_uid(*algorithms), told),
+        words(codes.DEVICE_NAME, context.ae_title, told),
+        words(codes.DEVICE_MANUFACTURER, NODE_MODEL, told),
+        words(codes.DEVICE_MODEL, NODE_MODEL, told),
+        words(codes.DEVICE_SERIAL_NUMBER, context.ae_title, told),
+    )
+
+
+def add_document(ds: Dataset, root: Dataset, source: Dataset, seg: tuple[str, ...] = ()) -> None:
+    """Make `ds` a document with this content tree (PS3.3 C.17.1 and C.17.2).
+
+    `seg` holds series and SOP Instance UID of a SEG that the tree refers to.
+    """
+    ref = ref_of(source)
+    series = [_series(text(source, "SeriesInstanceUID"), ref.sop_class_uid, ref.sop_instance_uid)]
+    if seg:
+        series.append(_series(seg[0], "1.2.840.10008.5.1.4.1.1.66.4", seg[1]))
+    del root.RelationshipType
+    add(
+        ds,
+        Modality="SR",
+        ReferencedPerformedProcedureStepSequence=[],
+        PerformedProcedureCodeSequence=[],
+        CompletionFlag="COMPLETE",
+        VerificationFlag="UNVERIFIED",
+        PreliminaryFlag="PRELIMINARY",
+        CurrentRequestedProcedureEvidenceSequence=item(
+            StudyInstanceUID=text(source, "StudyInstanceUID"), ReferencedSeriesSequence=series
+        ),
+    )
+    ds.update(root)
+
+
+def _series(series_uid: str, sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    return item(
+        SeriesInstanceUID=series_uid,
+        ReferencedSOPSequence=reference(sop_class_uid, sop_instance_uid),
+    )

@@ -1,0 +1,175 @@
+"""The panel of words beside the picture."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from dicom_node.domain.findings import Findings, Presence
+from dicom_node.domain.study import Radiograph
+from dicom_node.reports import words as say
+from dicom_node.reports.colours import RGB
+from dicom_node.reports.common import NOT_FOR_DIAGNOSIS, region_of
+from dicom_node.reports.picture import BACKGROUND, Mark, font, marked
+
+WHITE: RGB = (245, 245, 245)
+SOFT: RGB = (200, 204, 210)
+QUIET: RGB = (150, 156, 165)
+ALARM: RGB = (190, 50, 0)
+FOUND: RGB = (150, 95, 0)
+CALM: RGB = (44, 62, 80)
+NOTICE: RGB = (240, 228, 66)
+PAD = 18
+SWATCH_ROOM = 26
+SIZES = (1.0, 0.9, 0.8, 0.7, 0.62, 0.55)
+"""Tried in turn until the words fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One paragraph: size in pixels, colours, space above."""
+
+    text: str
+    size: int
+    colour: RGB
+    above: int = 4
+    band: RGB | None = None
+    swatch: RGB | None = None
+
+
+def panel(
+    radiograph: Radiograph,
+    findings: tuple[Findings, ...],
+    made: str,
+    width: int,
+    height: int | None,
+) -> Image.Image:
+    """Draw the words; without a height it is as high as they need.
+
+    The notice stands at the foot whatever the words need; what does not fit even
+    at the smallest size is cut above it.
+    """
+    lines = list(_lines(radiograph, findings, made))
+    for factor in SIZES:
+        blocks = [_laid_out(line, width, factor) for line in lines]
+        foot = round(24 * factor) + 2 * PAD
+        needed = sum(block.height for block in blocks) + foot + PAD
+        if height is None or needed <= height:
+            break
+    return _drawn(blocks, (width, height or needed), foot)
+
+
+def _lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> Iterator[Line]:
+    yield _banner(findings)
+    marks = marked(findings)
+    for mark in sorted(marks, key=lambda one: one.finding.presence is Presence.ABSENT):
+        yield from _about(mark)
+    if radiograph.orientation is None or not radiograph.orientation.shows_sides:
+        yield Line("Side not known: the image has no orientation", 18, SOFT, 12)
+    for note in say.remarks(radiograph, findings)[:-1]:
+        yield Line(note, 17, QUIET, 8)
+    for one in findings:
+        name = f"{one.algorithm.name} {one.algorithm.version}"
+        weights = f", weights {one.algorithm.model_sha256[:12]}"
+        yield Line(name + (weights if one.algorithm.model_sha256 else ""), 16, QUIET, 8)
+    yield Line(made, 16, QUIET, 4)
+
+
+def _banner(findings: tuple[Findings, ...]) -> Line:
+    known = [finding for one in findings for finding in one.findings]
+    if any(finding.urgent for finding in known):
+        return Line("URGENT", 44, WHITE, 0, ALARM)
+    if any(finding.presence is Presence.PRESENT for finding in known):
+        return Line("FINDING", 36, WHITE, 0, FOUND)
+    if any(finding.presence is Presence.UNDETERMINED for finding in known):
+        return Line("UNDETERMINED", 32, WHITE, 0, CALM)
+    return Line("No finding detected", 30, WHITE, 0, CALM)
+
+
+def _about(mark: Mark) -> Iterator[Line]:
+    finding, point = mark.finding, mark.finding.operating_point
+    name = finding.code.meaning
+    odds = f"Probability {say.probability(finding)} (threshold {point.threshold:.2g}, {point.name})"
+    if finding.presence is Presence.ABSENT:
+        yield Line(f"{name}: not detected", 23, WHITE, 14)
+        yield Line(odds, 19, SOFT)
+    else:
+        shown = region_of(finding) is not None or finding.boxes
+        swatch = mark.colour if shown else None
+        yield Line(f"{name}: {say.STATE[finding.presence]}", 28, WHITE, 16, swatch=swatch)
+        yield Line(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
+        yield Line(odds, 22, SOFT)
+    for letter, one in zip(mark.letters, finding.measurements, strict=True):
+        said = say.capital(say.measurement(one)).replace("mm2", "mm²")
+        yield Line(f"{letter}: {said}" if letter else said, 22, SOFT)
+    if finding.size_class:
+        yield Line(f"Size: {finding.size_class}", 22, SOFT)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph as it will be drawn."""
+
+    line: Line
+    size: int
+    rows: tuple[str, ...]
+
+    @property
+    def height(self) -> int:
+        """Pixels from the paragraph above to the one below."""
+        inside = 2 * PAD if self.line.band else 0
+        return self.line.above + leading(self.size) * len(self.rows) + inside
+
+
+def leading(size: int) -> int:
+    """Give the distance of two rows."""
+    return round(size * 1.3)
+
+
+def _drawn(blocks: list[Block], size: tuple[int, int], foot: int) -> Image.Image:
+    image = Image.new("RGB", size, BACKGROUND)
+    canvas = ImageDraw.Draw(image)
+    top = 0
+    for block in blocks:
+        if top + block.height > image.height - foot:
+            break
+        _draw(canvas, block, top, image.width)
+        top += block.height
+    face = font(_notice_size(image.width))
+    at = (PAD, image.height - PAD)
+    canvas.text(at, NOT_FOR_DIAGNOSIS, fill=NOTICE, font=face, anchor="ld")
+    return image
+
+
+def _notice_size(width: int) -> int:
+    size = 26
+    while size > 10 and font(size).getlength(NOT_FOR_DIAGNOSIS) > width - 2 * PAD:
+        size -= 1
+    return size
+
+
+def _draw(canvas: ImageDraw.ImageDraw, block: Block, top: int, width: int) -> None:
+    line, size = block.line, block.size
+    left, y = PAD, top + line.above
+    if line.band is not None:
+        canvas.rectangle((0, top, width, y + leading(size) + PAD), fill=line.band)
+        y += PAD // 2
+    if line.swatch is not None:
+        canvas.rectangle((left, y + size * 0.25, left + 16, y + size), fill=line.swatch)
+        left += SWATCH_ROOM
+    for row in block.rows:
+        canvas.text((left, y), row, fill=line.colour, font=font(size))
+        y += leading(size)
+
+
+def _laid_out(line: Line, width: int, factor: float) -> Block:
+    size = round(line.size * factor)
+    room = width - 2 * PAD - (SWATCH_ROOM if line.swatch else 0)
+    rows: list[str] = []
+    for word in line.text.split():
+        longer = f"{rows[-1]} {word}" if rows else word
+        if rows and font(size).getlength(longer) <= room:
+            rows[-1] = longer
+        else:
+            rows.append(word)
+    return Block(line, size, tuple(rows))

@@ -1,0 +1,224 @@
+"""The radiograph with its findings drawn in: contours, lines, boxes, sides.
+
+Drawn in stored pixel order, so that it matches the source beside it. A contour
+runs around its region, never over it; what is written stands outside the picture,
+but for boxes' scores and lines' letters.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import cycle
+from string import ascii_lowercase
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from dicom_node.domain.findings import Box, Finding, Findings
+from dicom_node.domain.study import Orientation, Radiograph
+from dicom_node.reports.colours import RGB, colour_of
+from dicom_node.reports.common import region_of
+
+LONGEST = 1024
+MARGIN = 40
+"""Around the picture, for the letters of the orientation."""
+BACKGROUND: RGB = (16, 18, 22)
+HALO: RGB = (0, 0, 0)
+LINE: RGB = (255, 255, 255)
+LETTER: RGB = (235, 235, 235)
+CONTOUR_WIDTH = 3.0
+HALO_WIDTH = 5.0
+OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From stored (row, column) to pixels of the picture."""
+
+    factor: float
+    width: int
+    height: int
+
+    def point(self, row: float, column: float) -> tuple[float, float]:
+        """Map a point to (x, y)."""
+        return column * self.factor, row * self.factor
+
+
+def scale_for(shape: tuple[int, int]) -> Scale:
+    """Fit an image of (rows, columns) to LONGEST, keeping its aspect."""
+    rows, columns = shape
+    factor = LONGEST / max(rows, columns)
+    return Scale(factor, max(1, round(columns * factor)), max(1, round(rows * factor)))
+
+
+@cache
+def font(size: int) -> Font:
+    """Give the TrueType face that comes with Pillow."""
+    return ImageFont.load_default(size)
+
+
+def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
+    """Draw the radiograph and its findings, with a margin that names the sides."""
+    scale = scale_for(radiograph.pixels.shape)
+    picture = np.asarray(_shrunk(_grey(radiograph.pixels), scale).convert("RGB")).copy()
+    marks = marked(findings)
+    for mark in marks:
+        region = region_of(mark.finding)
+        if region is not None:
+            _draw_contour(picture, region, scale, mark.colour)
+    image = Image.fromarray(picture)
+    canvas = ImageDraw.Draw(image)
+    for mark in marks:
+        for box in mark.finding.boxes:
+            _draw_box(canvas, box, mark, scale)
+        for letter, one in zip(mark.letters, mark.finding.measurements, strict=True):
+            if one.line is not None:
+                _draw_line(canvas, one.line, letter, scale)
+    return _framed(image, radiograph.orientation)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a finding is marked: its colour, and a letter for each measured line."""
+
+    finding: Finding
+    colour: RGB
+    letters: tuple[str, ...]
+    """One per measurement; empty for one without a line."""
+
+
+def marked(findings: tuple[Findings, ...]) -> list[Mark]:
+    """Choose the marks: the same for the picture and for the words beside it.
+
+    Colours go by the segments' numbers, then to findings with boxes alone.
+    """
+    known = [finding for one in findings for finding in one.findings]
+    regions = [finding for finding in known if region_of(finding) is not None]
+    boxed = [finding for finding in known if finding.boxes and region_of(finding) is None]
+    number = {id(finding): index for index, finding in enumerate((*regions, *boxed))}
+    letters = cycle(ascii_lowercase)
+    return [
+        Mark(
+            finding,
+            colour_of(number.get(id(finding), 0)),
+            tuple(next(letters) if one.line else "" for one in finding.measurements),
+        )
+        for finding in known
+    ]
+
+
+def _grey(pixels: NDArray[np.float32]) -> Image.Image:
+    grey = np.multiply(pixels, 255)
+    grey += 0.5
+    return Image.fromarray(np.clip(grey, 0, 255, out=grey).astype(np.uint8))
+
+
+def _shrunk(image: Image.Image, scale: Scale) -> Image.Image:
+    """Resize in two steps: averaging whole blocks first is several times as fast."""
+    size, whole = (scale.width, scale.height), int(1 / scale.factor)
+    if whole < 2:
+        return image.resize(size, Image.Resampling.BICUBIC)
+    exact = (0, 0, image.width / whole, image.height / whole)
+    return image.reduce(whole).resize(size, Image.Resampling.BILINEAR, box=exact)
+
+
+def scaled_mask(mask: NDArray[np.bool_], scale: Scale) -> NDArray[np.bool_]:
+    """Shrink a region so that what is thin stays; (height, width) of the picture."""
+    shown = Image.fromarray(mask.view(np.uint8) * np.uint8(255))
+    if scale.factor >= 1:
+        shown = shown.resize((scale.width, scale.height), Image.Resampling.NEAREST)
+    else:
+        shown = _shrunk(shown, scale)
+    return np.asarray(shown) > 63
+
+
+def _draw_contour(
+    picture: NDArray[np.uint8], mask: NDArray[np.bool_], scale: Scale, colour: RGB
+) -> None:
+    region = scaled_mask(mask, scale)
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    if not rows.size:
+        return
+    edge = int(HALO_WIDTH) + 2
+    crop = (
+        slice(max(0, rows[0] - edge), rows[-1] + edge + 1),
+        slice(max(0, columns[0] - edge), columns[-1] + edge + 1),
+    )
+    distance = ndimage.distance_transform_edt(~region[crop])
+    part = picture[crop]
+    part[(distance > CONTOUR_WIDTH) & (distance <= HALO_WIDTH)] = HALO
+    part[(distance > 0) & (distance <= CONTOUR_WIDTH)] = colour
+
+
+def _draw_line(
+    canvas: ImageDraw.ImageDraw,
+    line: tuple[tuple[float, float], tuple[float, float]],
+    letter: str,
+    scale: Scale,
+) -> None:
+    start, end = (np.array(scale.point(*point)) for point in line)
+    along = end - start
+    length = float(np.hypot(*along)) or 1.0
+    tick = np.array([-along[1], along[0]]) / length * 7
+    strokes = [(start, end), (start - tick, start + tick), (end - tick, end + tick)]
+    for width, colour in ((6, HALO), (2, LINE)):
+        for one, other in strokes:
+            canvas.line([*map(float, one), *map(float, other)], fill=colour, width=width)
+    beside = end + along / length * 14
+    canvas.text(
+        (float(beside[0]), float(beside[1])),
+        letter,
+        fill=LINE,
+        font=font(22),
+        anchor="mm",
+        stroke_width=3,
+        stroke_fill=HALO,
+    )
+
+
+def _draw_box(canvas: ImageDraw.ImageDraw, box: Box, mark: Mark, scale: Scale) -> None:
+    left, top = scale.point(box.y, box.x)
+    right, bottom = scale.point(box.y + box.height, box.x + box.width)
+    colour = mark.colour
+    canvas.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=HALO, width=5)
+    canvas.rectangle((left, top, right, bottom), outline=colour, width=2)
+    said = f"{mark.finding.code.meaning} {box.score:.2f}"
+    inside = top < 26
+    canvas.text(
+        (left + 3, top + 3 if inside else top - 5),
+        said,
+        fill=colour,
+        font=font(19),
+        anchor="la" if inside else "lb",
+        stroke_width=2,
+        stroke_fill=HALO,
+    )
+
+
+def _framed(image: Image.Image, orientation: Orientation | None) -> Image.Image:
+    """Put a margin around the picture with the direction of each edge."""
+    width, height = image.size
+    framed = Image.new("RGB", (width + 2 * MARGIN, height + 2 * MARGIN), BACKGROUND)
+    framed.paste(image, (MARGIN, MARGIN))
+    if orientation is None:
+        return framed
+    canvas = ImageDraw.Draw(framed)
+    half = MARGIN / 2
+    places = {
+        (half, MARGIN + height / 2): opposite(orientation.row),
+        (MARGIN * 1.5 + width, MARGIN + height / 2): orientation.row,
+        (MARGIN + width / 2, half): opposite(orientation.column),
+        (MARGIN + width / 2, MARGIN * 1.5 + height): orientation.column,
+    }
+    for place, letters in places.items():
+        size = 34 if letters[:1] in ("L", "R") else 22
+        canvas.text(place, letters[:2], fill=LETTER, font=font(size), anchor="mm")
+    return framed
+
+
+def opposite(direction: str) -> str:
+    """Turn a direction of PatientOrientation around, for example PL to AR."""
+    return "".join(OPPOSITE.get(letter, letter) for letter in direction)

@@ -1,0 +1,64 @@
+"""Every kind of DICOM result, and its builder."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from pydicom.dataset import FileMetaDataset
+
+from dicom_node.domain import codes
+from dicom_node.domain.findings import (
+    Algorithm,
+    Finding,
+    Findings,
+    Measurement,
+    OperatingPoint,
+    Presence,
+    Segment,
+    Side,
+)
+from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
+from dicom_node.domain.work import ObjectKind
+from dicom_node.reports import sc, seg, sr, text_sr
+from dicom_node.reports.attributes import item
+from dicom_node.reports.common import Builder, ReportContext
+
+BUILDERS: Mapping[ObjectKind, Builder] = {
+    "seg": seg.build,
+    "sr": sr.build,
+    "text_sr": text_sr.build,
+    "sc": sc.build,
+}
+
+
+def warm_up() -> None:
+    """Build one small set of results, so that the first real one is not slow."""
+    source = item(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.1",
+        SOPInstanceUID="2.25.1",
+        StudyInstanceUID="2.25.2",
+        SeriesInstanceUID="2.25.3",
+        Modality="CR",
+    )
+    source.file_meta = FileMetaDataset()
+    shape = (64, 64)
+    line = ((20.5, 20.5), (20.5, 40.5))
+    finding = Finding(
+        code=codes.PNEUMOTHORAX,
+        presence=Presence.PRESENT,
+        probability=0.9,
+        operating_point=OperatingPoint("warm-up", 0.5, 0.5, 0.5),
+        site=codes.PLEURA,
+        side=Side.RIGHT,
+        urgent=True,
+        measurements=(Measurement(codes.DISTANCE, 4, codes.MILLIMETRE, "distance", line=line),),
+        segment=Segment(np.pad(np.ones((32, 32), np.bool_), 16), "warm-up"),
+    )
+    radiograph = Radiograph(
+        np.zeros(shape, np.float32),
+        InstanceRef(str(source.SOPClassUID), str(source.SOPInstanceUID)),
+        Spacing(0.2, 0.2),
+        Orientation("L", "F"),
+    )
+    findings = (Findings(Algorithm("warm-up", "0", ""), (finding,)),)
+    for build in BUILDERS.values():
+        build(source, radiograph, findings, ReportContext(0.0, "0"))

@@ -1,0 +1,103 @@
+"""Secondary capture: the radiograph with its findings, for any viewer.
+
+RGB without compression (PS3.3 A.8.1, C.8.6): every archive takes it, and lines and
+letters stay sharp; at this size it is about 4 MB.
+"""
+
+from datetime import datetime
+
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from dicom_node.domain.findings import Findings
+from dicom_node.domain.study import Radiograph
+from dicom_node.domain.work import ReportObject
+from dicom_node.reports.attributes import add, clipped, da, tm
+from dicom_node.reports.common import (
+    NOT_FOR_DIAGNOSIS,
+    ReportContext,
+    add_lossy,
+    analysed,
+    body_part,
+    finished,
+    local_time,
+    new_object,
+    source_image,
+)
+from dicom_node.reports.panel import panel
+from dicom_node.reports.picture import BACKGROUND, MARGIN, drawn
+
+SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.7"
+PANEL_WIDTH = 400
+WIDE = 1.3
+"""From this width / height on the words stand below the picture."""
+
+
+def build(
+    source: Dataset,
+    radiograph: Radiograph | None,
+    findings: tuple[Findings, ...],
+    context: ReportContext,
+) -> ReportObject | None:
+    """Draw all pipelines' findings of one image; None when no pipeline read it."""
+    if radiograph is None or not analysed(findings):
+        return None
+    made = local_time(source, context)
+    image = overlay(radiograph, findings, made)
+    ds = new_object(SOP_CLASS_UID, "sc", source, findings, context)
+    copied, laterality = body_part(source)
+    add(
+        ds,
+        Modality="OT",
+        ConversionType="WSD",
+        ImageType=["DERIVED", "SECONDARY"],
+        SeriesDescription="AI overlay",
+        DerivationDescription=clipped(f"Findings drawn in. {NOT_FOR_DIAGNOSIS}", 1024),
+        DateOfSecondaryCapture=da(made),
+        TimeOfSecondaryCapture=tm(made),
+        SecondaryCaptureDeviceManufacturer=ds.Manufacturer,
+        SecondaryCaptureDeviceManufacturerModelName=ds.ManufacturerModelName,
+        SecondaryCaptureDeviceSoftwareVersions=ds.SoftwareVersions,
+        BurnedInAnnotation="YES",
+        RecognizableVisualFeatures="NO",
+        PatientOrientation=None,
+        **laterality,
+        SourceImageSequence=source_image(source),
+    )
+    _add_pixels(ds, image)
+    add_lossy(ds, source)
+    return finished(ds, "sc", source, (*copied, "PatientOrientation"))
+
+
+def overlay(radiograph: Radiograph, findings: tuple[Findings, ...], made: datetime) -> Image.Image:
+    """Join picture and words: beside an upright radiograph, below a wide one."""
+    picture = drawn(radiograph, findings)
+    stamp = f"Made {made:%Y-%m-%d %H:%M:%S}"
+    width, height = picture.size
+    if width - 2 * MARGIN > WIDE * (height - 2 * MARGIN):
+        text = panel(radiograph, findings, stamp, width, None)
+        size, place = (width, height + text.height), (0, height)
+    else:
+        text = panel(radiograph, findings, stamp, PANEL_WIDTH, height)
+        size, place = (width + PANEL_WIDTH, height), (width, 0)
+    image = Image.new("RGB", size, BACKGROUND)
+    image.paste(picture, (0, 0))
+    image.paste(text, place)
+    return image
+
+
+def _add_pixels(ds: Dataset, image: Image.Image) -> None:
+    content = image.tobytes()
+    add(
+        ds,
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=0,
+        Rows=image.height,
+        Columns=image.width,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        PixelRepresentation=0,
+        PixelData=content + b"\0" * (len(content) % 2),
+    )

@@ -1,0 +1,103 @@
+"""Findings in words that a person reads."""
+
+from dicom_node.domain.findings import Finding, Findings, Measurement, Presence, Side
+from dicom_node.domain.study import Radiograph
+from dicom_node.reports.common import NOT_FOR_DIAGNOSIS, UNVERIFIED, operating_point
+
+STATE = {
+    Presence.PRESENT: "PRESENT",
+    Presence.ABSENT: "not detected",
+    Presence.UNDETERMINED: "undetermined",
+}
+SIDE = {
+    Side.RIGHT: "right",
+    Side.LEFT: "left",
+    Side.BOTH: "right and left",
+    Side.UNDETERMINED: "undetermined",
+}
+
+
+def number(value: float, places: int = 3) -> str:
+    """Write a number without trailing zeros."""
+    text = f"{value:.{places}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def probability(finding: Finding) -> str:
+    """Write the probability so that it never rounds across its threshold."""
+    value, threshold = finding.probability, finding.operating_point.threshold
+    for places in (2, 3):
+        text = number(value, places)
+        if (float(text) >= threshold) == (value >= threshold):
+            return text
+    return number(value, 6)
+
+
+def measurement(one: Measurement) -> str:
+    """Write a measurement with its name and unit, for example "area 3374 mm2"."""
+    return f"{one.name} {quantity(one)}"
+
+
+def quantity(one: Measurement) -> str:
+    """Write a measurement's value and unit."""
+    unit = "" if one.unit.value == "1" else f" {one.unit.value}"
+    if unit.strip() == "%":
+        unit = " %"
+    return f"{amount(one)}{unit}"
+
+
+def amount(one: Measurement) -> str:
+    """Write a measurement's value: ratios need more places than millimetres."""
+    return number(one.value, 3 if one.unit.value == "1" else 1)
+
+
+def sentences(finding: Finding) -> list[str]:
+    """Say all about one finding, a sentence a line."""
+    said = [f"{finding.code.meaning}: {STATE[finding.presence]}"]
+    if finding.presence is not Presence.ABSENT:
+        said.append(f"Side: {SIDE[finding.side]}")
+    said.append(f"Probability {probability(finding)} ({operating_point(finding)})")
+    said += [capital(measurement(one)) for one in finding.measurements]
+    if finding.size_class:
+        said.append(f"Size: {finding.size_class}")
+    if finding.urgent:
+        said.append("URGENT")
+    return said
+
+
+def impression(finding: Finding) -> str:
+    """Say the one line that a reader needs, for example in an ORU."""
+    name = finding.code.meaning
+    name = name[:1].lower() + name[1:]
+    odds = f"(p={probability(finding)})"
+    if finding.presence is Presence.ABSENT:
+        return f"AI: no {name} detected {odds}."
+    side = "side undetermined" if finding.side is Side.UNDETERMINED else SIDE[finding.side]
+    verb = "suspected" if finding.presence is Presence.PRESENT else "cannot be excluded"
+    return f"AI: {name} {verb}, {side} {odds}."
+
+
+def algorithm(findings: Findings) -> str:
+    """Name the algorithm, its version and its weights."""
+    one = findings.algorithm
+    weights = f", weights SHA-256 {one.model_sha256}" if one.model_sha256 else ""
+    return f"{one.name} {one.version}{weights}"
+
+
+def refusal(findings: Findings) -> str:
+    """Say why a pipeline did not read the image."""
+    return f"Not analysed by {findings.algorithm.name}: {findings.not_analysed}"
+
+
+def remarks(radiograph: Radiograph | None, findings: tuple[Findings, ...]) -> list[str]:
+    """Say what a reader must know beside the findings: limits, refusals, the notice."""
+    said = [] if radiograph is None else list(radiograph.notes)
+    for one in findings:
+        said += [refusal(one)] if one.not_analysed is not None else list(one.notes)
+    return [*dict.fromkeys(capital(note) for note in said), UNVERIFIED, NOT_FOR_DIAGNOSIS]
+
+
+def capital(text: str) -> str:
+    """Start a sentence."""
+    return text[:1].upper() + text[1:]

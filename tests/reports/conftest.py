@@ -1,0 +1,166 @@
+"""Synthetic sources and findings for the result objects."""
+
+from collections.abc import Callable
+from datetime import UTC
+from io import BytesIO
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicom_node.domain import codes
+from dicom_node.domain.findings import (
+    Algorithm,
+    Finding,
+    Findings,
+    Measurement,
+    OperatingPoint,
+    Presence,
+    Segment,
+    Side,
+)
+from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
+from dicom_node.reports.common import ReportContext
+
+CR = "1.2.840.10008.5.1.4.1.1.1"
+DX = "1.2.840.10008.5.1.4.1.1.1.1"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+ALGORITHM = Algorithm("pneumothorax", "1.2.0", "ab" * 32)
+POINT = OperatingPoint("balanced", 0.42, 0.88, 0.9)
+
+CALIBRATED = Spacing(0.2, 0.2)
+UPRIGHT = Orientation("L", "F")
+
+MakeSource = Callable[..., Dataset]
+MakeRadiograph = Callable[..., Radiograph]
+
+
+def _header(**changes: object) -> Dataset:
+    ds = Dataset()
+    ds.SpecificCharacterSet = "ISO_IR 100"
+    ds.SOPClassUID, ds.SOPInstanceUID = CR, "1.2.826.0.1.3680043.8.498.1"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2.826.0.1.3680043.8.498.2", "1.2.826.0.1.3.1"
+    ds.Modality, ds.SeriesNumber, ds.InstanceNumber = "CR", "1", "3"
+    ds.PatientName, ds.PatientID, ds.PatientSex = "Müller^Anna", "PAT 7", "F"
+    ds.PatientBirthDate, ds.PatientAge = "19500601", "070Y"
+    ds.StudyDate, ds.StudyTime, ds.StudyID = "20240102", "101112", "S1"
+    ds.AccessionNumber, ds.ReferringPhysicianName = "ACC1", "Arzt^B"
+    ds.BodyPartExamined, ds.ViewPosition = "CHEST", "PA"
+    ds.PatientOrientation = ["L", "F"]
+    ds.Manufacturer, ds.PhotometricInterpretation = "Maker", "MONOCHROME2"
+    ds.SamplesPerPixel, ds.Rows, ds.Columns = 1, 401, 513
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
+    ds.PixelSpacing = ["0.2", "0.2"]
+    for keyword, value in changes.items():
+        if value is None:
+            del ds[keyword]
+        else:
+            setattr(ds, keyword, value)
+    return ds
+
+
+def _reread(ds: Dataset) -> Dataset:
+    """Give the header as a reader sees it: unparsed, with File Meta."""
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
+    buffer.seek(0)
+    return pydicom.dcmread(buffer)
+
+
+@pytest.fixture
+def source() -> MakeSource:
+    """Make a source header; keywords change attributes, None removes them."""
+    return lambda **changes: _reread(_header(**changes))
+
+
+@pytest.fixture
+def radiograph() -> MakeRadiograph:
+    """Make a radiograph for a source header."""
+
+    def make(
+        ds: Dataset,
+        shape: tuple[int, int] = (401, 513),
+        spacing: Spacing | None = CALIBRATED,
+        orientation: Orientation | None = UPRIGHT,
+    ) -> Radiograph:
+        rows, columns = np.indices(shape, dtype=np.float32)
+        wave = 0.5 + 0.3 * np.sin(rows / 40) * np.cos(columns / 60)
+        ref = InstanceRef(ds.SOPClassUID, ds.SOPInstanceUID)
+        return Radiograph(wave.astype(np.float32), ref, spacing, orientation, "PA")
+
+    return make
+
+
+def mask_at(shape: tuple[int, int]) -> np.ndarray:
+    """Draw an L of whole rows and columns that no flip maps onto itself."""
+    mask = np.zeros(shape, bool)
+    height, width = shape
+    mask[height // 8 : height // 2, width // 8 : width // 4] = True
+    mask[height // 2 - 9 : height // 2, width // 8 : width // 2 + 1] = True
+    return mask
+
+
+def positive_for(shape: tuple[int, int], **changes: object) -> Finding:
+    """Make a pneumothorax with a region and an area and a distance."""
+    line = ((shape[0] / 4, shape[1] / 8 + 0.5), (shape[0] / 4, shape[1] / 4 - 0.5))
+    given: dict[str, object] = {
+        "code": codes.PNEUMOTHORAX,
+        "presence": Presence.PRESENT,
+        "probability": 0.93,
+        "operating_point": POINT,
+        "site": codes.PLEURA,
+        "side": Side.RIGHT,
+        "urgent": True,
+        "measurements": (
+            Measurement(codes.AREA, 3373.94, codes.SQUARE_MILLIMETRE, "area"),
+            Measurement(
+                codes.DISTANCE,
+                47.83,
+                codes.MILLIMETRE,
+                "maximal interpleural distance",
+                codes.MAXIMUM,
+                line,
+            ),
+        ),
+        "segment": Segment(mask_at(shape), "Pneumothorax"),
+        "size_class": "large (BTS: 2 cm or more at the hilum)",
+    }
+    return Finding(**{**given, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def positive() -> Callable[..., Findings]:
+    """Make positive findings for an image of this shape."""
+    return lambda shape=(401, 513), **changes: Findings(
+        ALGORITHM, (positive_for(shape, **changes),), notes=("AP view",)
+    )
+
+
+@pytest.fixture
+def negative() -> Findings:
+    """Give the findings of a normal radiograph."""
+    finding = Finding(codes.PNEUMOTHORAX, Presence.ABSENT, 0.034, POINT, codes.PLEURA)
+    return Findings(ALGORITHM, (finding,))
+
+
+@pytest.fixture
+def refused() -> Findings:
+    """Give the outcome of a pipeline that declined."""
+    return Findings(ALGORITHM, not_analysed="lateral view")
+
+
+@pytest.fixture
+def context() -> ReportContext:
+    """Give a fixed context: results depend on nothing else."""
+    return ReportContext(1_700_000_000.25, "0.1.0", "CXRAI", "Klinik Süd", zone=UTC)
+
+
+def read_back(content: bytes) -> Dataset:
+    """Parse a result."""
+    return pydicom.dcmread(BytesIO(content))
