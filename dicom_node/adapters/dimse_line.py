@@ -1,9 +1,10 @@
 """One outgoing association, with a deadline on each step."""
 
 import socket
+import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from pynetdicom import AE, evt
@@ -39,45 +40,62 @@ class NothingAccepted(GiveUp):
 
 
 class Watchdog:
-    """Cuts a connection when a step takes too long.
+    """Cuts a connection when a step takes too long, and closes it at the end.
 
     pynetdicom waits for ever for a peer that stops in the middle of a PDU or stops
-    reading; a socket shut down from here wakes its threads.
+    reading; a socket shut down from here wakes its threads. It also leaves sockets
+    open that the peer closed first.
     """
 
     def __init__(self) -> None:
+        self._assoc: Association | None = None
         self._socket: socket.socket | None = None
         self._timer: threading.Timer | None = None
-
-    @property
-    def connected(self) -> bool:
+        self.connected = False
         """Whether there ever was a connection."""
-        return self._socket is not None
+
+    def watch(self, event: Event) -> None:
+        """Take the socket before it connects (EVT_ACSE_SENT of the request)."""
+        if self._assoc is None and event.assoc.dul.socket is not None:
+            self._assoc, self._socket = event.assoc, event.assoc.dul.socket.socket
 
     def opened(self, event: Event) -> None:
-        """Take the socket of a new connection (EVT_CONN_OPEN)."""
-        wrapped = event.assoc.dul.socket
-        self._socket = None if wrapped is None else wrapped.socket
+        """Note that the connection stands (EVT_CONN_OPEN)."""
+        self.connected = True
 
     def allow(self, seconds: float) -> None:
         """Start the next step, which may take so long and the grace."""
-        self.stop()
-        self._timer = threading.Timer(seconds + GRACE_S, self._cut)
+        self._cancel()
+        self._timer = threading.Timer(seconds + GRACE_S, self._expire)
         self._timer.daemon = True
         self._timer.start()
 
     def stop(self) -> None:
-        """Let the connection be."""
+        """Leave no socket and no thread behind."""
+        self._cancel()
+        self._cut()
+        if self._assoc is not None and self._socket is not None:
+            if self._assoc.dul.is_alive():
+                self._assoc.dul.join(GRACE_S)
+            self._socket.close()
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
+    def _expire(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                # drop what the peer does not read, or the kernel keeps offering it for minutes
+                self._socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+        self._cut()
+
     def _cut(self) -> None:
-        if self._socket is None:
-            return
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # closed already
+        if self._socket is not None:
+            with suppress(OSError):  # closed already
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +121,7 @@ def open_line(target: Target, contexts: list[PresentationContext]) -> Iterator[L
     answered: list[int] = []
     handlers: list[EventHandlerType] = [
         *SOCKET_HANDLERS,
+        (evt.EVT_ACSE_SENT, watchdog.watch),
         (evt.EVT_CONN_OPEN, watchdog.opened),
         (evt.EVT_DIMSE_RECV, _note_answer, [answered]),
     ]
