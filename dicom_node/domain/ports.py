@@ -104,8 +104,13 @@ class Ledger(Protocol):
     def fail_jobs(self, claim: Claim, failure: Failure, now: float) -> None:
         """Postpone the claim's jobs to `failure.due_at`, or discard them."""
 
-    def claim_deliveries(self, worker: str, now: float, lease_s: float) -> DeliveryBatch | None:
-        """Lease due deliveries of one study to one destination, most urgent first."""
+    def claim_deliveries(
+        self, worker: str, now: float, lease_s: float, destination: str | None = None
+    ) -> DeliveryBatch | None:
+        """Lease due deliveries of one study to one destination, most urgent first.
+
+        With `destination` only those that go there are looked at.
+        """
 
     def settle_deliveries(
         self,

@@ -36,15 +36,17 @@ def deliver_once(
     couriers: Mapping[str, Courier],
     worker: str,
     *,
+    destination: str | None = None,
     clock: Callable[[], float],
     lease_s: float,
 ) -> int:
     """Send the deliveries of one study to one destination; say how many were due.
 
-    Raises TryAgain when the database is away: what was sent and could not be
+    Without `destination` the most urgent of all are taken, among them those whose
+    destination the configuration has lost; they become dead letters. Raises TryAgain when the database is away: what was sent and could not be
     settled is sent again after its lease, with the same identifiers.
     """
-    batch = ledger.claim_deliveries(worker, clock(), lease_s)
+    batch = ledger.claim_deliveries(worker, clock(), lease_s, destination)
     if batch is None:
         return 0
     with kept_lease(ledger, batch, clock, lease_s):
