@@ -167,9 +167,13 @@ def decode_rle(stream: bytes, rows: int, columns: int, bits_allocated: int) -> P
 
 
 def _rle_segment(segment: bytes, needed: int) -> NDArray[np.uint8]:
-    """Expand a segment that must give exactly the bytes needed (PS3.5 G.3.2)."""
+    """Expand a segment that must give exactly the bytes needed (PS3.5 G.3.2).
+
+    A run that is cut gives too few. One byte of padding to an even length gives
+    none: it reads as a run whose bytes are not there.
+    """
     expanded, position, end = bytearray(), 0, len(segment)
-    while position < end and len(expanded) < needed:
+    while position < end:
         control = segment[position]
         if control < 128:
             expanded += segment[position + 1 : position + 2 + control]
@@ -179,7 +183,7 @@ def _rle_segment(segment: bytes, needed: int) -> NDArray[np.uint8]:
             position += 2
         else:
             position += 1
-    if len(expanded) != needed or position > end or segment[position:].strip(b"\0"):
+    if len(expanded) != needed:
         raise NotAnalysable("damaged RLE: a segment does not give the image's size")
     return np.frombuffer(expanded, np.uint8)
 
