@@ -4,8 +4,9 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,8 @@ from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.work import StoredFile
 
 SPOOL = ".spool"
+_WORTH_A_THREAD = 1 << 20
+"""Bytes; less is hashed sooner than a thread starts."""
 _FOLDER = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9]+)*")
 
@@ -96,9 +99,9 @@ class FileArchive:
         An existing folder proves nothing: its maker may not have flushed it yet.
         """
         if folder not in self._durable:
-            if folder != self._root:
+            if self._root in folder.parents or not folder.parent.is_dir():
                 self._folder(folder.parent)
-            folder.mkdir(parents=folder == self._root, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             _flush_folder(folder.parent)
             self._durable.add(folder)
         return folder
@@ -115,18 +118,37 @@ def _passing_faults() -> Iterator[None]:
 
 def _write_new(path: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
     """Write and flush a new file; give its SHA-256 (hex) and size."""
-    digest = hashlib.sha256()
-    size = 0
+    kept = tuple(chunks)
+    sha256 = _start_hashing(kept)  # takes as long as the disk, so both run at once
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-        for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
+        for chunk in kept:
             rest = memoryview(chunk)
             while rest:  # a raw write may be partial
                 rest = rest[file.write(rest) :]
         os.fsync(descriptor)
-    return digest.hexdigest(), size
+    return sha256(), sum(map(len, kept))
+
+
+def _start_hashing(chunks: tuple[bytes, ...]) -> Callable[[], str]:
+    """Hash on a thread of its own if that pays; the result waits for it."""
+    digest = hashlib.sha256()
+
+    def update() -> None:
+        for chunk in chunks:
+            digest.update(chunk)
+
+    if sum(map(len, chunks)) < _WORTH_A_THREAD:
+        update()
+        return digest.hexdigest
+    thread = threading.Thread(target=update, name="sha256", daemon=True)
+    thread.start()
+
+    def wait() -> str:
+        thread.join()
+        return digest.hexdigest()
+
+    return wait
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,0 +1,230 @@
+"""Accepted associations and the socket that they come from."""
+
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty
+
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.events import EventHandlerType
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation, AssociationServer, RequestHandler
+
+from dicom_node.adapters.dimse_messages import (
+    C_CANCEL_RQ,
+    C_ECHO_RQ,
+    C_STORE_RQ,
+    COMMAND_FIELD,
+    MESSAGE_ID,
+    RESPONSE,
+    Assembler,
+    Message,
+    command_fragments,
+    encode_response,
+)
+from dicom_node.adapters.dimse_reactor import (
+    CHECK_S,
+    DataPDU,
+    PromptDUL,
+    PromptSocket,
+    RingingQueue,
+)
+
+BACKLOG = 128
+"""Connections that wait to be taken; pynetdicom's own 5 loses some in a rush."""
+
+SUCCESS = 0x0000
+UNRECOGNISED_OPERATION = 0x0211
+"""PS3.7 C.5.24."""
+
+StoreHandler = Callable[[Message, PresentationContext, "PromptAssociation"], tuple[int, str]]
+"""Gives status and comment for a C-STORE request; must not raise."""
+
+
+class PromptDIMSE(DIMSEServiceProvider):
+    """Assembles messages and queues them for the association's thread."""
+
+    def __init__(self, assoc: Association, bell: threading.Event) -> None:
+        super().__init__(assoc)
+        self.assembler = Assembler()
+        self.requests: RingingQueue[Message] = RingingQueue(bell)
+
+    def receive_primitive(self, primitive: DataPDU) -> None:  # type: ignore[override]
+        """Take the fragments of a PDU; raises BrokenMessage."""
+        for context_id, fragment in primitive.values:
+            message = self.assembler.add(context_id, fragment)
+            if message is not None:
+                self.requests.put(message)
+
+
+class PromptAssociation(Association):
+    """An accepted association whose thread sleeps until a message is complete."""
+
+    def __init__(self, ae: ApplicationEntity, store: StoreHandler) -> None:
+        self.bell = threading.Event()
+        self.admitted = False
+        """Set by the server when the association is taken in."""
+        self.serving = False
+        self._store = store
+        super().__init__(ae, MODE_ACCEPTOR)
+        self.dul: PromptDUL = PromptDUL(self, self.bell)
+        self.dimse: PromptDIMSE = PromptDIMSE(self, self.bell)
+        # both are kept by the DUL, which is another one now
+        self.acse_timeout = ae.acse_timeout
+        self.network_timeout = ae.network_timeout
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether it counts against the limit of associations."""
+        over = self.is_released or self.is_aborted or self.is_rejected
+        return self.admitted and not over
+
+    def quiet_s(self) -> float:
+        """Say for how long no message has been on its way or being served."""
+        if self.serving or self.dimse.assembler.is_partial or not self.dimse.requests.empty():
+            return 0.0
+        return time.monotonic() - self.dul.heard_at
+
+    def kill(self) -> None:
+        """End both threads."""
+        self._kill = True
+        self.bell.set()
+        super().kill()
+
+    def _run_reactor(self) -> None:
+        while not self._kill:
+            self.bell.wait(CHECK_S)
+            self.bell.clear()
+            while self.is_established and self._serve_next():
+                pass
+            self._end_if_over()
+
+    def _serve_next(self) -> bool:
+        try:
+            message = self.dimse.requests.get_nowait()
+        except Empty:
+            return False
+        self.serving = True
+        try:
+            self._serve(message)
+        except Exception:  # noqa: BLE001 - the thread's edge: no answer, so no association
+            self.abort(block=False)
+        finally:
+            self.serving = False
+            self.dul._idle_timer.restart()  # it is the peer's silence that counts
+        return True
+
+    def _serve(self, message: Message) -> None:
+        context = self._accepted_cx.get(message.context_id)
+        field = message.number(COMMAND_FIELD)
+        if context is None or field is None or message.number(MESSAGE_ID) is None:
+            # no response could say what it answers (PS3.7 9.3, PS3.8 9.3.5.1)
+            if field != C_CANCEL_RQ:
+                self.abort(block=False)
+        elif field == C_STORE_RQ:
+            self._respond(message, *self._store(message, context, self))
+        elif field == C_ECHO_RQ:
+            self._respond(message, SUCCESS)
+        elif not field & RESPONSE:
+            self._respond(message, UNRECOGNISED_OPERATION)
+
+    def _respond(self, request: Message, status: int, comment: str = "") -> None:
+        encoded = encode_response(request, status, comment)
+        for fragment in command_fragments(encoded, self.requestor.maximum_length or 0):
+            primitive = P_DATA()
+            # the setter takes a list of lists, whatever its type says
+            primitive.presentation_data_value_list = [[request.context_id, fragment]]  # type: ignore[list-item]
+            self.dul.send_pdu(primitive)
+
+    def _end_if_over(self) -> None:
+        """Release, abort or time out, as pynetdicom's own loop does."""
+        if self.is_established and self.acse.is_release_requested():
+            self.acse.send_release(is_response=True)
+            self.is_released = True
+            self.is_established = False
+            self.kill()
+        elif self.acse.is_aborted() or not self.dul.is_alive():
+            self.is_aborted = True
+            self.is_established = False
+            self.kill()
+        elif self.dul.idle_timer_expired():
+            self.abort()
+
+
+class AcceptingServer(AssociationServer):
+    """The listening socket; one association per connection, up to a limit."""
+
+    request_queue_size = BACKLOG
+
+    def __init__(
+        self,
+        ae: ApplicationEntity,
+        address: tuple[str, int],
+        store: StoreHandler,
+        handlers: list[EventHandlerType],
+        largest: int,
+    ) -> None:
+        self.store = store
+        self._largest = largest
+        self._lock = threading.Lock()
+        self._started: set[PromptAssociation] = set()
+        super().__init__(
+            ae,
+            address,
+            ae.ae_title,
+            ae.supported_contexts,
+            evt_handlers=handlers,
+            request_handler=AcceptingHandler,
+        )
+
+    @property
+    def connections(self) -> list[PromptAssociation]:
+        """The associations whose threads run, half-open and ending ones too."""
+        with self._lock:
+            self._started = {assoc for assoc in self._started if assoc.is_alive()}
+            return list(self._started)
+
+    def verify_request(self, request: object, client_address: object) -> bool:
+        """Take no more connections than threads can be had for."""
+        return len(self.connections) < self._largest
+
+    def begin(self, assoc: PromptAssociation) -> None:
+        """Start serving."""
+        with self._lock:
+            assoc.start()
+            self._started.add(assoc)
+
+    def shutdown(self) -> None:
+        """Stop listening; what is open stays open."""
+        super(AssociationServer, self).shutdown()
+        self.server_close()
+
+
+class AcceptingHandler(RequestHandler):
+    """Makes the association for a new connection."""
+
+    server: AcceptingServer
+
+    def handle(self) -> None:
+        """Start an association on the connection."""
+        assoc = PromptAssociation(self.ae, self.server.store)
+        assoc._server = self.server
+        assoc.name = f"association-{self.client_address[0]}:{self.client_address[1]}"
+        assoc.set_socket(PromptSocket(assoc, self.request))
+        acceptor = assoc.acceptor
+        acceptor.maximum_length = self.ae.maximum_pdu_size
+        acceptor.ae_title = self.server.ae_title
+        acceptor.address_info = self.local
+        acceptor.implementation_class_uid = self.ae.implementation_class_uid
+        acceptor.implementation_version_name = self.ae.implementation_version_name
+        acceptor.supported_contexts = self.server.contexts  # only read in negotiation
+        assoc.requestor.address_info = AddressInformation.from_tuple(self.client_address)
+        for event, handlers in self.server._handlers.items():
+            bound = [handlers] if isinstance(handlers, tuple) else handlers
+            for handler, args in bound:
+                assoc.bind(event, handler, args)
+        self.server.begin(assoc)

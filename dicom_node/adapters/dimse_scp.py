@@ -1,0 +1,226 @@
+"""The storage and verification SCP."""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+import structlog
+from pydicom.uid import UID
+from pynetdicom import AE, evt
+from pynetdicom.events import Event
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from dicom_node.adapters.attributes import clean
+from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, MAX_PDU, Timeouts, prepare
+from dicom_node.adapters.dimse_acceptor import SUCCESS, AcceptingServer, PromptAssociation
+from dicom_node.adapters.dimse_messages import (
+    AFFECTED_SOP_CLASS_UID,
+    AFFECTED_SOP_INSTANCE_UID,
+    Message,
+)
+from dicom_node.adapters.file_meta import file_head
+from dicom_node.adapters.hosts import canonical
+from dicom_node.domain.errors import BadSettings, Refused
+from dicom_node.domain.reception import Caller, StoreRequest
+from dicom_node.domain.study import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from dicom_node.domain.work import Recorded
+
+log = structlog.get_logger()
+
+# C-STORE statuses (PS3.4 B.2.3, PS3.7 annex C)
+PROCESSING_FAILURE = 0x0110
+OUT_OF_RESOURCES = 0xA700
+CONFLICT = 0xB007
+
+# A-ASSOCIATE-RJ result, source and reason (PS3.8 table 9-21)
+CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
+CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
+LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+
+QUIET_S = 1.0
+"""Between two messages, after which a stop need not wait for an association."""
+ABORT_S = 5.0
+"""For aborted associations to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who is served, what for, and by what."""
+
+    ae_title: str
+    greet: Callable[[Caller], bool]
+    """Says whether a caller is served."""
+    store: Callable[[StoreRequest], Recorded]
+    """Stores one instance; raises Refused."""
+    max_associations: int = 64
+    max_pdu: int = MAX_PDU
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+class StorageSCP:
+    """Serves C-ECHO and C-STORE of images on one port."""
+
+    def __init__(self, host: str, port: int, service: Service) -> None:
+        self._address = (host, port)
+        self._service = service
+        self._server: AcceptingServer | None = None
+        self._thread: threading.Thread | None = None
+        self._door = threading.Lock()
+
+    def start(self) -> None:
+        """Listen; raises BadSettings when the address cannot be had."""
+        prepare()
+        service = self._service
+        try:
+            server = AcceptingServer(
+                _application_entity(service),
+                self._address,
+                self._store,
+                [(evt.EVT_REQUESTED, self._admit)],
+                # half-open connections must not keep real ones out
+                largest=4 * service.max_associations + 16,
+            )
+        except OSError as error:
+            host, port = self._address
+            raise BadSettings(
+                f"node.host and node.port: cannot listen on {host}:{port}: {error.strerror}"
+            ) from error
+        self._server = server
+        self._thread = threading.Thread(
+            target=server.serve_forever, args=(0.1,), name="scp", daemon=True
+        )
+        self._thread.start()
+        log.info("scp_started", ae_title=service.ae_title, host=self._address[0], port=self.port)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._address[1] if self._server is None else self._server.server_address[1]
+
+    def stop(self, drain_s: float) -> None:
+        """Refuse new connections, let running ones finish, then abort the rest.
+
+        An association with no message on its way for a second is aborted early:
+        its sender has an answer for everything it sent.
+        """
+        if self._server is None or self._thread is None:
+            return
+        server, self._server = self._server, None
+        server.shutdown()
+        self._thread.join()
+        deadline = time.monotonic() + drain_s
+        while (open_ones := server.connections) and time.monotonic() < deadline:
+            for assoc in open_ones:
+                if assoc.quiet_s() > QUIET_S:
+                    assoc.abort(block=False)
+            time.sleep(0.02)
+        cut = [assoc.name for assoc in open_ones]
+        for assoc in open_ones:
+            assoc.abort(block=False)
+        deadline = time.monotonic() + ABORT_S
+        for assoc in open_ones:
+            assoc.join(max(0.0, deadline - time.monotonic()))
+        log.info("scp_stopped", aborted=len(cut))
+
+    def _admit(self, event: Event) -> None:
+        """Take in or reject an association before it is negotiated (EVT_REQUESTED)."""
+        assoc = cast(PromptAssociation, event.assoc)  # the server makes no others
+        caller = _caller(assoc)
+        try:
+            refusal = self._refusal(caller, assoc)
+        except Exception as error:  # noqa: BLE001 - the handler's edge: in doubt, nobody comes in
+            _log_failure("greeting_failed", error)
+            refusal = CALLING_AE_NOT_RECOGNISED
+        bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
+        if refusal is None:
+            bound.info("association_accepted")
+            return
+        reason = "/".join(map(str, refusal))
+        bound.warning("association_rejected", called_ae=caller.called_ae, reason=reason)
+        assoc.acse.send_reject(*refusal)
+        assoc.kill()
+
+    def _refusal(self, caller: Caller, assoc: PromptAssociation) -> tuple[int, int, int] | None:
+        """Give the reason against the association, or take it in."""
+        if caller.called_ae != self._service.ae_title:
+            return CALLED_AE_NOT_RECOGNISED
+        if not self._service.greet(caller):
+            return CALLING_AE_NOT_RECOGNISED
+        with self._door:
+            server = self._server
+            taken = () if server is None else [one for one in server.connections if one.is_admitted]
+            if server is None or len(taken) >= self._service.max_associations:
+                return LOCAL_LIMIT_EXCEEDED
+            assoc.admitted = True
+        return None
+
+    def _store(
+        self, message: Message, context: PresentationContext, assoc: PromptAssociation
+    ) -> tuple[int, str]:
+        """Give the status and comment that answer a C-STORE; never raises."""
+        try:
+            recorded = self._service.store(_store_request(message, context, assoc))
+        except Refused as refusal:
+            return refusal.status, refusal.comment
+        except MemoryError as error:
+            _log_failure("store_failed", error)
+            return OUT_OF_RESOURCES, "out of memory"
+        except Exception as error:  # noqa: BLE001 - the handler's edge: the association lives on
+            _log_failure("store_failed", error)
+            return PROCESSING_FAILURE, "internal error"
+        if recorded is Recorded.CONFLICT:
+            return CONFLICT, "instance is known with other content; the first is kept"
+        return SUCCESS, ""
+
+
+def _application_entity(service: Service) -> AE:
+    ae = AE(ae_title=service.ae_title)
+    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    ae.implementation_version_name = IMPLEMENTATION_VERSION
+    ae.maximum_pdu_size = service.max_pdu
+    ae.maximum_associations = 1 << 30  # counted in _refusal, without half-open ones
+    ae.acse_timeout = service.timeouts.acse_s
+    ae.dimse_timeout = service.timeouts.dimse_s
+    ae.network_timeout = service.timeouts.network_s
+    ae.add_supported_context(Verification)
+    for sop_class in IMAGE_CLASSES:
+        ae.add_supported_context(sop_class, list(IMAGE_SYNTAXES))
+    return ae
+
+
+def _caller(assoc: PromptAssociation) -> Caller:
+    """Read who calls from the association request, whatever it holds."""
+    request, address = assoc.requestor.primitive, assoc.requestor.address_info
+    return Caller(
+        calling_ae=clean(getattr(request, "calling_ae_title", None) or ""),
+        called_ae=clean(getattr(request, "called_ae_title", None) or ""),
+        host="" if address is None else canonical(address.address),
+    )
+
+
+def _store_request(
+    message: Message, context: PresentationContext, assoc: PromptAssociation
+) -> StoreRequest:
+    class_uid = message.text(AFFECTED_SOP_CLASS_UID)
+    instance_uid = message.text(AFFECTED_SOP_INSTANCE_UID)
+    syntax = str(context.transfer_syntax[0])
+    return StoreRequest(
+        caller=_caller(assoc),
+        context_class_uid=str(context.abstract_syntax),
+        sop_class_uid=class_uid,
+        sop_instance_uid=instance_uid,
+        transfer_syntax_uid=syntax,
+        file_head=file_head(class_uid, instance_uid, syntax),
+        content=message.content,
+    )
+
+
+def _log_failure(event: str, error: Exception) -> None:
+    """Log where it happened but not the message, which may quote a value."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+    log.error(event, error=type(error).__name__, where=where)

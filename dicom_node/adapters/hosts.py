@@ -1,0 +1,45 @@
+"""Host names of peers to addresses."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+
+
+def canonical(address: str) -> str:
+    """Write an address in one way; an IPv4 one mapped into IPv6 as IPv4."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return str(mapped or parsed)
+
+
+class HostBook:
+    """Resolves names, and keeps the answers for a while.
+
+    While the name server is away, the last answer holds: no image is refused for it.
+    """
+
+    def __init__(self, keep_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keep_s = keep_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, frozenset[str]]] = {}
+
+    def addresses_of(self, host: str) -> frozenset[str]:
+        """Give all addresses of a name or address; none when it is not known."""
+        asked_at, addresses = self._known.get(host, (float("-inf"), frozenset()))
+        if self._clock() - asked_at < self._keep_s:
+            return addresses
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            addresses = frozenset(canonical(str(entry[4][0])) for entry in found)
+        except (OSError, UnicodeError):
+            if not addresses:
+                return addresses  # ask again next time
+        with self._lock:
+            self._known[host] = (self._clock(), addresses)
+        return addresses

@@ -1,0 +1,69 @@
+"""What a caller asks for, and who may ask."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from dicom_node.domain.study import Peer
+
+UnknownCallers = Literal["reject", "accept", "learn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who opens an association: its title and the address that it comes from."""
+
+    calling_ae: str
+    called_ae: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """One C-STORE request (PS3.7 9.1.1), with the data set still encoded."""
+
+    caller: Caller
+    context_class_uid: str
+    """The abstract syntax of the presentation context."""
+    sop_class_uid: str
+    """Affected SOP Class UID of the command; "" when it is missing."""
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    file_head: bytes
+    """Preamble and File Meta (PS3.10 7.1) that make a file of `content`."""
+    content: bytes
+    """The data set, bit for bit as received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a caller is served; if not, why, and whether to remember it."""
+
+    served: bool
+    reason: str = ""
+    learn: bool = False
+
+
+def judge_caller(
+    caller: Caller,
+    peers: tuple[Peer, ...],
+    unknown_callers: UnknownCallers,
+    addresses_of: Callable[[str], Collection[str]],
+) -> Verdict:
+    """Say whether the caller may send.
+
+    A title that a peer has counts as that peer, under every rule for unknown
+    callers: it must be allowed to send and come from the peer's host.
+    `addresses_of` resolves a host name.
+    """
+    namesakes = [peer for peer in peers if peer.ae_title == caller.calling_ae]
+    if not namesakes:
+        if unknown_callers == "accept":
+            return Verdict(served=True)
+        return Verdict(False, "unknown calling AE title", learn=unknown_callers == "learn")
+    senders = [peer for peer in namesakes if peer.may_send]
+    if not senders:
+        return Verdict(False, "peer may not send")
+    if any(not peer.host or caller.host in addresses_of(peer.host) for peer in senders):
+        return Verdict(served=True)
+    return Verdict(False, "known AE title from another host")

@@ -1,0 +1,144 @@
+"""Receiving: one C-STORE becomes a safe file and a row."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import structlog
+
+from dicom_node.domain.admission import Route, admit
+from dicom_node.domain.errors import NotAnalysable, Refused, TryAgain
+from dicom_node.domain.ports import Archive, Ledger
+from dicom_node.domain.reception import Caller, StoreRequest, UnknownCallers, judge_caller
+from dicom_node.domain.study import Instance, Peer
+from dicom_node.domain.work import Arrival, Recorded
+
+log = structlog.get_logger()
+
+# C-STORE statuses (PS3.4 B.2.3)
+OUT_OF_RESOURCES = 0xA700
+DATA_SET_DOES_NOT_MATCH = 0xA900
+CANNOT_UNDERSTAND = 0xC000
+
+FOLDER = "instances"
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What receiving needs."""
+
+    archive: Archive
+    ledger: Ledger
+    describe: Callable[[bytes, str], Instance]
+    """Parses a data set in a transfer syntax; raises NotAnalysable."""
+    routes: tuple[Route, ...]
+    min_free_bytes: int
+    """The reserve that receiving leaves on the disk."""
+
+
+def receive(request: StoreRequest, reception: Reception, now: float) -> Recorded:
+    """Store one instance durably and record it with its jobs.
+
+    When this returns, file and row survive a power loss. Raises Refused with the
+    status to answer; then nothing was recorded, and a file that was written is
+    left to `tidy`: the row may exist though its commit seemed to fail.
+    """
+    bound = log.bind(
+        sop_instance_uid=request.sop_instance_uid,
+        sop_class_uid=request.sop_class_uid,
+        transfer_syntax_uid=request.transfer_syntax_uid,
+        calling_ae=request.caller.calling_ae,
+        bytes=len(request.content),
+    )
+    try:
+        instance = _described(request, reception)
+        recorded = _recorded(request, instance, reception, now, bound)
+    except Refused as refusal:
+        bound.warning("instance_refused", status=f"{refusal.status:04X}", reason=refusal.comment)
+        raise
+    return recorded
+
+
+def _described(request: StoreRequest, reception: Reception) -> Instance:
+    """Give the header's facts; raises Refused where they do not hold together."""
+    try:
+        instance = reception.describe(request.content, request.transfer_syntax_uid)
+    except NotAnalysable as error:
+        raise Refused(CANNOT_UNDERSTAND, str(error)) from error
+    ref = instance.ref
+    for value, name in (
+        (ref.sop_class_uid, "(0008,0016) SOPClassUID"),
+        (ref.sop_instance_uid, "(0008,0018) SOPInstanceUID"),
+        (instance.study_uid, "(0020,000D) StudyInstanceUID"),
+        (instance.series_uid, "(0020,000E) SeriesInstanceUID"),
+    ):
+        if not value:
+            raise Refused(DATA_SET_DOES_NOT_MATCH, f"{name} is missing")
+    if ref.sop_instance_uid != request.sop_instance_uid:
+        raise Refused(DATA_SET_DOES_NOT_MATCH, "(0008,0018) SOPInstanceUID is not the command's")
+    if ref.sop_class_uid != request.sop_class_uid:
+        raise Refused(DATA_SET_DOES_NOT_MATCH, "(0008,0016) SOPClassUID is not the command's")
+    if ref.sop_class_uid != request.context_class_uid:
+        raise Refused(DATA_SET_DOES_NOT_MATCH, "(0008,0016) SOPClassUID is not the context's")
+    return instance
+
+
+def _recorded(
+    request: StoreRequest,
+    instance: Instance,
+    reception: Reception,
+    now: float,
+    bound: structlog.typing.FilteringBoundLogger,
+) -> Recorded:
+    """Write the file, then the row; raises Refused when either cannot be had now."""
+    caller = request.caller
+    admission = admit(instance, caller.calling_ae, reception.routes)
+    try:
+        if reception.archive.free_bytes() - len(request.content) < reception.min_free_bytes:
+            raise Refused(OUT_OF_RESOURCES, "disk space is below the reserve")
+        # the head depends on class, instance and syntax alone, so equal data sets
+        # from different callers are equal files
+        chunks = (request.file_head, request.content)
+        file = reception.archive.put(chunks, FOLDER, ".dcm")
+        arrival = Arrival(instance, file, caller.calling_ae, caller.called_ae, caller.host, now)
+        recorded = reception.ledger.record(arrival, admission)
+    except (TryAgain, MemoryError) as error:
+        bound.error("reception_failed", error=type(error).__name__, reason=str(error))
+        raise Refused(OUT_OF_RESOURCES, "storage or database unavailable, repeat later") from error
+    bound = bound.bind(study_uid=instance.study_uid, deviations=instance.deviations)
+    if recorded is Recorded.CONFLICT:
+        bound.error("instance_conflict")
+    elif recorded is Recorded.SAME:
+        bound.info("instance_duplicate")
+    else:
+        jobs = [job.pipeline for job in admission.jobs]
+        bound.info("instance_received", jobs=jobs, not_analysed=admission.not_analysed)
+    return recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Doorkeeper:
+    """What deciding about callers needs."""
+
+    peers: tuple[Peer, ...]
+    unknown_callers: UnknownCallers
+    addresses_of: Callable[[str], Collection[str]]
+    """Resolves a host name; gives nothing for one that is not known."""
+    remember: Callable[[str, str, float], None]
+    """Keeps title and address of an unknown caller for a person to approve."""
+
+
+def greet(caller: Caller, doorkeeper: Doorkeeper, now: float) -> bool:
+    """Say whether the caller is served; remember an unknown one if asked to."""
+    verdict = judge_caller(
+        caller, doorkeeper.peers, doorkeeper.unknown_callers, doorkeeper.addresses_of
+    )
+    if verdict.served:
+        return True
+    bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
+    bound.warning("caller_refused", reason=verdict.reason)
+    if verdict.learn:
+        try:
+            doorkeeper.remember(caller.calling_ae, caller.host, now)
+        except TryAgain as error:
+            bound.error("caller_not_remembered", reason=str(error))
+    return False
