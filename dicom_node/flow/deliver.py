@@ -43,8 +43,9 @@ def deliver_once(
     """Send the deliveries of one study to one destination; say how many were due.
 
     Without `destination` the most urgent of all are taken, among them those whose
-    destination the configuration has lost; they become dead letters. Raises TryAgain when the database is away: what was sent and could not be
-    settled is sent again after its lease, with the same identifiers.
+    destination the configuration has lost; they become dead letters. Raises TryAgain
+    when the database is away: what was sent and could not be settled is sent again
+    after its lease, with the same identifiers.
     """
     batch = ledger.claim_deliveries(worker, clock(), lease_s, destination)
     if batch is None:

@@ -1,0 +1,62 @@
+"""Who hears of a finding by HL7."""
+
+import pytest
+
+from dicom_node.domain.admission import Route
+from dicom_node.domain.codes import PLEURA, PNEUMOTHORAX
+from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.findings import Algorithm, Finding, Findings, OperatingPoint, Presence
+from dicom_node.domain.study import HL7Destination
+from dicom_node.flow.notify import notified
+
+POINT = OperatingPoint("balanced", 0.5, 0.9, 0.9)
+RIS, ED = HL7Destination("ris", "h", 1), HL7Destination("ed", "h", 2, release="after_objects")
+RECEIVERS = {"ris": RIS, "ed": ED}
+REFUSED = Findings(Algorithm("p", "1", ""), not_analysed="lateral")
+
+
+def found(presence: Presence, *, urgent: bool = False) -> Findings:
+    finding = Finding(PNEUMOTHORAX, presence, 0.9, POINT, PLEURA, urgent=urgent)
+    return Findings(Algorithm("p", "1", "00"), (finding,))
+
+
+NEGATIVE = found(Presence.ABSENT)
+POSITIVE = found(Presence.PRESENT)
+URGENT = found(Presence.PRESENT, urgent=True)
+
+
+@pytest.mark.parametrize(
+    ("urgent_only", "findings", "told"),
+    [
+        (True, (URGENT,), True),
+        (True, (POSITIVE,), False),
+        (True, (NEGATIVE,), False),
+        (True, (NEGATIVE, URGENT), True),
+        (True, (REFUSED,), False),
+        (False, (URGENT,), True),
+        (False, (POSITIVE,), True),
+        (False, (NEGATIVE,), True),
+        (False, (REFUSED,), False),
+        (False, (REFUSED, NEGATIVE), True),
+        (False, (), False),
+    ],
+)
+def test_only_what_the_route_asks_for_goes_out(
+    urgent_only: bool, findings: tuple[Findings, ...], told: bool
+) -> None:
+    route = Route("chest", notify=("ris",), urgent_only=urgent_only)
+    assert notified(route, findings, RECEIVERS) == ((RIS,) if told else ())
+
+
+def test_each_receiver_is_told_once_and_keeps_its_release() -> None:
+    route = Route("chest", notify=("ed", "ris", "ed"))
+    assert notified(route, (URGENT,), RECEIVERS) == (ED, RIS)
+
+
+def test_route_without_receivers_tells_nobody() -> None:
+    assert notified(Route("chest"), (URGENT,), RECEIVERS) == ()
+
+
+def test_receiver_that_nobody_configured_is_not_passed_over_in_silence() -> None:
+    with pytest.raises(BadSettings, match="'pager'"):
+        notified(Route("chest", notify=("ris", "pager")), (URGENT,), RECEIVERS)
