@@ -21,6 +21,7 @@ from pipelines.phantom_bones import bone_paths
 from pipelines.phantom_vessels import vessel_paths
 
 Condition = Literal["none", "right", "left"]
+CONDITIONS: dict[str, Condition] = {"none": "none", "right": "right", "left": "left"}
 
 FILM_HEIGHT_MM = 350.0
 FINEST_MM = 0.4

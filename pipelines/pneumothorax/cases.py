@@ -4,9 +4,8 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Split = Literal["train", "val", "test"]
+from dicom_node.domain.errors import BadSettings
 
 AUXILIARY = (
     "Atelectasis",
@@ -97,6 +96,12 @@ def _number(text: str) -> float | None:
 
 
 def read_cases(folder: Path) -> tuple[Case, ...]:
-    """Read every usable radiograph of the `cxr` folder of a data directory."""
+    """Read every usable radiograph of a data directory's `cxr` folder.
+
+    Raises BadSettings when the tables are not there.
+    """
     tables = folder / "cxr"
+    for name in ("manifest.csv", "stage2.csv"):
+        if not (tables / name).is_file():
+            raise BadSettings(f"--data {folder}: {tables / name} is missing")
     return (*_manifest(tables), *_weak(tables))

@@ -33,6 +33,12 @@ class Geometry:
     standard_shape: tuple[int, int]
     orientation: Orientation | None
 
+    @property
+    def transposed(self) -> bool:
+        """Whether stored rows run along the patient's long axis."""
+        turn = self.orientation
+        return turn is not None and turn.row[:1] in ("H", "F") and turn.column[:1] in ("L", "R")
+
     def to_stored(self, image: NDArray[np.generic]) -> NDArray[np.generic]:
         """Turn an image from the standard orientation back to stored pixel order."""
         return image if self.orientation is None else self.orientation.from_standard(image)

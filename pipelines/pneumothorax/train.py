@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
+from pipelines.metrics import auc
 from pipelines.phantom import Condition, chest_phantom
 from pipelines.pneumothorax.cases import AUXILIARY, Case, read_cases
 from pipelines.pneumothorax.network import PneumothoraxNet, load_imagenet
 from pipelines.pneumothorax.preprocess import square
+from pipelines.pneumothorax.release import release
 from pipelines.training import Average, augment, dice_loss, learning_rate
 
 BATCH = {"mask": 5, "present": 1, "weak_present": 2, "absent": 4, "mined": 1, "weak_absent": 2}
@@ -113,7 +114,24 @@ def train(arguments: list[str]) -> int:
                 options.out / "last.partial",
             )
             (options.out / "last.partial").replace(options.out / "last.pt")
-    return 0
+
+    best = options.out / f"average-{best_step(options.out):05d}.pt"
+    folder = ["--out", str(options.out / "models" / "pneumothorax")]
+    source = ["--data", str(options.data)] if options.data else []
+    return release(["--checkpoint", str(best), "--size", str(options.size), *folder, *source])
+
+
+def best_step(out: Path) -> int:
+    """Give the step that validation liked best: AUC and Dice together."""
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    marks = {int(line["step"]): line for line in lines if line["event"] == "judged"}
+
+    def worth(step: int) -> float:
+        line = marks[step]
+        dices = [value for name, value in line.items() if name.startswith("dice_")]
+        return float(line.get("auc", 0.0)) + max(dices, default=0.0)
+
+    return max(marks, key=worth)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -229,7 +247,7 @@ def judge(network: nn.Module, exam: Shelf) -> dict[str, float]:
     for name, rows in (("", ~phantom), ("phantom_", phantom)):
         truth = exam.labels[rows, 0]
         if 0 < truth.sum() < len(truth):
-            marks[name + "auc"] = round(float(roc_auc_score(truth, scores[rows])), 4)
+            marks[name + "auc"] = round(auc(truth > 0, scores[rows]), 4)
         drawn = rows & exam.has_mask & (exam.masks.sum(axis=(1, 2)) > 0)
         if drawn.any():
             for threshold in (0.2, 0.35, 0.5):

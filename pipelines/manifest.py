@@ -1,0 +1,231 @@
+"""The contract between training and serving: model.toml."""
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.findings import CodedConcept, OperatingPoint
+
+FILE_NAME = "model.toml"
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What the network wants to see: a grey square, (value - mean) / std."""
+
+    name: str
+    size: int
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Platt's scaling: from the network's logit to a probability."""
+
+    slope: float
+    intercept: float
+
+    def probability(self, logit: float) -> float:
+        """Give the calibrated probability, 0..1."""
+        exponent = -(self.slope * logit + self.intercept)
+        return 1.0 / (1.0 + math.exp(min(max(exponent, -700.0), 700.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomReference:
+    """What this model said about one digital phantom when it was released."""
+
+    seed: int
+    condition: str
+    probability: float
+    mask_mm2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Constancy:
+    """The phantom constancy test: film size, tolerances, expected answers."""
+
+    rows: int
+    columns: int
+    probability_tolerance: float
+    mask_tolerance_mm2: float
+    references: tuple[PhantomReference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """One model: identity, input, outputs, thresholds, reference answers."""
+
+    name: str
+    version: str
+    weights: Path
+    sha256: str
+    input: InputSpec
+    outputs: tuple[str, ...]
+    labels: Mapping[str, CodedConcept]
+    operating_points: Mapping[str, OperatingPoint]
+    default_operating_point: OperatingPoint
+    urgent_operating_point: OperatingPoint
+    calibration: Calibration
+    mask_threshold: float
+    constancy: Constancy
+    training_sources: tuple[str, ...]
+    licences: tuple[str, ...]
+
+
+class _Table:
+    """A TOML table that names file and key when a value is wrong."""
+
+    def __init__(self, path: Path, values: object, where: str = "") -> None:
+        if not isinstance(values, dict):
+            raise BadSettings(f"{path}: [{where}] must be a table; restore the shipped model.toml")
+        self.path, self.values, self.where = path, values, where
+
+    def wrong(self, key: str, words: str) -> BadSettings:
+        name = f"{self.where}.{key}" if self.where else key
+        return BadSettings(f"{self.path}: {name} {words}; restore the model's own {FILE_NAME}")
+
+    def _get(self, key: str) -> object:
+        if key not in self.values:
+            raise self.wrong(key, "is missing")
+        return self.values[key]
+
+    def text(self, key: str) -> str:
+        value = self._get(key)
+        if not isinstance(value, str) or not value:
+            raise self.wrong(key, "must be a text")
+        return value
+
+    def number(self, key: str, low: float = -math.inf, high: float = math.inf) -> float:
+        value = self._get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.wrong(key, "must be a number")
+        if not low <= value <= high:
+            raise self.wrong(key, f"is {value}, outside {low:g} to {high:g}")
+        return float(value)
+
+    def whole(self, key: str, low: int, high: int) -> int:
+        value = self.number(key, low, high)
+        if value != int(value):
+            raise self.wrong(key, "must be a whole number")
+        return int(value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._get(key)
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            raise self.wrong(key, "must be a list of texts")
+        return tuple(value)
+
+    def table(self, key: str) -> "_Table":
+        name = f"{self.where}.{key}" if self.where else key
+        return _Table(self.path, self._get(key), name)
+
+    def tables(self, key: str) -> list["_Table"]:
+        value = self._get(key)
+        if not isinstance(value, list) or not value:
+            raise self.wrong(key, "must be a list of tables")
+        return [
+            _Table(self.path, entry, f"{self.where}.{key}[{n}]") for n, entry in enumerate(value)
+        ]
+
+
+def load_manifest(folder: Path) -> ModelManifest:
+    """Read and check a model folder's `model.toml`.
+
+    Raises BadSettings, which names the file, the key and what to do.
+    """
+    path = folder / FILE_NAME
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadSettings(f"{path}: no such file; point `models` at a folder with models") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: not valid TOML ({error})") from error
+    root = _Table(path, values)
+    sha256 = root.text("sha256")
+    if not SHA256.fullmatch(sha256):
+        raise root.wrong("sha256", "must be 64 hexadecimal digits in lower case")
+    weights = root.text("weights")
+    if Path(weights).name != weights:
+        raise root.wrong("weights", "must be a file beside model.toml")
+    points = _operating_points(root.table("operating_points"))
+    return ModelManifest(
+        name=root.text("name"),
+        version=root.text("version"),
+        weights=folder / weights,
+        sha256=sha256,
+        input=_input(root.table("input")),
+        outputs=root.texts("outputs"),
+        labels=_labels(root.table("labels")),
+        operating_points=points,
+        default_operating_point=_chosen(root, "default_operating_point", points),
+        urgent_operating_point=_chosen(root, "urgent_operating_point", points),
+        calibration=_calibration(root.table("calibration")),
+        mask_threshold=root.number("mask_threshold", 0.0, 1.0),
+        constancy=_constancy(root.table("phantom")),
+        training_sources=root.table("training").texts("sources"),
+        licences=root.table("training").texts("licences"),
+    )
+
+
+def _input(table: _Table) -> InputSpec:
+    size = table.whole("size", 32, 4096)
+    if size % 32:
+        raise table.wrong("size", f"is {size}, not a multiple of 32")
+    return InputSpec(table.text("name"), size, table.number("mean"), table.number("std", low=1e-6))
+
+
+def _labels(table: _Table) -> dict[str, CodedConcept]:
+    labels = {}
+    for name in table.values:
+        code = table.table(name)
+        labels[name] = CodedConcept(code.text("value"), code.text("scheme"), code.text("meaning"))
+    return labels
+
+
+def _operating_points(table: _Table) -> dict[str, OperatingPoint]:
+    points = {}
+    for name in table.values:
+        point = table.table(name)
+        numbers = [
+            point.number(key, 0.0, 1.0) for key in ("threshold", "sensitivity", "specificity")
+        ]
+        points[name] = OperatingPoint(name, *numbers)
+    return points
+
+
+def _chosen(root: _Table, key: str, points: Mapping[str, OperatingPoint]) -> OperatingPoint:
+    name = root.text(key)
+    if name not in points:
+        raise root.wrong(key, f"is {name!r}; known are {', '.join(sorted(points)) or 'none'}")
+    return points[name]
+
+
+def _calibration(table: _Table) -> Calibration:
+    if table.text("method") != "platt":
+        raise table.wrong("method", "must be 'platt'")
+    return Calibration(table.number("slope", low=1e-6), table.number("intercept"))
+
+
+def _constancy(table: _Table) -> Constancy:
+    return Constancy(
+        rows=table.whole("rows", 64, 4096),
+        columns=table.whole("columns", 64, 4096),
+        probability_tolerance=table.number("probability_tolerance", 0.0, 1.0),
+        mask_tolerance_mm2=table.number("mask_tolerance_mm2", 0.0),
+        references=tuple(
+            PhantomReference(
+                seed=entry.whole("seed", 0, 1 << 30),
+                condition=entry.text("condition"),
+                probability=entry.number("probability", 0.0, 1.0),
+                mask_mm2=entry.number("mask_mm2", 0.0),
+            )
+            for entry in table.tables("references")
+        ),
+    )

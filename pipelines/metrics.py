@@ -1,0 +1,138 @@
+"""How well a reader reads: AUC, Dice, calibration, their uncertainty."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def auc(truth: Flags, scores: Numbers) -> float:
+    """Give the area under the ROC curve; ties count half."""
+    positives, negatives = scores[truth], scores[~truth]
+    if len(positives) == 0 or len(negatives) == 0:
+        return float("nan")
+    ordered = np.sort(negatives)
+    below = np.searchsorted(ordered, positives, side="left")
+    upto = np.searchsorted(ordered, positives, side="right")
+    return float((below + upto).mean() / (2 * len(negatives)))
+
+
+def sensitivity(truth: Flags, called: Flags) -> float:
+    """Give the share of positives that were called."""
+    return float(called[truth].mean()) if truth.any() else float("nan")
+
+
+def specificity(truth: Flags, called: Flags) -> float:
+    """Give the share of negatives that were not called."""
+    return float((~called[~truth]).mean()) if (~truth).any() else float("nan")
+
+
+def dice(found: Flags, drawn: Flags) -> float:
+    """Give the overlap of two masks, 1 for two empty ones."""
+    total = int(found.sum()) + int(drawn.sum())
+    return 2 * int((found & drawn).sum()) / total if total else 1.0
+
+
+def brier(truth: Flags, probabilities: Numbers) -> float:
+    """Give the mean squared error of the probabilities."""
+    return float(((probabilities - truth) ** 2).mean())
+
+
+def calibration_error(truth: Flags, probabilities: Numbers, bins: int = 10) -> float:
+    """Give the expected calibration error over equal-width bins."""
+    cells = np.minimum((probabilities * bins).astype(int), bins - 1)
+    error = 0.0
+    for cell in range(bins):
+        rows = cells == cell
+        if rows.any():
+            gap = abs(float(probabilities[rows].mean()) - float(truth[rows].mean()))
+            error += gap * float(rows.mean())
+    return error
+
+
+def bootstrap(
+    measure: Callable[[NDArray[np.int64]], float],
+    patients: Sequence[str],
+    repeats: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate `measure(rows)` with a bootstrap over patients.
+
+    Draws whole patients, as images of one person are not independent; draws
+    that leave the measure undefined are skipped.
+    """
+    names, member = np.unique(np.asarray(patients), return_inverse=True)
+    rows_of = [np.flatnonzero(member == number) for number in range(len(names))]
+    random = np.random.default_rng(seed)
+    values = []
+    for _ in range(repeats):
+        drawn = random.integers(0, len(names), len(names))
+        value = measure(np.concatenate([rows_of[number] for number in drawn]))
+        if np.isfinite(value):
+            values.append(value)
+    low, high = np.percentile(values, (2.5, 97.5)) if values else (float("nan"),) * 2
+    return Estimate(measure(np.arange(len(patients))), float(low), float(high))
+
+
+def fit_platt(truth: Flags, logits: Numbers) -> tuple[float, float]:
+    """Fit slope and intercept of Platt's scaling by Newton's method.
+
+    Uses Platt's smoothed targets, so that few cases cannot make it certain.
+    """
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    aims = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    design = np.stack([logits, np.ones_like(logits)], axis=1)
+    weights = np.zeros(2)
+    for _ in range(100):
+        shares = 1 / (1 + np.exp(-design @ weights))
+        gradient = design.T @ (shares - aims)
+        curvature = (design * (shares * (1 - shares))[:, None]).T @ design
+        change = np.linalg.solve(curvature + 1e-9 * np.eye(2), gradient)
+        weights = weights - change
+        if np.abs(change).max() < 1e-9:
+            break
+    return float(weights[0]), float(weights[1])
+
+
+def threshold_for_sensitivity(truth: Flags, probabilities: Numbers, aim: float) -> float:
+    """Give the highest threshold that keeps a sensitivity, halfway to the next case."""
+    return _halfway(
+        probabilities, float(np.quantile(probabilities[truth], 1 - aim, method="lower"))
+    )
+
+
+def threshold_for_specificity(truth: Flags, probabilities: Numbers, aim: float) -> float:
+    """Give the lowest threshold that keeps a specificity, halfway to the next case."""
+    bound = float(np.quantile(probabilities[~truth], aim, method="higher"))
+    above = probabilities[probabilities > bound]
+    return (bound + float(above.min())) / 2 if len(above) else (bound + 1) / 2
+
+
+def threshold_for_balance(truth: Flags, probabilities: Numbers) -> float:
+    """Give the threshold with the highest Youden index."""
+    marks = [
+        (sensitivity(truth, probabilities >= t) + specificity(truth, probabilities >= t), -t)
+        for t in np.unique(probabilities)
+    ]
+    return _halfway(probabilities, -max(marks)[1])
+
+
+def _halfway(probabilities: Numbers, threshold: float) -> float:
+    below = probabilities[probabilities < threshold]
+    return (threshold + float(below.max())) / 2 if len(below) else threshold / 2

@@ -1,0 +1,42 @@
+"""The concepts and words that this task reports with."""
+
+from dicom_node.domain.codes import (
+    AREA,
+    DISTANCE,
+    MAXIMUM,
+    MILLIMETRE,
+    PLEURA,
+    PNEUMOTHORAX,
+    SQUARE_MILLIMETRE,
+)
+from dicom_node.domain.findings import Measurement
+
+Line = tuple[tuple[float, float], tuple[float, float]]
+
+CODE = PNEUMOTHORAX
+SITE = PLEURA
+SEGMENT_LABEL = "Pneumothorax"
+
+AREA_NAME = "area"
+INTERPLEURAL_NAME = "maximal interpleural distance"
+APEX_NAME = "apex-to-cupola distance"
+
+DETECTOR_PLANE = "distances and areas are measured in the detector plane (slightly magnified)"
+NO_SPACING = "no pixel spacing: no distances and no area"
+AP_VIEW = "AP view: sensitivity is lower than on PA radiographs"
+NO_ORIENTATION = "no patient orientation: the side is undetermined"
+
+
+def area(square_mm: float) -> Measurement:
+    """State the area of the pneumothorax on the image."""
+    return Measurement(AREA, square_mm, SQUARE_MILLIMETRE, AREA_NAME)
+
+
+def interpleural_distance(length_mm: float, line: Line) -> Measurement:
+    """State the largest distance between the pleurae."""
+    return Measurement(DISTANCE, length_mm, MILLIMETRE, INTERPLEURAL_NAME, MAXIMUM, line)
+
+
+def apex_distance(length_mm: float, line: Line) -> Measurement:
+    """State the distance from the lung's apex to the cupola."""
+    return Measurement(DISTANCE, length_mm, MILLIMETRE, APEX_NAME, None, line)

@@ -1,0 +1,145 @@
+"""Make a model folder of a checkpoint: export, calibrate, write the contract."""
+
+# ruff: noqa: T201 -- a command prints its result
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dicom_node.domain.findings import OperatingPoint
+from pipelines import metrics
+from pipelines.evaluation import Readings, dice_of, read_all
+from pipelines.manifest import FILE_NAME, ModelManifest, PhantomReference, load_manifest
+from pipelines.pneumothorax.cases import AUXILIARY, Case, read_cases
+from pipelines.pneumothorax.contract import Facts, as_toml
+from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
+from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, read_phantom
+from pipelines.session import open_session, sha256_of
+from pipelines.training import average_weights, export_onnx
+
+WEIGHTS = "model.onnx"
+LARGEST_DIFFERENCE = 1e-3
+SENSITIVE, SPECIFIC = 0.95, 0.95
+"""What `high_sensitivity` and `high_specificity` reach on validation."""
+MASK_LEVELS = tuple(round(0.05 * step, 2) for step in range(2, 15))
+PHANTOMS = ((1, "none"), (2, "right"), (3, "left"), (4, "none"))
+
+
+def release(arguments: list[str]) -> int:
+    """Write `model.onnx` and `model.toml` from one or more checkpoints."""
+    options = _parse(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    difference = _export(options.checkpoint, options.size, options.out / WEIGHTS)
+    print(f"largest difference between torch and ONNX: {difference:.2g}")
+    facts = _draft(options.size, options.out / WEIGHTS, options.version)
+    manifest = _write(options.out, facts)
+    session = open_session(manifest)
+    if options.data:
+        cases = [case for case in read_cases(options.data) if _judges(case)]
+        facts = _choose(facts, read_all(session, manifest, cases))
+        manifest = _write(options.out, facts)
+        print(f"validation: {facts.validation}")
+    references = _references(PneumothoraxPipeline(manifest, session))
+    _write(options.out, replace(facts, references=references))
+    return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="release", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="averaged")
+    parser.add_argument("--data", type=Path, help="folder that holds cxr/; none: uncalibrated")
+    parser.add_argument("--out", type=Path, required=True, help="the model's folder")
+    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--version", default="0.1.0")
+    return parser.parse_args(arguments)
+
+
+def _export(checkpoints: list[Path], size: int, weights: Path) -> float:
+    network = PneumothoraxNet(len(AUXILIARY))
+    states = [torch.load(path, weights_only=True) for path in checkpoints]
+    network.load_state_dict(average_weights(states))
+    random = torch.Generator().manual_seed(0)
+    example = torch.rand(1, 1, size, size, generator=random) * 2 - 1
+    served = ServedNet(network).eval()
+    difference = export_onnx(served, example, weights, ("mask", "presence"))
+    if difference > LARGEST_DIFFERENCE:
+        raise SystemExit(f"ONNX and torch differ by {difference}")
+    return difference
+
+
+def _judges(case: Case) -> bool:
+    return case.split == "val" and case.expert and not case.small
+
+
+def _draft(size: int, weights: Path, version: str) -> Facts:
+    """State what is known before anything was measured."""
+    names = ("high_sensitivity", "balanced", "high_specificity")
+    return Facts(
+        version=version,
+        weights=weights.name,
+        sha256=sha256_of(weights),
+        size=size,
+        slope=1.0,
+        intercept=0.0,
+        mask_threshold=0.5,
+        points=[OperatingPoint(name, 0.5, 0.0, 0.0) for name in names],
+        validation="none",
+        references=[PhantomReference(seed, condition, 0.0, 0.0) for seed, condition in PHANTOMS],
+    )
+
+
+def _choose(facts: Facts, readings: Readings) -> Facts:
+    """Choose calibration and thresholds on the validation split."""
+    truth = readings.truth
+    slope, intercept = metrics.fit_platt(truth, readings.logits)
+    shares = 1 / (1 + np.exp(-(slope * readings.logits + intercept)))
+    thresholds = {
+        "high_sensitivity": metrics.threshold_for_sensitivity(truth, shares, SENSITIVE),
+        "balanced": metrics.threshold_for_balance(truth, shares),
+        "high_specificity": metrics.threshold_for_specificity(truth, shares, SPECIFIC),
+    }
+    points = [
+        OperatingPoint(
+            name,
+            threshold,
+            metrics.sensitivity(truth, shares >= threshold),
+            metrics.specificity(truth, shares >= threshold),
+        )
+        for name, threshold in thresholds.items()
+    ]
+    marks = {level: float(dice_of(readings, level)[0].mean()) for level in MASK_LEVELS}
+    return replace(
+        facts,
+        slope=slope,
+        intercept=intercept,
+        points=points,
+        mask_threshold=max(marks, key=lambda level: marks[level]),
+        validation=(
+            f"{len(truth)} images, {int(truth.sum())} positive, AUC "
+            f"{metrics.auc(truth, readings.logits):.3f}, Dice {max(marks.values()):.3f}"
+        ),
+    )
+
+
+def _references(pipeline: PneumothoraxPipeline) -> list[PhantomReference]:
+    """Read the phantoms, to compare with later."""
+    found = []
+    for reference in pipeline.manifest.constancy.references:
+        probability, mask_mm2 = read_phantom(pipeline, reference)
+        found.append(replace(reference, probability=probability, mask_mm2=mask_mm2))
+    return found
+
+
+def _write(folder: Path, facts: Facts) -> ModelManifest:
+    """Write `model.toml`, and read it back as serving will."""
+    (folder / FILE_NAME).write_text(as_toml(facts), encoding="utf-8")
+    return load_manifest(folder)
+
+
+if __name__ == "__main__":
+    import sys
+
+    raise SystemExit(release(sys.argv[1:]))
