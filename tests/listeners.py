@@ -274,12 +274,17 @@ class Orthanc(_Started):
 
     def rest(self, path: str, body: object = None, method: str | None = None) -> Any:  # noqa: ANN401 - JSON
         """Ask the REST interface; a body makes it a POST; gives parsed JSON."""
-        content = None if body is None else json.dumps(body).encode()
+        sent = None if body is None else json.dumps(body).encode()
+        return json.loads(self.content(path, sent, method))
+
+    def content(self, path: str, body: bytes | None = None, method: str | None = None) -> bytes:
+        """Ask the REST interface for bytes; a body makes it a POST."""
         request = urllib.request.Request(
-            f"http://{self.host}:{self.http_port}{path}", content, method=method
+            f"http://{self.host}:{self.http_port}{path}", body, method=method
         )
         with self._opener().open(request, timeout=10) as response:
-            return json.load(response)
+            answer: bytes = response.read()
+        return answer
 
     def study(self, study_uid: str) -> list[dict[str, Any]]:
         """Give all tags, by keyword, of each instance of a study."""

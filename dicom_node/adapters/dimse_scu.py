@@ -31,6 +31,7 @@ CONVERTIBLE = (*NATIVE, DeflatedExplicitVRLittleEndian)
 Big endian is sent as it is or not at all: swapping it takes the word size of every
 private element.
 """
+META_KEYWORDS = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
 MOST_CONTEXTS = 128
 """PS3.8 9.3.2.2: the identifiers are the odd numbers up to 255."""
 SLOWEST_PEER = 100_000
@@ -64,17 +65,17 @@ def outgoing(path: Path) -> Outgoing:
     """
     try:
         meta = read_file_meta_info(path)
-        return Outgoing(
-            path,
-            str(meta.MediaStorageSOPClassUID),
-            str(meta.MediaStorageSOPInstanceUID),
-            str(meta.TransferSyntaxUID),
-            path.stat().st_size,
-        )
+        uids = [str(meta.get(keyword, "")) for keyword in META_KEYWORDS]
+        size = path.stat().st_size
     except OSError as error:
         raise TryAgain(f"cannot read the file: {error.strerror}") from error
     except Exception as error:  # a damaged header fails in many ways
         raise GiveUp(f"no DICOM file ({type(error).__name__})") from error
+    if "" in uids:
+        missing = META_KEYWORDS[uids.index("")]
+        raise GiveUp(f"the file meta information lacks {missing}")
+    sop_class_uid, sop_instance_uid, syntax_uid = uids
+    return Outgoing(path, sop_class_uid, sop_instance_uid, syntax_uid, size)
 
 
 def echo(target: Target) -> Check:
@@ -204,7 +205,7 @@ def _store_one(line: Line, file: Outgoing, target: Target, message_id: int) -> R
     started = time.monotonic()
     try:
         # a path goes out byte for byte, a data set in the syntax that the peer takes
-        whole = file.path if as_it_is else dcmread(file.path)
+        whole = file.path if as_it_is and not _lacks_padding(file) else dcmread(file.path)
         answer = line.assoc.send_c_store(whole, message_id)
     except RuntimeError as error:
         raise _Broken("the peer ended the association") from error
@@ -221,6 +222,12 @@ def _store_one(line: Line, file: Outgoing, target: Target, message_id: int) -> R
         return judge_store(answer.Status, str(answer.get("ErrorComment", "")))
     except NodeError as error:
         return error
+
+
+def _lacks_padding(file: Outgoing) -> bool:
+    # PS3.5 A.5: a deflated stream is padded to even length; DCMTK aborts otherwise. The
+    # file meta information before it is always even
+    return file.syntax_uid == DeflatedExplicitVRLittleEndian and file.size % 2 == 1
 
 
 def _taken(line: Line) -> set[Offer]:
