@@ -14,6 +14,7 @@ END = b"\xff\xd9"
 """EOI of JPEG and JPEG-LS, EOC of JPEG 2000."""
 START_OF_SCAN = 0xDA
 FRAMES_OF_JPEG = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless"}
+DCT_FRAMES = (0xC0, 0xC1, 0xC2)
 FRAME_OF_JPEG_LS = 0xF7
 JPEG_2000_START = b"\xff\x4f\xff\x51"
 LARGEST_JP2_WRAPPER = 4096
@@ -74,6 +75,8 @@ def _jpeg(stream: bytes, name: str, known_frames: dict[int, str]) -> Codestream:
     if content.find(END, position) != len(content) - 2:
         raise NotAnalysable(f"damaged {name}: more than one image in a frame")
     marker, precision, rows, columns, components = frame
+    if marker in DCT_FRAMES and precision not in (8, 12):
+        raise NotAnalysable(f"{name} of {precision} bits cannot be decoded here")
     return Codestream(content, rows, columns, components, precision, frame_marker=marker)
 
 

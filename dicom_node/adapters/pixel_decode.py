@@ -12,9 +12,11 @@ import jpeg_ls  # type: ignore[import-untyped]  # publishes no types
 import numpy as np
 from numpy.typing import NDArray
 from openjpeg.utils import decode as openjpeg_decode
+from pydicom import config
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
+    UID,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
@@ -51,7 +53,8 @@ def codestream_of(transfer_syntax_uid: str, stream: bytes) -> Codestream:
     """Read a frame's own header; raises NotAnalysable for an unknown syntax."""
     read = _HEADERS.get(transfer_syntax_uid)
     if read is None:
-        raise NotAnalysable(f"transfer syntax {transfer_syntax_uid} cannot be decoded here")
+        name = UID(transfer_syntax_uid, config.IGNORE).name
+        raise NotAnalysable(f"transfer syntax {name} cannot be decoded here")
     return read(stream)
 
 
