@@ -1,1 +1,3 @@
 """A DICOM network node that reads chest radiographs."""
+
+__version__ = "0.1.0"

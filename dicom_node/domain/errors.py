@@ -44,3 +44,11 @@ class NotAnalysable(NodeError):
 
 class BadSettings(NodeError):
     """Configuration or usage is wrong; the message names file, key and remedy."""
+
+
+def speakable(error: Exception) -> str:
+    """Give the error's text if it may stand in a log.
+
+    The text of an unforeseen error may quote a value of the data set, so a patient.
+    """
+    return str(error) if isinstance(error, NodeError | OSError) else ""

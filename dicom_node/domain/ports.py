@@ -41,6 +41,10 @@ class Pipeline(Protocol):
     def version(self) -> str:
         """The model's version from `model.toml`."""
 
+    @property
+    def device(self) -> str:
+        """Where it computes, in words."""
+
     def read(self, radiograph: Radiograph) -> Findings:
         """Read one radiograph.
 

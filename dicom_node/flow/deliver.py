@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from dicom_node.domain.errors import GiveUp, LeaseLost, NodeError
+from dicom_node.domain.errors import GiveUp, LeaseLost, speakable
 from dicom_node.domain.ports import Archive, Ledger
 from dicom_node.domain.work import (
     DELIVERY_RETRY,
@@ -100,7 +100,7 @@ def _tell(
     for undelivered, failed in missed:
         bound = log.bind(**_identify(deliveries[failed.delivery_id]))
         bound = bound.bind(
-            error=type(undelivered.error).__name__, reason=_speakable(undelivered.error)
+            error=type(undelivered.error).__name__, reason=speakable(undelivered.error)
         )
         if failed.failure.due_at is None:
             bound.error("delivery_discarded")
@@ -118,8 +118,3 @@ def _identify(delivery: Delivery) -> dict[str, object]:
         "sop_instance_uid": delivery.sop_instance_uid,
         "attempt": delivery.attempt,
     }
-
-
-def _speakable(error: Exception) -> str:
-    # the text of an unforeseen error may quote a value of the data set
-    return str(error) if isinstance(error, NodeError | OSError) else ""

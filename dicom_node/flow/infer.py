@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from dicom_node.domain.errors import GiveUp, LeaseLost, NotAnalysable
+from dicom_node.domain.errors import GiveUp, LeaseLost, NotAnalysable, speakable
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.ports import Archive, Ledger, Pipeline
 from dicom_node.domain.study import Radiograph
@@ -107,7 +107,7 @@ def work_once(
         failure = after_failure(error, attempt, clock(), JOB_RETRY)
         ledger.fail_jobs(claim, failure, clock())
         event = "jobs_postponed" if failure.due_at is not None else "jobs_discarded"
-        bound.error(event, attempt=attempt, error=type(error).__name__, reason=failure.words)
+        bound.error(event, attempt=attempt, error=type(error).__name__, reason=speakable(error))
     else:
         bound.info("jobs_finished", **_summary(claim.jobs, outcome))
     return True

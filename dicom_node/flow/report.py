@@ -18,8 +18,8 @@ from dicom_node.domain.work import (
 )
 from dicom_node.flow.infer import Reading
 
-Build = Callable[[ObjectKind, str, Reading, float], ReportObject | None]
-"""Make one kind of object for one named destination; None: nothing to say."""
+Build = Callable[[ObjectKind, Route, str, Reading, float], ReportObject | None]
+"""Make one kind of object for a route's named destination; None: nothing to say."""
 Notified = Callable[[Route, tuple[Findings, ...]], tuple[HL7Destination, ...]]
 """Who hears by HL7 of these findings."""
 
@@ -79,12 +79,12 @@ def _addressed(
     priority: Priority = "urgent" if any(f.urgent for f in reading.findings) else route.priority
     for kind in route.outputs if read else _refusal_kinds(route):
         for peer in route.send_to:
-            made = build(kind, peer, reading, now)
+            made = build(kind, route, peer, reading, now)
             if made is not None:
                 uid = made.sop_instance_uid
                 yield made, NewDelivery(uid, peer, "dicom", priority)
     for receiver in notified(route, reading.findings):
-        made = build("oru", receiver.name, reading, now)
+        made = build("oru", route, receiver.name, reading, now)
         if made is not None:
             yield (
                 made,

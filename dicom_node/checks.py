@@ -1,0 +1,96 @@
+"""What `dicom-node check` looks at, one line each."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from dicom_node import node
+from dicom_node.adapters import dimse_scu, mllp
+from dicom_node.adapters.dimse import prepare
+from dicom_node.domain.errors import NodeError
+from dicom_node.domain.ports import Check
+from dicom_node.domain.study import Peer
+from dicom_node.reports.registry import sop_class_of
+from dicom_node.settings import Settings
+
+
+def all_checks(settings: Settings) -> Iterator[Check]:
+    """Look at database, disk, models and every destination, cheapest first."""
+    prepare()
+    yield Check("configuration", True, f"AE title {settings.node.ae_title}, {_routes(settings)}")
+    yield _database(settings)
+    yield _disk(settings)
+    yield from model_checks(settings)
+    for peer in settings.peers:
+        yield from _peer(settings, peer)
+    for receiver in settings.hl7:
+        yield mllp.probe(receiver)
+
+
+def model_checks(settings: Settings) -> Iterator[Check]:
+    """Load every pipeline and let it read the phantoms."""
+    for name in settings.pipelines:
+        try:
+            yield from node.load_pipeline(settings, name).verify()
+        except NodeError as error:
+            yield Check(f"{name} model", False, str(error))
+
+
+def _routes(settings: Settings) -> str:
+    return f"{len(settings.routes)} routes" if settings.routes else "no route: nothing is analysed"
+
+
+def _database(settings: Settings) -> Check:
+    try:
+        node.open_parts(settings, migrate=True).close()
+    except NodeError as error:
+        return Check("database", False, str(error))
+    return Check("database", True, "reachable, schema up to date")
+
+
+def _disk(settings: Settings) -> Check:
+    folder = settings.node.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-test-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        return Check("disk", False, f"{folder} cannot be written: {error.strerror}")
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    least_gb = settings.receive.min_free_gb
+    words = f"{folder}: {free_gb:.1f} GB free, {least_gb:g} GB are the reserve"
+    return Check("disk", free_gb > least_gb, words)
+
+
+def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:
+    """Echo a peer that receives, and ask what it takes of what routes send."""
+    kinds = {k: None for r in settings.routes if peer.name in r.send_to for k in r.outputs}
+    if not kinds:
+        return
+    target = node.target(settings, peer.name)
+    answer = dimse_scu.echo(target)
+    yield answer
+    if not answer.ok:
+        return
+    natives = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+    for kind in kinds:
+        sop_class = sop_class_of(kind, peer.sr_class)
+        try:
+            taken = any(dimse_scu.accepted(target, [(sop_class, str(one)) for one in natives]))
+        except NodeError as error:
+            yield Check(f"{peer.name} {kind}", False, str(error))
+            continue
+        words = f"{'accepts' if taken else 'does not accept'} {sop_class} ({kind})"
+        yield Check(f"{peer.name} {kind}", taken, words)
+
+
+def list_models(settings: Settings) -> Iterator[str]:
+    """Describe each installed model in a line."""
+    for name in settings.pipelines:
+        pipeline = node.load_pipeline(settings, name)
+        card = Path(settings.node.models_dir or node.SHARE / "models") / name / "CARD.md"
+        yield f"{pipeline.name}  {pipeline.version}  on {pipeline.device}  {card}"

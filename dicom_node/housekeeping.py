@@ -1,0 +1,100 @@
+"""The tidying jobs on their clock."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from dicom_node.adapters import orphans
+from dicom_node.adapters.census import take_census
+from dicom_node.adapters.retention import SqlRetention
+from dicom_node.domain.errors import NodeError
+from dicom_node.flow import tidy
+from dicom_node.flow.deliver import Courier, deliver_once
+from dicom_node.node import LEASE_S, Parts, archive_folder, worker_name
+
+log = structlog.get_logger()
+
+RESCUE_EVERY_S = 10
+DISK_EVERY_S = 60
+EXPIRE_EVERY_S = 3600
+DAY_S = 86_400.0
+
+
+@contextmanager
+def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
+    """Run the tidying jobs until the block ends.
+
+    Several processes may do this at once: each job is one claim or deletion that
+    a second one finds done.
+    """
+    scheduler = BackgroundScheduler(timezone="UTC")
+    for every_s, job in (
+        (RESCUE_EVERY_S, partial(_rescue, parts)),
+        (DISK_EVERY_S, partial(_check_disk, parts)),
+        (DISK_EVERY_S, partial(_bury_homeless, parts, couriers)),
+        (EXPIRE_EVERY_S, partial(_expire, parts)),
+    ):
+        scheduler.add_job(_guarded, "interval", args=(job,), seconds=every_s, max_instances=1)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=True)
+
+
+def _guarded(job: Callable[[], None]) -> None:
+    try:
+        job()
+    except NodeError as error:
+        log.error("tidying_failed", error=type(error).__name__, reason=str(error))
+
+
+def _rescue(parts: Parts) -> None:
+    tidy.rescue_work(parts.ledger, time.time())
+
+
+def _check_disk(parts: Parts) -> None:
+    """Raise an alarm while the reserve is used up: senders are being refused."""
+    reserve = parts.settings.receive.min_free_gb * 1e9
+    free = parts.archive.free_bytes()
+    if free < reserve:
+        parts.ledger.alarm("disk", "free disk space is below receive.min_free_gb", time.time())
+        log.error("disk_low", free_bytes=free, reserve_bytes=int(reserve))
+    else:
+        parts.ledger.close_alarms("disk", time.time())
+
+
+def _bury_homeless(parts: Parts, couriers: Mapping[str, Courier]) -> None:
+    """Give up deliveries whose destination the configuration has lost: they show then."""
+    for depth in take_census(parts.engine, time.time()).deliveries:
+        if depth.queue not in couriers and depth.available:
+            deliver_once(
+                parts.ledger,
+                parts.archive,
+                couriers,
+                worker_name("tidy"),
+                destination=depth.queue,
+                clock=time.time,
+                lease_s=LEASE_S,
+            )
+
+
+def _expire(parts: Parts) -> None:
+    """Apply the retention of the configuration to files, rows and orphans."""
+    kept, now = parts.settings.retention, time.time()
+    retention = SqlRetention(parts.engine)
+    log_s = kept.log_days * DAY_S
+    tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)
+    tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)
+    tidy.prune_rows(retention, now, log_s)
+    before = now - tidy.ORPHAN_AGE_S
+    root = archive_folder(parts.settings)
+    tidy.sweep_orphans(
+        retention,
+        orphans.old_keys(root, before),
+        partial(orphans.delete_old, root, before=before),
+    )

@@ -1,0 +1,145 @@
+"""The roles: receive, work, deliver, console."""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from dicom_node import node
+from dicom_node.adapters.dimse_scp import Service, StorageSCP
+from dicom_node.adapters.header import describe_bytes
+from dicom_node.adapters.hosts import HostBook
+from dicom_node.console.server import serve
+from dicom_node.domain.reception import StoreRequest
+from dicom_node.domain.work import Recorded
+from dicom_node.flow.deliver import deliver_once
+from dicom_node.flow.infer import work_once
+from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+from dicom_node.housekeeping import tidying
+from dicom_node.settings import Settings
+from dicom_node.supervisor import orphaned
+
+log = structlog.get_logger()
+
+DRAIN_S = 20.0
+"""For associations that are open at SIGTERM; less than the supervisor waits."""
+
+
+def run_receive(settings: Settings, stop: threading.Event) -> None:
+    """Serve C-ECHO and C-STORE until `stop`, then drain."""
+    parts = node.open_parts(settings)
+    reception = Reception(
+        archive=parts.archive,
+        ledger=parts.ledger,
+        describe=describe_bytes,
+        routes=settings.routes,
+        min_free_bytes=int(settings.receive.min_free_gb * 1e9),
+    )
+    doorkeeper = Doorkeeper(
+        peers=settings.peers,
+        unknown_callers=settings.receive.unknown_callers,
+        addresses_of=HostBook().addresses_of,
+        remember=parts.ledger.record_caller,
+    )
+
+    def store(request: StoreRequest) -> Recorded:
+        return receive(request, reception, time.time())
+
+    service = Service(
+        ae_title=settings.node.ae_title,
+        greet=lambda caller: greet(caller, doorkeeper, time.time()),
+        store=store,
+        max_associations=settings.receive.max_associations,
+        max_pdu=settings.receive.max_pdu,
+    )
+    scp = StorageSCP(settings.node.host, settings.node.port, service)
+    scp.start()
+    _wait(stop)
+    scp.stop(DRAIN_S)
+    parts.close()
+
+
+def run_work(settings: Settings, stop: threading.Event) -> None:
+    """Read images until `stop`; the one under way is finished first."""
+    parts = node.open_parts(settings)
+    reader = node.reader(settings)
+    node.prove(reader)
+    write = node.writer(settings, parts.archive)
+    turn = partial(
+        work_once,
+        parts.ledger,
+        parts.archive,
+        reader,
+        write,
+        node.worker_name("work"),
+        clock=time.time,
+        lease_s=node.LEASE_S,
+    )
+    log.info("worker_ready", pipelines=list(reader.pipelines))
+    node.loop(turn, stop, orphaned)
+    parts.close()
+
+
+def run_deliver(settings: Settings, stop: threading.Event) -> None:
+    """Send results until `stop`, one thread per destination; tidy meanwhile.
+
+    One thread each, so that a destination that hangs holds up no other.
+    """
+    parts = node.open_parts(settings)
+    couriers = node.couriers(settings)
+
+    def turn(destination: str) -> Callable[[], int]:
+        return partial(
+            deliver_once,
+            parts.ledger,
+            parts.archive,
+            couriers,
+            node.worker_name(f"deliver-{destination}"),
+            destination=destination,
+            clock=time.time,
+            lease_s=node.LEASE_S,
+        )
+
+    threads = [
+        threading.Thread(target=node.loop, args=(turn(name), stop, orphaned), name=name)
+        for name in couriers
+    ]
+    with tidying(parts, couriers):
+        for thread in threads:
+            thread.start()
+        log.info("outbox_ready", destinations=list(couriers))
+        _wait(stop)
+        for thread in threads:
+            thread.join()
+    parts.close()
+
+
+def run_console(settings: Settings, stop: threading.Event) -> None:
+    """Serve the status page until `stop`."""
+    ended = threading.Event()
+    page = threading.Thread(
+        target=serve,
+        args=(settings.console.host, settings.console.port, lambda: node.census(settings), ended),
+    )
+    page.start()
+    _wait(stop)
+    ended.set()
+    page.join()
+
+
+def _wait(stop: threading.Event) -> None:
+    """Wait for the signal, or for the supervisor's death."""
+    while not stop.wait(1.0):
+        if orphaned():
+            stop.set()
+
+
+ROLES: dict[str, Callable[[Settings, threading.Event], None]] = {
+    "receive": run_receive,
+    "work": run_work,
+    "deliver": run_deliver,
+    "console": run_console,
+}
+"""Every role and what runs it."""

@@ -1,0 +1,114 @@
+"""Start the roles as processes and keep them running."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+log = structlog.get_logger()
+
+DRAIN_S = 30.0
+"""How long roles may finish what they hold after SIGTERM."""
+LONGEST_PAUSE_S = 30.0
+STEADY_S = 60.0
+"""A role that ran this long starts again without a pause."""
+BAD_SETTINGS = 2
+"""Exit code of a role whose configuration is wrong: starting again cannot help."""
+SUPERVISOR_PID = "DICOM_NODE_SUPERVISOR_PID"
+
+
+@contextmanager
+def stop_signal() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def orphaned() -> bool:
+    """Say whether the supervisor that started this process is gone."""
+    supervisor = os.environ.get(SUPERVISOR_PID)
+    return supervisor is not None and os.getppid() != int(supervisor)
+
+
+@dataclass
+class Role:
+    """One supervised process: its name, command line and how it has fared."""
+
+    name: str
+    command: tuple[str, ...]
+    child: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_again_at: float = 0.0
+    failures: int = field(default=0)
+
+    def start(self, now: float) -> None:
+        """Start the process; it gets no input and our outputs."""
+        environment = {**os.environ, SUPERVISOR_PID: str(os.getpid())}
+        self.child = subprocess.Popen(  # noqa: S603 - our own entry point, no shell
+            self.command, stdin=subprocess.DEVNULL, env=environment
+        )
+        self.started_at = now
+        log.info("role_started", name=self.name, pid=self.child.pid)
+
+    def note_exit(self, now: float) -> int | None:
+        """Return the exit code when the process has ended, and plan the next start."""
+        code = self.child.poll() if self.child else None
+        if code is None:
+            return None
+        self.child = None
+        self.failures = 0 if now - self.started_at > STEADY_S else self.failures + 1
+        pause_s = min(LONGEST_PAUSE_S, 0.5 * 2**self.failures) if self.failures else 0.0
+        self.start_again_at = now + pause_s
+        log.error("role_ended", name=self.name, exit_code=code, start_again_in_s=pause_s)
+        return code
+
+
+def supervise(names: Mapping[str, tuple[str, ...]], stop: threading.Event) -> int:
+    """Run a process per name until `stop`; restart those that end by themselves.
+
+    Returns 0 after a clean stop, 2 when a role says that the settings are wrong.
+    """
+    roles = [
+        Role(name, (sys.executable, "-m", "dicom_node.cli", *arguments))
+        for name, arguments in names.items()
+    ]
+    exit_code = 0
+    while not stop.is_set() and exit_code == 0:
+        now = time.monotonic()
+        for role in roles:
+            if role.child is None and now >= role.start_again_at:
+                role.start(now)
+            elif role.note_exit(now) == BAD_SETTINGS:
+                exit_code = BAD_SETTINGS
+        stop.wait(0.2)
+    _stop(roles)
+    return exit_code
+
+
+def _stop(roles: list[Role]) -> None:
+    running = [role.child for role in roles if role.child is not None]
+    for child in running:
+        child.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + DRAIN_S
+    for child in running:
+        try:
+            child.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("role_killed", pid=child.pid, drain_s=DRAIN_S)
+            child.kill()
+            child.wait()
