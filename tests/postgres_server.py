@@ -37,7 +37,7 @@ class PostgresServer:
     def execute(self, statement: str) -> None:
         address = f"host=127.0.0.1 port={self.port} user={USER} dbname=postgres"
         with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)
 
     def start(self) -> None:
         options = " ".join(f"-c {setting}" for setting in self.settings)

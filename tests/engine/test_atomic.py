@@ -26,7 +26,8 @@ def everything(engine: Engine) -> dict[str, list[dict[str, object]]]:
 
 def second_object_without_kind(good: Outcome) -> Outcome:
     made, file = good.objects[1]
-    bad: Any = replace(made, kind="")
+    nothing: Any = ""
+    bad = replace(made, kind=nothing)
     return replace(good, objects=(good.objects[0], (bad, file), *good.objects[2:]))
 
 
