@@ -1,6 +1,6 @@
 """What all result objects share: identity, header, context."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
@@ -149,25 +149,30 @@ def new_object(
         StationName=clipped(context.ae_title, 16),
         DeviceSerialNumber=clipped(context.ae_title),
         SoftwareVersions=clipped(context.node_version),
-        ContributingEquipmentSequence=[
-            _contributor(one.algorithm, context, made) for one in findings
-        ],
+        ContributingEquipmentSequence=list(_contributors(findings, context, made)),
     )
 
 
-def _contributor(algorithm: Algorithm, context: ReportContext, made: datetime) -> Dataset:
-    """Name an algorithm, its version and weights (PS3.3 C.12.1, IHE AIR)."""
-    weights = algorithm.model_sha256
-    return item(
-        PurposeOfReferenceCodeSequence=coded(codes.PROCESSING_EQUIPMENT),
-        Manufacturer=NODE_MODEL,
-        InstitutionName=clipped(context.institution) or None,
-        ManufacturerModelName=clipped(algorithm.name),
-        SoftwareVersions=clipped(algorithm.version),
-        DeviceUID=device_uid(algorithm),
-        ContributionDateTime=f"{da(made)}{tm(made)}",
-        ContributionDescription=f"Weights SHA-256 {weights}" if weights else "No weights used",
-    )
+def _contributors(
+    findings: tuple[Findings, ...], context: ReportContext, made: datetime
+) -> Iterator[Dataset]:
+    """Name the node and the algorithms with their weights (PS3.3 C.12.1, IHE AIR).
+
+    The node is named here too, for an archive may replace the equipment above,
+    and the node knows its own results by it.
+    """
+    node = Algorithm(NODE_MODEL, context.node_version, "")
+    for one in (node, *(each.algorithm for each in findings)):
+        weights = one.model_sha256
+        yield item(
+            PurposeOfReferenceCodeSequence=coded(codes.PROCESSING_EQUIPMENT),
+            Manufacturer=NODE_MODEL,
+            ManufacturerModelName=clipped(one.name),
+            SoftwareVersions=clipped(one.version),
+            DeviceUID=device_uid(one),
+            ContributionDateTime=f"{da(made)}{tm(made)}",
+            ContributionDescription=f"Weights SHA-256 {weights}" if weights else None,
+        )
 
 
 def finished(

@@ -49,9 +49,9 @@ def panel(
     The notice stands at the foot whatever the words need; what does not fit even
     at the smallest size is cut above it.
     """
-    lines = list(_lines(radiograph, findings, made))
+    said = list(lines(radiograph, findings, made))
     for factor in SIZES:
-        blocks = [_laid_out(line, width, factor) for line in lines]
+        blocks = [_laid_out(line, width, factor) for line in said]
         foot = round(24 * factor) + 2 * PAD
         needed = sum(block.height for block in blocks) + foot + PAD
         if height is None or needed <= height:
@@ -59,7 +59,8 @@ def panel(
     return _drawn(blocks, (width, height or needed), foot)
 
 
-def _lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> Iterator[Line]:
+def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> Iterator[Line]:
+    """Choose what is said, the most important first."""
     yield _banner(findings)
     marks = marked(findings)
     for mark in sorted(marks, key=lambda one: one.finding.presence is Presence.ABSENT):

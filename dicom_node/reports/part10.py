@@ -7,6 +7,7 @@ from typing import cast
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.tag import BaseTag
@@ -47,8 +48,11 @@ TYPE_2 = (
 )
 """Written empty where the source lacks them."""
 TEXT_VRS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
-BROKEN = (ValueError, KeyError, AttributeError, TypeError, NotImplementedError, OSError)
-"""What pydicom raises, beside struct.error, for a sequence that cannot be parsed."""
+BROKEN = (
+    *(ValueError, LookupError, AttributeError, TypeError, RuntimeError),
+    *(OSError, EOFError, struct.error, BytesLengthException),
+)
+"""What pydicom raises for a sequence that cannot be parsed."""
 
 
 def part10(ds: Dataset, source: Dataset, also: tuple[str, ...] = ()) -> bytes:
@@ -117,7 +121,7 @@ def _sequence(source: Dataset, tag: BaseTag, names: list[str]) -> RawDataElement
         for one in element.value:
             one.remove_private_tags()
         write_data_element(buffer, element, names)
-    except (*BROKEN, struct.error):
+    except BROKEN:
         return None
     value = buffer.getvalue()[12:]  # tag, VR, reserved bytes and length come before
     return RawDataElement(tag, "SQ", len(value), value, 0, False, True)

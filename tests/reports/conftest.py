@@ -1,6 +1,6 @@
 """Synthetic sources and findings for the result objects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC
 from io import BytesIO
 
@@ -22,7 +22,9 @@ from dicom_node.domain.findings import (
     Side,
 )
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
+from dicom_node.domain.work import ObjectKind
 from dicom_node.reports.common import ReportContext
+from dicom_node.reports.registry import BUILDERS
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -161,6 +163,42 @@ def context() -> ReportContext:
     return ReportContext(1_700_000_000.25, "0.1.0", "CXRAI", "Klinik Süd", zone=UTC)
 
 
-def read_back(content: bytes) -> Dataset:
-    """Parse a result."""
-    return pydicom.dcmread(BytesIO(content))
+@pytest.fixture
+def built(
+    source: MakeSource, radiograph: MakeRadiograph, context: ReportContext
+) -> Callable[..., Dataset | None]:
+    """Build one kind of result for a source with changes, and parse it."""
+
+    def build(
+        kind: ObjectKind,
+        findings: tuple[Findings, ...],
+        image: Callable[[Dataset], Radiograph | None] = radiograph,
+        **changes: object,
+    ) -> Dataset | None:
+        ds = source(**changes)
+        made = BUILDERS[kind](ds, image(ds), findings, context)
+        return None if made is None else pydicom.dcmread(BytesIO(made.content))
+
+    return build
+
+
+def items_of(ds: Dataset) -> Iterator[Dataset]:
+    """Walk a report's content items, the root first."""
+    yield ds
+    for one in ds.get("ContentSequence", []):
+        yield from items_of(one)
+
+
+@pytest.fixture
+def tree() -> Callable[..., list[Dataset]]:
+    """List a report's content items, of one value type and concept where given."""
+
+    def find(ds: Dataset, value_type: str = "", concept: str = "") -> list[Dataset]:
+        return [
+            one
+            for one in items_of(ds)
+            if value_type in ("", one.ValueType)
+            and concept in ("", one.ConceptNameCodeSequence[0].CodeValue)
+        ]
+
+    return find

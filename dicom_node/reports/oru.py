@@ -1,0 +1,207 @@
+"""HL7 v2.5.1 ORU^R01: the findings as a message to a receiver.
+
+Preliminary always (OBR-25 P, OBX-11 P): no physician has seen them.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from pydicom.dataset import Dataset
+
+from dicom_node.domain import codes
+from dicom_node.domain.findings import Finding, Findings, Measurement, Presence
+from dicom_node.domain.study import HL7Destination, Radiograph
+from dicom_node.domain.work import ReportObject
+from dicom_node.reports import er7, words
+from dicom_node.reports import source as header
+from dicom_node.reports.common import analysed, object_uid
+from dicom_node.reports.source import text
+
+NOTICE = "AI RESULT - NOT FOR DIAGNOSTIC USE - requires physician review"
+SEXES = ("M", "F", "O")
+
+
+@dataclass(frozen=True, slots=True)
+class HL7Context:
+    """Between whom and when a message goes; `made_at` is POSIX seconds."""
+
+    made_at: float
+    destination: HL7Destination
+    sending_application: str = "CXRAI"
+    sending_facility: str = ""
+    zone: tzinfo | None = None
+
+
+def build(
+    source: Dataset,
+    radiograph: Radiograph | None,
+    findings: tuple[Findings, ...],
+    context: HL7Context,
+) -> ReportObject | None:
+    """Write one OBX group per finding of the pipelines that read the image.
+
+    None when no pipeline read it, and for a patient without identifier unless
+    the receiver takes such. Raises BadSettings for an unknown charset.
+    """
+    read = analysed(findings)
+    patient_id = text(source, "PatientID")
+    to = context.destination
+    if not any(one.findings for one in read):
+        return None
+    if not patient_id and not to.allow_empty_patient_id:
+        return None
+    uid = object_uid(source, read, "oru", to.name, to.charset)
+    zone = header.utc_offset(source) or context.zone
+    made = f"{datetime.fromtimestamp(context.made_at, zone):%Y%m%d%H%M%S}"
+    segments = (
+        _msh(context, made, control_id(uid)),
+        _pid(source, patient_id, to.charset),
+        er7.segment("PV1", {1: "1", 2: "U"}),
+        *_order(source, made, control_id(uid)),
+        *_numbered(_observations(source, read, made)),
+        *_notes(radiograph, read),
+    )
+    content = er7.message(segments).encode(er7.codec(to.charset), "replace")
+    return ReportObject("oru", "", uid, "", content)
+
+
+def control_id(uid: str) -> str:
+    """Derive MSH-10, 20 characters, from the message's UID: a repeat has the same."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:20].upper()
+
+
+def _msh(context: HL7Context, made: str, identifier: str) -> str:
+    to = context.destination
+    values = {
+        # MSH-1 is the separator itself, so everything stands one place to the left
+        1: r"^~\&",
+        2: er7.escaped(context.sending_application),
+        3: er7.escaped(context.sending_facility),
+        4: er7.escaped(to.receiving_application),
+        5: er7.escaped(to.receiving_facility),
+        6: made,
+        8: "ORU^R01^ORU_R01",
+        9: identifier,
+        10: "P",
+        11: "2.5.1",
+        16: "USA",
+        17: to.charset,
+    }
+    return er7.segment("MSH", values)
+
+
+def _pid(source: Dataset, patient_id: str, charset: str) -> str:
+    sex = text(source, "PatientSex").upper()
+    issuer = text(source, "IssuerOfPatientID")
+    return er7.segment(
+        "PID",
+        {
+            1: "1",
+            3: er7.components(patient_id, "", "", issuer, "MR") if patient_id else "",
+            5: er7.person(text(source, "PatientName"), charset),
+            7: er7.date(text(source, "PatientBirthDate")),
+            8: sex if sex in SEXES else "",
+        },
+    )
+
+
+def _order(source: Dataset, made: str, identifier: str) -> tuple[str, str]:
+    placer = er7.escaped(text(source, "PlacerOrderNumberImagingServiceRequest"))
+    accession = er7.escaped(text(source, "AccessionNumber"))
+    filler = er7.escaped(text(source, "FillerOrderNumberImagingServiceRequest"))
+    filler = filler or accession or identifier
+    return (
+        er7.segment("ORC", {1: "RE", 2: placer, 3: filler, 5: "CM"}),
+        er7.segment(
+            "OBR",
+            {
+                1: "1",
+                2: placer,
+                3: filler,
+                4: er7.coded(codes.PLAIN_CHEST_XRAY),
+                7: _taken(source),
+                18: accession,
+                22: made,
+                24: "RAD",
+                25: "P",
+            },
+        ),
+    )
+
+
+def _taken(source: Dataset) -> str:
+    """Say when the image was acquired, as exactly as the source does."""
+    for kind in ("Acquisition", "Content", "Study"):
+        day = er7.date(text(source, f"{kind}Date"))
+        if day:
+            return day + er7.time(text(source, f"{kind}Time"))
+    return ""
+
+
+Observation = dict[int, str]
+"""The fields of an OBX but its number."""
+
+
+def _numbered(observations: Iterator[Observation]) -> Iterator[str]:
+    for number, fields in enumerate(observations, start=1):
+        yield er7.segment("OBX", {1: str(number), **fields})
+
+
+def _observations(source: Dataset, read: tuple[Findings, ...], made: str) -> Iterator[Observation]:
+    study = {
+        2: "ST",
+        3: er7.coded(codes.DICOM_STUDY),
+        5: er7.escaped(text(source, "StudyInstanceUID")),
+    }
+    # O: a detail of the order, not a result
+    yield {**study, 11: "O", 14: made}
+    every = [finding for one in read for finding in one.findings]
+    for sub_id, finding in enumerate(every, start=1):
+        for fields in _group(finding):
+            yield {**fields, 4: str(sub_id), 11: "P", 14: made}
+
+
+def _group(finding: Finding) -> Iterator[Observation]:
+    flag = _flag(finding)
+    presence = er7.coded(codes.PRESENCE[finding.presence])
+    yield {2: "CWE", 3: er7.coded(finding.code), 5: presence, 8: flag}
+    absent = finding.presence is Presence.ABSENT
+    side = codes.SIDE.get(finding.side)
+    if side is not None and not absent:
+        yield {2: "CWE", 3: er7.coded(codes.LATERALITY), 5: er7.coded(side)}
+    yield {
+        2: "NM",
+        3: er7.coded(codes.PROBABILITY),
+        5: words.probability(finding),
+        6: er7.coded(codes.NO_UNITS),
+        7: "0-1",
+    }
+    if not absent:
+        yield from (_size(one) for one in finding.measurements)
+    said = er7.escaped(words.impression(finding))
+    yield {2: "TX", 3: er7.coded(codes.IMPRESSIONS), 5: said, 8: flag}
+
+
+def _flag(finding: Finding) -> str:
+    """Choose OBX-8 (HL7 table 0078); an undetermined finding has none."""
+    if finding.presence is Presence.ABSENT:
+        return "N"
+    if finding.presence is Presence.UNDETERMINED:
+        return ""
+    return "AA" if finding.urgent else "A"
+
+
+def _size(one: Measurement) -> Observation:
+    return {2: "NM", 3: er7.coded(one.concept), 5: words.amount(one), 6: er7.coded(one.unit)}
+
+
+def _notes(radiograph: Radiograph | None, read: tuple[Findings, ...]) -> Iterator[str]:
+    said = [NOTICE, *(f"Algorithm: {words.algorithm(one)}" for one in read)]
+    said += [] if radiograph is None else radiograph.notes
+    for one in read:
+        said += [f"Size: {finding.size_class}" for finding in one.findings if finding.size_class]
+        said += one.notes
+    for number, note in enumerate(dict.fromkeys(said), start=1):
+        yield er7.segment("NTE", {1: str(number), 2: "L", 3: er7.escaped(note)})
