@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -149,16 +150,19 @@ def export_onnx(network: nn.Module, example: Tensor, path: Path, outputs: tuple[
     """
     network.eval()
     names = {"image": {0: "batch"}, **{name: {0: "batch"} for name in outputs}}
-    torch.onnx.export(
-        network,
-        (example,),
-        path,
-        input_names=["image"],
-        output_names=list(outputs),
-        dynamic_axes=names,
-        opset_version=17,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        # The exporter through torch.export takes a minute for the same graph.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            network,
+            (example,),
+            path,
+            input_names=["image"],
+            output_names=list(outputs),
+            dynamic_axes=names,
+            opset_version=17,
+            dynamo=False,
+        )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
     for count in (1, 2):

@@ -49,7 +49,7 @@ def test_real_radiographs_train_too(shared: Path, tmp_path: Path) -> None:
 
     cases = [case for case in read_cases(shared) if case.split == "train" and not case.small]
     chosen = [case for case in cases if case.mask is not None][:6] + cases[:6]
-    shelf = training.fill(chosen, 0, 64, seed=0)
+    shelf = training.fill(chosen, 0, 192, seed=0)
     assert shelf.masks[:6].reshape(6, -1).any(axis=1).all()
     assert shelf.labels[:6, 0].all()
     network = PneumothoraxNet(13)
