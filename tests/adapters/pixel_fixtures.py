@@ -1,7 +1,7 @@
 """Synthetic films, written in every transfer syntax that can be encoded here."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.study import Radiograph
 
 Samples = NDArray[np.integer[Any]]
+Attribute = str | float | bytes | Sequence[str] | Sequence[float] | Sequence[Dataset]
 CR = UID("1.2.840.10008.5.1.4.1.1.1")
 BY_PYDICOM = {
     RLELossless: "gdcm",
@@ -54,7 +55,7 @@ def film(bits: int = 12, rows: int = 301, columns: int = 288) -> Samples:
     return samples
 
 
-def dataset(samples: Samples, bits: int | None = None, /, **attributes: Any) -> Dataset:
+def dataset(samples: Samples, bits: int | None = None, /, **attributes: Attribute) -> Dataset:
     """Wrap samples as a native CR image; `attributes` are set last."""
     ds = Dataset()
     ds.SOPClassUID, ds.SOPInstanceUID = CR, "1.2.3.4"
@@ -86,14 +87,14 @@ def save(ds: Dataset, path: Path) -> Path:
     return path
 
 
-def compress(ds: Dataset, syntax: UID, folder: Path, **options: Any) -> Dataset:
+def compress(ds: Dataset, syntax: UID, folder: Path, **options: int | list[int]) -> Dataset:
     """Encode a native data set; needs a scratch folder for GDCM."""
     if syntax in BY_PYDICOM:
         ds.compress(
             syntax,
             encoding_plugin=BY_PYDICOM[syntax],
             generate_instance_uid=False,
-            **options,
+            **options,  # type: ignore[arg-type]  # jls_error, j2k_cr: the encoder's own
         )
         return ds
     source, target = folder / "native.dcm", folder / "by_gdcm.dcm"

@@ -2,7 +2,6 @@
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +30,7 @@ from pydicom.uid import (
 from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.errors import NotAnalysable
 from tests.adapters.pixel_fixtures import (
+    Attribute,
     Samples,
     baseline,
     codestream,
@@ -60,7 +60,7 @@ LOSSLESS = (
 )
 
 
-def whole_range(bits: int, signed: bool = False) -> dict[str, Any]:
+def whole_range(bits: int, signed: bool = False) -> dict[str, Attribute]:
     """Give the window that shows value v as v / 2**bits, exactly."""
     center = 0 if signed else 2 ** (bits - 1)
     function = "LINEAR_EXACT"
