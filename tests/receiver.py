@@ -1,0 +1,106 @@
+"""A receiving node on loopback: real SCP, archive and SQLite ledger."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from dicom_node.adapters.archive import FileArchive
+from dicom_node.adapters.database import migrate, open_database
+from dicom_node.adapters.dimse import Timeouts
+from dicom_node.adapters.dimse_scp import Service, StorageSCP
+from dicom_node.adapters.header import describe_bytes
+from dicom_node.adapters.hosts import HostBook
+from dicom_node.adapters.queue import SqlLedger
+from dicom_node.adapters.schema import alarms, callers, instances, jobs
+from dicom_node.domain.admission import Route
+from dicom_node.domain.ports import Archive, Ledger
+from dicom_node.domain.reception import UnknownCallers
+from dicom_node.domain.study import Peer
+from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+
+XRAY = Peer("xray", "XRAY1", "127.0.0.1")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a test may want otherwise."""
+
+    peers: tuple[Peer, ...] = (XRAY,)
+    unknown_callers: UnknownCallers = "reject"
+    routes: tuple[Route, ...] = (Route("chest"),)
+    min_free_bytes: int = 0
+    max_associations: int = 64
+    max_pdu: int = 131072
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    archive: Archive | None = None
+    ledger: Ledger | None = None
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A running receiver and what it wrote."""
+
+    scp: StorageSCP
+    engine: Engine
+    root: Path
+
+    @property
+    def port(self) -> int:
+        return self.scp.port
+
+    def rows(self, name: str = "instances") -> list[Any]:
+        table = {"instances": instances, "jobs": jobs, "alarms": alarms, "callers": callers}[name]
+        with self.engine.connect() as conn:
+            return list(conn.execute(select(table)))
+
+    def outcomes(self) -> list[str]:
+        """Per instance the reason against an analysis, or the pipelines that will read it."""
+        by_instance: dict[int, list[str]] = {}
+        for job in self.rows("jobs"):
+            by_instance.setdefault(job.instance_id, []).append(job.pipeline)
+        return [row.outcome or ",".join(by_instance[row.id]) for row in self.rows()]
+
+    def files(self) -> list[Path]:
+        return sorted((self.root / "archive").rglob("*.dcm"))
+
+    def leftovers(self) -> list[Path]:
+        return list((self.root / "archive").rglob("*.part"))
+
+
+@contextmanager
+def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
+    """Run a receiver in `root` on an ephemeral port."""
+    setup = setup or Setup()
+    engine = open_database(f"sqlite:///{root}/node.db")
+    migrate(engine)
+    ledger = SqlLedger(engine)
+    reception = Reception(
+        setup.archive or FileArchive(root / "archive"),
+        setup.ledger or ledger,
+        describe_bytes,
+        setup.routes,
+        setup.min_free_bytes,
+    )
+    doorkeeper = Doorkeeper(
+        setup.peers, setup.unknown_callers, HostBook().addresses_of, ledger.record_caller
+    )
+    service = Service(
+        ae_title="CXRAI",
+        greet=lambda caller: greet(caller, doorkeeper, time.time()),
+        store=lambda request: receive(request, reception, time.time()),
+        max_associations=setup.max_associations,
+        max_pdu=setup.max_pdu,
+        timeouts=setup.timeouts,
+    )
+    scp = StorageSCP("127.0.0.1", 0, service)
+    scp.start()
+    try:
+        yield Receiver(scp, engine, root)
+    finally:
+        scp.stop(drain_s=0)
+        engine.dispose()
