@@ -1,6 +1,7 @@
 """Sending by C-STORE to peers of every temper."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from dicom_node.domain.work import (
     Undelivered,
 )
 from tests.adapters.dimse_fakes import SC, SEG, SR, make_object, running_scp, uid_of, wrap
-from tests.listeners import free_port
+from tests.listeners import free_port, until
 
 ARRIVED = (0x0000, 0x0107, 0x0111, 0x0116, 0xB000, 0xB006, 0xB007, 0xB123)
 PASSING = (0x0110, 0x0124, 0xA700, 0xA701, 0xA7FF)
@@ -213,6 +214,18 @@ def test_peer_without_address_is_a_mistake(tmp_path: Path) -> None:
     (result,) = store([make_object(tmp_path / "a")], Target(Peer("pacs", "PEER"), "NODE"))
     assert isinstance(result, GiveUp)
     assert "'pacs' has no host" in str(result)
+
+
+def test_association_ends_with_a_release(tmp_path: Path) -> None:
+    ends: list[str] = []
+    seen: list[tuple[evt.NotificationEvent, Callable[[Event], None]]] = [
+        (evt.EVT_RELEASED, lambda event: ends.append("released")),
+        (evt.EVT_ABORTED, lambda event: ends.append("aborted")),
+    ]
+    with running_scp(extra=seen) as scp:
+        list(store([make_object(tmp_path / "a")], scp.target))
+        until(lambda: bool(ends), "the end of the association", 5)
+    assert ends == ["released"]
 
 
 def test_no_delay_is_set(tmp_path: Path) -> None:
