@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_node.adapters.mllp import (
@@ -42,6 +42,7 @@ def ask(listener: HL7Listener, timeouts: Timeouts = QUICK) -> str:
     return deliver(ORU, listener.host, listener.port, timeouts)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(CONTENT, max_size=5), st.data())
 def test_any_chunking_gives_the_same_messages(messages: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(b"\x0b" + message + b"\x1c\x0d" for message in messages)
@@ -54,6 +55,7 @@ def test_any_chunking_gives_the_same_messages(messages: list[bytes], data: st.Da
     assert found == messages
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
 def test_garbage_raises_only_the_protocols_own_error(garbage: bytes) -> None:
     try:
@@ -63,6 +65,7 @@ def test_garbage_raises_only_the_protocols_own_error(garbage: bytes) -> None:
         return
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=80))
 def test_garbage_after_a_header_raises_only_the_protocols_own_error(garbage: bytes) -> None:
     try:
