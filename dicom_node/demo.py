@@ -29,6 +29,8 @@ from dicom_node.settings import Settings, load_settings
 
 START_LIMIT_S = 60.0
 WORK_LIMIT_S = 45.0
+FILM = 1024
+"""Rows and columns of the phantoms."""
 PHANTOMS = (("none", 1), ("right", 2), ("left", 3))
 """Side of the pneumothorax and the phantom's seed."""
 
@@ -163,7 +165,7 @@ def _radiographs(images: list[Path], folder: Path, console: Console) -> list[Pat
     folder.mkdir()
     paths = []
     for side, seed in PHANTOMS:
-        ds = phantom_dx(seed, side, made_at=time.time())
+        ds = phantom_dx(seed, side, made_at=time.time(), rows=FILM, columns=FILM)
         paths.append(folder / f"phantom-{side}.dcm")
         ds.save_as(paths[-1], enforce_file_format=True)
     for image in images:

@@ -18,7 +18,7 @@ from dicom_node.node import LEASE_S, Parts, archive_folder, worker_name
 
 log = structlog.get_logger()
 
-RESCUE_EVERY_S = 10
+RESCUE_EVERY_S = 5
 DISK_EVERY_S = 60
 EXPIRE_EVERY_S = 3600
 DAY_S = 86_400.0

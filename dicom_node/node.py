@@ -41,7 +41,8 @@ log = structlog.get_logger()
 SHARE = Path(dicom_node.__file__).resolve().parents[1]
 """The folder that holds `models/` and `config/` beside the packages."""
 POLL_S = 0.05
-LEASE_S = 60.0
+LEASE_S = 15.0
+"""How long dead workers hold what they claimed; the living renew it three times in it."""
 LONGEST_PAUSE_S = 5.0
 """Between tries while the database is away."""
 

@@ -1,0 +1,31 @@
+"""Public validators, as tests use them."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def errors_of(path: Path) -> set[str]:
+    """The lines that `dciodvfy -new` calls errors."""
+    said = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True)
+    return {line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")}
+
+
+def entity_errors(paths: Sequence[Path]) -> set[str]:
+    """What `dcentvfy` finds to disagree between objects of one study.
+
+    It compares AccessionNumber as an attribute of the wrong entity, so those lines
+    are left out.
+    """
+    command = ["dcentvfy", *map(str, paths)]
+    said = subprocess.run(command, capture_output=True, text=True)
+    lines = (said.stdout + said.stderr).splitlines()
+    return {line for line in lines if line.startswith("Error") and "AccessionNumber" not in line}
+
+
+def structured_report(path: Path) -> str:
+    """What `dsrdump` prints; fails when it finds an error."""
+    said = subprocess.run(["dsrdump", "+U8", str(path)], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert "E:" not in said.stderr, said.stderr
+    return said.stdout
