@@ -79,6 +79,15 @@ def dataset(samples: Samples, bits: int | None = None, /, **attributes: Attribut
     return ds
 
 
+def lut(entries: list[int], first: int, bits: int, signed: bool = False) -> list[Dataset]:
+    """Make a LUT sequence of one item (PS3.3 C.11.1.1)."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if signed else "US", [len(entries) % 65536, first, bits])
+    item.add_new("LUTData", "OW", np.array(entries, "<u2").tobytes())
+    item.ModalityLUTType = "US"
+    return [item]
+
+
 def save(ds: Dataset, path: Path) -> Path:
     """Write Part 10 in the syntax that `file_meta` names."""
     if ds.file_meta.TransferSyntaxUID == ExplicitVRBigEndian and ds.BitsAllocated == 16:
