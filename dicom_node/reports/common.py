@@ -209,7 +209,7 @@ def source_image(source: Dataset) -> Dataset:
 
 
 def body_part(source: Dataset) -> tuple[tuple[str, ...], dict[str, str | None]]:
-    """Choose BodyPartExamined and Laterality for a derived image's series.
+    """Choose BodyPartExamined and Laterality for a series that is no SEG or SR.
 
     Gives the keywords to copy and the attributes to set. Without a body part an
     empty Laterality is required (2C, PS3.3 C.7.3.1); an empty one beside a body

@@ -99,7 +99,8 @@ def _pid(source: Dataset, patient_id: str, charset: str) -> str:
         "PID",
         {
             1: "1",
-            3: er7.components(patient_id, "", "", issuer, "MR") if patient_id else "",
+            # required even where a site takes patients without: then its type stands alone
+            3: er7.components(patient_id, "", "", issuer, "MR"),
             5: er7.person(text(source, "PatientName"), charset),
             7: er7.date(text(source, "PatientBirthDate")),
             8: sex if sex in SEXES else "",

@@ -22,7 +22,6 @@ from dicom_node.reports.common import (
     ReportContext,
     add_lossy,
     algorithm_item,
-    body_part,
     finished,
     new_object,
     region_of,
@@ -49,7 +48,6 @@ def build(
         return None
     masks = [_mask(findings[of].findings[index], radiograph) for of, index in regions]
     ds = new_object(SOP_CLASS_UID, "seg", source, findings, context)
-    copied, laterality = body_part(source)
     add(
         ds,
         Modality="SEG",
@@ -59,14 +57,13 @@ def build(
         ContentDescription=clipped(UNVERIFIED),
         ContentCreatorName=None,
         PatientOrientation=None,
-        **laterality,
         ReferencedSeriesSequence=_referenced_series(source),
         SourceImageSequence=source_image(source),
         SegmentSequence=list(_described(source, findings, regions)),
     )
     _add_frames(ds, source, masks, radiograph.spacing)
     add_lossy(ds, source)
-    return finished(ds, "seg", source, (*copied, "PatientOrientation"))
+    return finished(ds, "seg", source, ("BodyPartExamined", "PatientOrientation"))
 
 
 def segments(findings: tuple[Findings, ...]) -> list[tuple[int, int]]:

@@ -1,8 +1,10 @@
 """Synthetic sources and findings for the result objects."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -22,8 +24,9 @@ from dicom_node.domain.findings import (
     Side,
 )
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
-from dicom_node.domain.work import ObjectKind
+from dicom_node.domain.work import ObjectKind, ReportObject
 from dicom_node.reports.common import ReportContext
+from dicom_node.reports.part10 import TYPE_2
 from dicom_node.reports.registry import BUILDERS
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -202,3 +205,61 @@ def tree() -> Callable[..., list[Dataset]]:
         ]
 
     return find
+
+
+def _errors(path: Path) -> list[str]:
+    """Give dciodvfy's error lines of a file."""
+    ran = subprocess.run(
+        ["dciodvfy", "-new", str(path)], capture_output=True, text=True, errors="replace"
+    )
+    return [line for line in (ran.stdout + ran.stderr).splitlines() if line.startswith("Error")]
+
+
+@pytest.fixture
+def complaints(tmp_path: Path) -> Callable[[Path, list[ReportObject]], list[str]]:
+    """List what dicom3tools and DCMTK have against the results of a source file.
+
+    A wrong value that the source has too was copied; an attribute that is missing
+    is never excused.
+    """
+
+    def check(source_file: Path, results: list[ReportObject]) -> list[str]:
+        said: list[str] = []
+        copied = [line for line in _errors(source_file) if "Value" in line]
+        paths = []
+        # a refusal is the same object for "sr" and "text_sr", sent once
+        for made in {one.sop_instance_uid: one for one in results}.values():
+            path = tmp_path / f"{made.kind}.dcm"
+            path.write_bytes(made.content)
+            paths.append(path)
+            said += [f"{made.kind}: {line}" for line in _errors(path) if line not in copied]
+            said += _unreadable(path) if b"88." in made.sop_class_uid.encode() else []
+        return said + _differences(source_file, paths)
+
+    return check
+
+
+def _unreadable(path: Path) -> list[str]:
+    """Say what DCMTK cannot read of a structured document."""
+    runs = [
+        subprocess.run([tool, str(path)], capture_output=True, text=True, errors="replace")
+        for tool in ("dsrdump", "dsr2html")
+    ]
+    return [ran.stderr for ran in runs if ran.returncode or "E:" in ran.stderr]
+
+
+def _differences(source_file: Path, paths: list[Path]) -> list[str]:
+    """Say where results and source tell different stories of patient and study."""
+    header = pydicom.dcmread(source_file, stop_before_pixels=True)
+    ran = subprocess.run(
+        ["dcentvfy", str(source_file), *map(str, paths)], capture_output=True, text=True
+    )
+    # SR keeps AccessionNumber in two places: the one difference that STANDARDS.md excuses
+    excused = ["<AccessionNumber> IE"]
+    excused += [
+        f"one instance but not the other - Element=<{keyword}>"
+        for keyword in TYPE_2
+        if keyword not in header
+    ]
+    lines = (ran.stdout + ran.stderr).splitlines()
+    return [line for line in lines if not any(one in line for one in excused)]

@@ -298,7 +298,7 @@ def test_times_are_the_source_s_time_zone(
 def test_body_part_or_laterality(
     changes: dict[str, str], expected: dict[str, str], built: Built, positive: Make
 ) -> None:
-    ds = built("seg", (positive(),), **changes)
+    ds = built("sc", (positive(),), **changes)
     found = {k: ds[k].value or "" for k in ("BodyPartExamined", "Laterality") if k in ds}
     assert found == expected
 
