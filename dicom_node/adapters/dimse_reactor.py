@@ -115,8 +115,7 @@ class PromptDUL(DULServiceProvider):
         self.daemon = True
         self.heard_at = time.monotonic()
         self._run_loop_delay = 0  # it waits in _is_transport_event instead
-        self._bell = bell
-        self.to_user_queue = RingingQueue(bell)
+        self.to_user_queue: RingingQueue[Any] = RingingQueue(bell)
         self._alarm, self._asleep = socket.socketpair()
         self._alarm.setblocking(False)
         self._waiting = select.poll()
@@ -175,7 +174,8 @@ class PromptDUL(DULServiceProvider):
             self._kill_thread = True
             self._alarm.close()
             self._asleep.close()
-            self._bell.set()
+            # ends the wait for an association request that never came; rings the bell
+            self.to_user_queue.put(None)
 
     def _abort_connection(self) -> None:
         abort = A_ABORT_RQ()
