@@ -41,7 +41,7 @@ def open_database(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
         raise BadSettings("database.url cannot be read; example: sqlite:///var/node.db") from None
     if parsed.drivername in SQLITE_NAMES:
         return _open_sqlite(parsed)

@@ -29,7 +29,7 @@ _LIFE = f"""
         deaths INTEGER NOT NULL DEFAULT 0,
         worker TEXT,
         lease_until DOUBLE PRECISION,
-        claim_token DOUBLE PRECISION,
+        claim_token TEXT,
         last_error TEXT,
         created_at DOUBLE PRECISION NOT NULL,
         claimed_at DOUBLE PRECISION,

@@ -88,7 +88,7 @@ class SqlLedger:
             statement, ids = _EXTEND_JOBS, [job.id for job in held.jobs]
         else:
             statement, ids = _EXTEND_DELIVERIES, [delivery.id for delivery in held.deliveries]
-        chosen = {"ids": ids, "holder": held.worker, "token": held.lease_until}
+        chosen = {"ids": ids, "holder": held.worker, "token": held.token}
         with transaction(self.engine, durable=False) as conn:
             pushed = conn.execute(statement, chosen | {"until": now + lease_s})
             return pushed.rowcount == len(ids)

@@ -12,6 +12,7 @@ from dicom_node.adapters.queue_steps import (
     held_step,
     in_state,
     lease,
+    new_token,
     raise_alarm,
     run_held,
 )
@@ -45,9 +46,9 @@ _DUE = (
     .with_for_update(of=deliveries, skip_locked=True)
 )
 _destination = bindparam("destination", type_=Text)
-_TURN = _DUE.limit(1)
-_TURN_OF = _TURN.where(deliveries.c.destination == _destination)
-_FELLOWS = _DUE.where(
+TURN = _DUE.limit(1)
+TURN_OF = TURN.where(deliveries.c.destination == _destination)
+FELLOWS = _DUE.where(
     deliveries.c.study_uid == bindparam("study_uid"),
     deliveries.c.destination == _destination,
     deliveries.c.protocol == bindparam("protocol"),
@@ -96,22 +97,24 @@ def claim(
     conn: Connection, worker: str, now: float, lease_s: float, destination: str | None
 ) -> DeliveryBatch | None:
     """Lease the deliveries that go out together next."""
-    turn = _TURN if destination is None else _TURN_OF
+    turn = TURN if destination is None else TURN_OF
     first = conn.execute(turn, {"now": now, "destination": destination}).first()
     if first is None:
         return None
     ids = {first.id}
     if first.protocol != "mllp":  # each message is answered by itself; objects share an association
-        fellows = conn.execute(_FELLOWS, {"now": now} | dict(first._mapping))
+        fellows = conn.execute(FELLOWS, {"now": now} | dict(first._mapping))
         ids |= {row.id for row in fellows}
+    token = new_token()
     chosen = {"ids": sorted(ids)}
-    conn.execute(_CLAIM, lease(worker, now, lease_s) | chosen)
+    conn.execute(_CLAIM, lease(worker, now, lease_s, token) | chosen)
     return DeliveryBatch(
         destination=first.destination,
         protocol=first.protocol,
         deliveries=tuple(delivery_from(row) for row in conn.execute(_CLAIMED, chosen)),
         worker=worker,
         lease_until=now + lease_s,
+        token=token,
     )
 
 

@@ -24,6 +24,7 @@ from dicom_node.adapters.queue_steps import (
     held_step,
     in_state,
     lease,
+    new_token,
     raise_alarm,
     run_held,
 )
@@ -47,7 +48,7 @@ NOT_ANALYSED = "not analysed: "
 CLAIM_TRIES = 3
 
 _KNOWN = select(instances).where(instances.c.sop_instance_uid == bindparam("uid"))
-_TURN = (
+TURN = (
     select(instances)
     .join_from(jobs, instances, jobs.c.instance_id == instances.c.id)
     .where(in_state(jobs, State.AVAILABLE), jobs.c.due_at <= NOW)
@@ -139,15 +140,16 @@ def _compare(conn: Connection, arrival: Arrival) -> Recorded:
 
 def claim(conn: Connection, worker: str, now: float, lease_s: float) -> Claim | None:
     """Lease the due jobs of the instance whose turn it is."""
+    token = new_token()
     for _ in range(CLAIM_TRIES):
-        instance = conn.execute(_TURN, {"now": now}).first()
+        instance = conn.execute(TURN, {"now": now}).first()
         if instance is None:
             return None
-        chosen = lease(worker, now, lease_s) | {"row_id": instance.id}
+        chosen = lease(worker, now, lease_s, token) | {"row_id": instance.id}
         rows = conn.execute(_CLAIM, chosen).all()
         if rows:  # none: another worker's commit came between snapshot and lock
             claimed = tuple(job_from(row) for row in sorted(rows, key=lambda row: row.id))
-            return Claim(instance.id, arrival_from(instance), claimed, worker, now + lease_s)
+            return Claim(instance.id, arrival_from(instance), claimed, worker, now + lease_s, token)
     return None
 
 

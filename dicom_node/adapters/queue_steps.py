@@ -6,6 +6,7 @@ from which the event is lawful. Statements are built once, at import: building
 one takes SQLAlchemy longer than SQLite takes to run it.
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,8 @@ from dicom_node.domain.work import TRANSITIONS, Claim, DeliveryBatch, Event, Ret
 DIED = "the worker died or lost its lease"
 
 NOW = bindparam("now", type_=Double)
-TOKEN = bindparam("token", type_=Double)
+UNTIL = bindparam("until", type_=Double)
+TOKEN = bindparam("token", type_=Text)
 HOLDER = bindparam("holder", type_=Text)
 WORDS = bindparam("words", type_=Text)
 ROW_ID = bindparam("row_id", type_=BigInteger)
@@ -61,16 +63,21 @@ def claim_step(table: Table) -> Update:
     """Start the UPDATE that leases rows; `lease` gives its parameters."""
     return step(table, Event.CLAIM).values(
         worker=HOLDER,
-        lease_until=TOKEN,
+        lease_until=UNTIL,
         claim_token=TOKEN,
         claimed_at=NOW,
         attempt=table.c.attempt + 1,
     )
 
 
-def lease(worker: str, now: float, lease_s: float) -> dict[str, object]:
-    """Give the parameters of a claim; its first end tells it from later claims."""
-    return {"holder": worker, "now": now, "token": now + lease_s}
+def lease(worker: str, now: float, lease_s: float, token: str) -> dict[str, object]:
+    """Give the parameters of a claim."""
+    return {"holder": worker, "now": now, "until": now + lease_s, "token": token}
+
+
+def new_token() -> str:
+    """Make what tells one claim from any other; times and names may repeat."""
+    return uuid.uuid4().hex
 
 
 def held_step(table: Table, event: Event) -> Update:
@@ -92,7 +99,7 @@ def run_held(
     """Run a `held_step`, once for each of `rows`; raises LeaseLost."""
     if not rows:
         return
-    holder = {"holder": held.worker, "token": held.lease_until}
+    holder = {"holder": held.worker, "token": held.token}
     moved = conn.execute(statement, one_or_many([holder | dict(row) for row in rows])).rowcount
     if moved != expected:
         raise LeaseLost(f"{held.worker} no longer holds this work")
@@ -102,7 +109,7 @@ def extend_step(table: Table) -> Update:
     """Build the UPDATE that pushes a lease on."""
     held = (table.c.worker == HOLDER, table.c.claim_token == TOKEN)
     chosen = in_state(table, State.EXECUTING), table.c.id.in_(IDS)
-    return update(table).where(*chosen, *held).values(lease_until=bindparam("until", type_=Double))
+    return update(table).where(*chosen, *held).values(lease_until=UNTIL)
 
 
 def rescue(conn: Connection, table: Table, rule: RetryRule, now: float) -> list[Row[Any]]:

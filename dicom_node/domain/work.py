@@ -153,6 +153,8 @@ class Claim:
     jobs: tuple[Job, ...]
     worker: str
     lease_until: float
+    token: str = ""
+    """Tells this claim from any later one, by the same worker too (fencing)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,8 @@ class DeliveryBatch:
     deliveries: tuple[Delivery, ...]
     worker: str
     lease_until: float
+    token: str = ""
+    """Tells this claim from any later one, by the same worker too (fencing)."""
 
 
 @dataclass(frozen=True, slots=True)

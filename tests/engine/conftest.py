@@ -1,6 +1,7 @@
 """One suite over every database: `engine` is SQLite, then Postgres."""
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,15 +26,22 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database to copy from."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    engine = open_database(f"sqlite:///{path}")
+    migrate(engine)
+    engine.dispose()
+    return path
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a migrated, empty database."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/node.db"
-        engine = open_database(url)
-        migrate(engine)
-        engine.dispose()
-        yield url
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "node.db")
+        yield f"sqlite:///{tmp_path}/node.db"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     name = f"test{next(numbers)}"

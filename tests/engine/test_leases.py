@@ -90,7 +90,18 @@ def test_another_workers_claim_cannot_be_forged(ledger: SqlLedger) -> None:
     with pytest.raises(LeaseLost):
         ledger.finish_jobs(replace(claim, worker="w2"), outcome(1), 2001.0)
     with pytest.raises(LeaseLost):
-        ledger.finish_jobs(replace(claim, lease_until=2060.5), outcome(1), 2001.0)
+        ledger.finish_jobs(replace(claim, token=claim.token[::-1]), outcome(1), 2001.0)
+
+
+def test_a_claim_of_the_same_worker_at_the_same_time_is_another(ledger: SqlLedger) -> None:
+    ledger.record(arrival(1), ONE_JOB)
+    first = claimed(ledger, 2000.0)
+    ledger.fail_jobs(first, Failure(2000.0, "TryAgain"), 2000.0)
+    second = claimed(ledger, 2000.0)
+    assert (first.worker, first.lease_until) == (second.worker, second.lease_until)
+    with pytest.raises(LeaseLost):
+        ledger.finish_jobs(first, outcome(1), 2000.0)
+    ledger.finish_jobs(second, outcome(1), 2000.0)
 
 
 def test_a_poison_image_is_set_aside_and_the_queue_goes_on(

@@ -15,8 +15,9 @@ from tests.engine.rows import ONE_JOB, arrival, claimed, column, finished, outco
 
 
 def force(engine: Engine, table: Table, state: State) -> None:
+    """Put every row into `state`, with a holder, whatever it was."""
     with transaction(engine) as conn:
-        held = {"worker": "w1", "lease_until": 2060.0, "claim_token": 2060.0}
+        held = {"worker": "w1", "lease_until": 2060.0}
         conn.execute(update(table).values(state=state.value, **held))
 
 
