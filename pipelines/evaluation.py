@@ -3,6 +3,8 @@
 # ruff: noqa: T201 -- a command prints its result
 
 import argparse
+import importlib
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -42,7 +44,15 @@ class Readings:
 
 
 def evaluate(arguments: list[str]) -> int:
-    """Print the table of a task's model on one split."""
+    """Print the table of a task's model on one split.
+
+    A task with an `evaluation` module of its own is measured by that.
+    """
+    task = arguments[0] if arguments else ""
+    if task.isidentifier() and importlib.util.find_spec(f"pipelines.{task}"):
+        own = f"pipelines.{task}.evaluation"
+        if importlib.util.find_spec(own):
+            return int(importlib.import_module(own).evaluate(arguments[1:]))
     options = _parse(arguments)
     pipeline = load(options.models, options.device)
     cases = [c for c in read_cases(options.data) if c.split == options.split and c.expert]
@@ -50,15 +60,7 @@ def evaluate(arguments: list[str]) -> int:
         raise BadSettings(f"--data {options.data}: no expert labels in split {options.split!r}")
     readings = read_all(pipeline.session, pipeline.manifest, cases)
     report = {name: summary(pipeline.manifest, part) for name, part in groups(readings).items()}
-    _print(pipeline.manifest, options.split, report)
-    if options.json:
-        words = {
-            "model": pipeline.manifest.version,
-            "sha256": pipeline.manifest.sha256,
-            "split": options.split,
-            "groups": report,
-        }
-        options.json.write_text(json.dumps(words, indent=2) + "\n")
+    tell(pipeline.manifest, options.split, report, options.json)
     return 0
 
 
@@ -111,7 +113,7 @@ def summary(manifest: ModelManifest, readings: Readings) -> dict[str, object]:
     found: dict[str, object] = {
         "images": len(truth),
         "positive": int(truth.sum()),
-        "auc": _estimate(
+        "auc": rounded(
             metrics.bootstrap(lambda rows: metrics.auc(truth[rows], shares[rows]), patients)
         ),
         "brier": round(metrics.brier(truth, shares), 4),
@@ -126,13 +128,13 @@ def summary(manifest: ModelManifest, readings: Readings) -> dict[str, object]:
         }
     compared = np.array([np.nan if c.chexnet is None else c.chexnet for c in readings.cases])
     if len(compared) and np.isfinite(compared).all():
-        found["chexnet_auc"] = _estimate(
+        found["chexnet_auc"] = rounded(
             metrics.bootstrap(lambda rows: metrics.auc(truth[rows], compared[rows]), patients)
         )
     overlaps, owners = dice_of(readings, manifest.mask_threshold)
     if len(overlaps):
         found["masks"] = len(overlaps)
-        found["dice"] = _estimate(
+        found["dice"] = rounded(
             metrics.bootstrap(lambda rows: float(overlaps[rows].mean()), owners)
         )
     return found
@@ -160,12 +162,26 @@ def mask_at(shares: NDArray[np.uint8], threshold: float, shape: tuple[int, ...])
     return np.asarray(standard_from_network(kept, geometry) > threshold, np.bool_)
 
 
-def _estimate(estimate: Estimate) -> dict[str, float]:
+def rounded(estimate: Estimate) -> dict[str, float]:
+    """Give an estimate as it is printed and stored."""
     return {name: round(value, 4) for name, value in asdict(estimate).items()}
 
 
-def _print(manifest: ModelManifest, split: str, report: Mapping[str, Mapping[str, object]]) -> None:
-    """Show the table on the terminal."""
+def tell(
+    manifest: ModelManifest,
+    split: str,
+    report: Mapping[str, Mapping[str, object]],
+    json_file: Path | None,
+) -> None:
+    """Show the table on the terminal, and write it where a file is named."""
+    if json_file:
+        words = {
+            "model": manifest.version,
+            "sha256": manifest.sha256,
+            "split": split,
+            "groups": report,
+        }
+        json_file.write_text(json.dumps(words, indent=2) + "\n")
     print(f"{manifest.name} {manifest.version} on split {split!r}")
     for group, found in report.items():
         print(f"\n{group}")

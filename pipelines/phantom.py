@@ -24,7 +24,7 @@ Condition = Literal["none", "right", "left"]
 CONDITIONS: dict[str, Condition] = {"none": "none", "right": "right", "left": "left"}
 
 FILM_HEIGHT_MM = 350.0
-FINEST_MM = 0.4
+FINEST_MM = 0.5
 """Anatomy is computed no finer than this, then interpolated."""
 
 SOFT_PER_MM = 0.0195

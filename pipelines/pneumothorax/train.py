@@ -170,10 +170,11 @@ def fill(cases: list[Case], phantoms: int, size: int, seed: int) -> Shelf:
         if case.findings is not None:
             labels[row, 1:] = [finding in case.findings for finding in AUXILIARY]
         groups.setdefault(_group(case), []).append(row)
+    film = min(512, max(192, 3 * size))
     for number in range(phantoms):
         row = len(cases) + number
         condition = CONDITIONS[number % len(CONDITIONS)]
-        phantom = chest_phantom(seed + number, condition, rows=512, columns=512)
+        phantom = chest_phantom(seed + number, condition, rows=film, columns=film)
         images[row] = np.rint(square(phantom.display(), None, size)[0] * 255)
         whole = Image.fromarray(phantom.pneumothorax_mask.astype(np.uint8) * 255)
         masks[row] = np.asarray(whole.resize((size, size), Image.Resampling.BILINEAR)) > 127
