@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import CodedConcept, OperatingPoint
@@ -79,7 +80,27 @@ class ModelManifest:
     licences: tuple[str, ...]
 
 
-class _Table:
+class Contract(Protocol):
+    """What opening and running a network needs to know of any manifest."""
+
+    @property
+    def weights(self) -> Path:
+        """The file of weights."""
+
+    @property
+    def sha256(self) -> str:
+        """Its digest, hexadecimal."""
+
+    @property
+    def input(self) -> InputSpec:
+        """What the network wants to see."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what it gives."""
+
+
+class Table:
     """A TOML table that names file and key when a value is wrong."""
 
     def __init__(self, path: Path, values: object, where: str = "") -> None:
@@ -88,6 +109,7 @@ class _Table:
         self.path, self.values, self.where = path, values, where
 
     def wrong(self, key: str, words: str) -> BadSettings:
+        """Make the error for a key."""
         name = f"{self.where}.{key}" if self.where else key
         return BadSettings(f"{self.path}: {name} {words}; restore the model's own {FILE_NAME}")
 
@@ -97,12 +119,14 @@ class _Table:
         return self.values[key]
 
     def text(self, key: str) -> str:
+        """Read a text that is not empty."""
         value = self._get(key)
         if not isinstance(value, str) or not value:
             raise self.wrong(key, "must be a text")
         return value
 
     def number(self, key: str, low: float = -math.inf, high: float = math.inf) -> float:
+        """Read a number within bounds."""
         value = self._get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(key, "must be a number")
@@ -111,27 +135,31 @@ class _Table:
         return float(value)
 
     def whole(self, key: str, low: int, high: int) -> int:
+        """Read a whole number within bounds."""
         value = self.number(key, low, high)
         if value != int(value):
             raise self.wrong(key, "must be a whole number")
         return int(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
+        """Read a list of texts."""
         value = self._get(key)
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
             raise self.wrong(key, "must be a list of texts")
         return tuple(value)
 
-    def table(self, key: str) -> "_Table":
+    def table(self, key: str) -> "Table":
+        """Read a table inside this one."""
         name = f"{self.where}.{key}" if self.where else key
-        return _Table(self.path, self._get(key), name)
+        return Table(self.path, self._get(key), name)
 
-    def tables(self, key: str) -> list["_Table"]:
+    def tables(self, key: str) -> list["Table"]:
+        """Read a list of tables."""
         value = self._get(key)
         if not isinstance(value, list) or not value:
             raise self.wrong(key, "must be a list of tables")
         return [
-            _Table(self.path, entry, f"{self.where}.{key}[{n}]") for n, entry in enumerate(value)
+            Table(self.path, entry, f"{self.where}.{key}[{n}]") for n, entry in enumerate(value)
         ]
 
 
@@ -140,27 +168,14 @@ def load_manifest(folder: Path) -> ModelManifest:
 
     Raises BadSettings, which names the file, the key and what to do.
     """
-    path = folder / FILE_NAME
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadSettings(f"{path}: no such file; point `models` at a folder with models") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{path}: not valid TOML ({error})") from error
-    root = _Table(path, values)
-    sha256 = root.text("sha256")
-    if not SHA256.fullmatch(sha256):
-        raise root.wrong("sha256", "must be 64 hexadecimal digits in lower case")
-    weights = root.text("weights")
-    if Path(weights).name != weights:
-        raise root.wrong("weights", "must be a file beside model.toml")
-    points = _operating_points(root.table("operating_points"))
+    root = open_table(folder)
+    points = read_operating_points(root.table("operating_points"))
     return ModelManifest(
         name=root.text("name"),
         version=root.text("version"),
-        weights=folder / weights,
-        sha256=sha256,
-        input=_input(root.table("input")),
+        weights=read_weights(root),
+        sha256=read_sha256(root),
+        input=read_input(root.table("input")),
         outputs=root.texts("outputs"),
         labels=_labels(root.table("labels")),
         operating_points=points,
@@ -174,14 +189,43 @@ def load_manifest(folder: Path) -> ModelManifest:
     )
 
 
-def _input(table: _Table) -> InputSpec:
+def open_table(folder: Path) -> Table:
+    """Read a model folder's `model.toml` as a table; raises BadSettings."""
+    path = folder / FILE_NAME
+    try:
+        return Table(path, tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BadSettings(f"{path}: no such file; point `models` at a folder with models") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: not valid TOML ({error})") from error
+
+
+def read_sha256(root: Table) -> str:
+    """Read the weights' digest."""
+    sha256 = root.text("sha256")
+    if not SHA256.fullmatch(sha256):
+        raise root.wrong("sha256", "must be 64 hexadecimal digits in lower case")
+    return sha256
+
+
+def read_weights(root: Table) -> Path:
+    """Read where the weights are: beside model.toml, or in a sibling's folder."""
+    weights = Path(root.text("weights"))
+    own = weights.name == str(weights)
+    if not own and not (len(weights.parts) == 3 and weights.parts[0] == ".." != weights.parts[1]):
+        raise root.wrong("weights", "must be a file beside model.toml, or ../OTHER/FILE")
+    return root.path.parent / weights
+
+
+def read_input(table: Table) -> InputSpec:
+    """Read what the network wants to see."""
     size = table.whole("size", 32, 4096)
     if size % 32:
         raise table.wrong("size", f"is {size}, not a multiple of 32")
     return InputSpec(table.text("name"), size, table.number("mean"), table.number("std", low=1e-6))
 
 
-def _labels(table: _Table) -> dict[str, CodedConcept]:
+def _labels(table: Table) -> dict[str, CodedConcept]:
     labels = {}
     for name in table.values:
         code = table.table(name)
@@ -189,7 +233,8 @@ def _labels(table: _Table) -> dict[str, CodedConcept]:
     return labels
 
 
-def _operating_points(table: _Table) -> dict[str, OperatingPoint]:
+def read_operating_points(table: Table) -> dict[str, OperatingPoint]:
+    """Read the operating points by name."""
     points = {}
     for name in table.values:
         point = table.table(name)
@@ -200,20 +245,20 @@ def _operating_points(table: _Table) -> dict[str, OperatingPoint]:
     return points
 
 
-def _chosen(root: _Table, key: str, points: Mapping[str, OperatingPoint]) -> OperatingPoint:
+def _chosen(root: Table, key: str, points: Mapping[str, OperatingPoint]) -> OperatingPoint:
     name = root.text(key)
     if name not in points:
         raise root.wrong(key, f"is {name!r}; known are {', '.join(sorted(points)) or 'none'}")
     return points[name]
 
 
-def _calibration(table: _Table) -> Calibration:
+def _calibration(table: Table) -> Calibration:
     if table.text("method") != "platt":
         raise table.wrong("method", "must be 'platt'")
     return Calibration(table.number("slope", low=1e-6), table.number("intercept"))
 
 
-def _constancy(table: _Table) -> Constancy:
+def _constancy(table: Table) -> Constancy:
     return Constancy(
         rows=table.whole("rows", 64, 4096),
         columns=table.whole("columns", 64, 4096),

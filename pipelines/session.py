@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.manifest import ModelManifest
+from pipelines.manifest import Contract
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -41,7 +41,7 @@ def sha256_of(path: Path) -> str:
         raise BadSettings(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def open_session(manifest: ModelManifest, device: str = "auto", threads: int = 0) -> Session:
+def open_session(manifest: Contract, device: str = "auto", threads: int = 0) -> Session:
     """Load the weights that the manifest vouches for, and warm them up.
 
     `device` is auto, cpu, cuda or cuda:N; `threads` 0 lets the engine choose.
@@ -94,7 +94,7 @@ def _providers(device: str) -> tuple[list[Any], str]:
     return [(CUDA, {"device_id": index}), CPU], f"cuda:{index}"
 
 
-def _warm_up(session: Session, manifest: ModelManifest) -> None:
+def _warm_up(session: Session, manifest: Contract) -> None:
     """Run once, so that the first radiograph does not wait; check the shapes."""
     size = manifest.input.size
     names = {value.name for value in session.engine.get_inputs()}

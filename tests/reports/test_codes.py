@@ -19,6 +19,7 @@ TABLE = {
     "MASS": ("4147007", "SCT", "Mass"),
     "NODULE": ("27925004", "SCT", "Nodule"),
     "PNEUMONIA": ("233604007", "SCT", "Pneumonia"),
+    "ABNORMAL": ("263654008", "SCT", "Abnormal"),
     "MORPHOLOGICALLY_ABNORMAL_STRUCTURE": (
         "49755003",
         "SCT",
@@ -27,6 +28,7 @@ TABLE = {
     "PLEURA": ("3120008", "SCT", "Pleura"),
     "LUNG": ("39607008", "SCT", "Lung"),
     "APEX_OF_LUNG": ("86598002", "SCT", "Apex of Lung"),
+    "HEART": ("80891009", "SCT", "Heart"),
     "CHEST": ("816094009", "SCT", "Chest"),
     "LATERALITY": ("272741003", "SCT", "Laterality"),
     "RIGHT": ("24028007", "SCT", "Right"),
