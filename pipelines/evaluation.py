@@ -24,8 +24,6 @@ from pipelines.pneumothorax.pipeline import infer, load
 from pipelines.pneumothorax.preprocess import Geometry, square, standard_from_network
 from pipelines.session import Session
 
-TASKS = ("pneumothorax", "chest_findings", "pneumonia", "abnormality", "suitability", "anatomy")
-"""Every task but the first has an `evaluation.py` with `evaluate(options) -> int`."""
 MODELS = Path(__file__).resolve().parents[1] / "models"
 
 
@@ -68,7 +66,7 @@ def evaluate(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dicom-node evaluate", description=__doc__)
-    parser.add_argument("task", choices=TASKS, help="the reading task")
+    parser.add_argument("task", choices=["pneumothorax"], help="the reading task")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds cxr/")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of model folders")
     parser.add_argument("--split", choices=["train", "val", "test"], default="test")
