@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import dicom_node
-from dicom_node import node
 from dicom_node.adapters.header import describe, read_header
 from dicom_node.adapters.images import is_dicom, secondary_capture
 from dicom_node.adapters.pixels import read_radiograph
@@ -17,6 +16,7 @@ from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import finding_as_json, findings_as_json
 from dicom_node.domain.study import HL7Destination
 from dicom_node.flow.infer import Reader, Reading, read
+from dicom_node.reading import load_pipeline
 from dicom_node.reports import oru
 from dicom_node.reports.common import ReportContext
 from dicom_node.reports.registry import BUILDERS
@@ -41,7 +41,7 @@ def analyze(paths: list[Path], out: Path, names: tuple[str, ...], device: str) -
     )
     wanted = names or tuple(settings.pipelines)
     reader = Reader(
-        read_header, read_radiograph, {name: node.load_pipeline(settings, name) for name in wanted}
+        read_header, read_radiograph, {name: load_pipeline(settings, name) for name in wanted}
     )
     taken: set[str] = set()
     for path in files:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicom_node import node
+from dicom_node import node, reading
 from dicom_node.adapters import dimse_scu, mllp
 from dicom_node.adapters.dimse import prepare
 from dicom_node.domain.errors import NodeError
@@ -34,7 +34,7 @@ def model_checks(settings: Settings) -> Iterator[Check]:
     """Load every pipeline and let it read the phantoms."""
     for name in settings.pipelines:
         try:
-            yield from node.load_pipeline(settings, name).verify()
+            yield from reading.load_pipeline(settings, name).verify()
         except NodeError as error:
             yield Check(f"{name} model", False, str(error))
 
@@ -91,6 +91,6 @@ def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:
 def list_models(settings: Settings) -> Iterator[str]:
     """Describe each installed model in a line."""
     for name in settings.pipelines:
-        pipeline = node.load_pipeline(settings, name)
+        pipeline = reading.load_pipeline(settings, name)
         card = Path(settings.node.models_dir or node.SHARE / "models") / name / "CARD.md"
         yield f"{pipeline.name}  {pipeline.version}  on {pipeline.device}  {card}"

@@ -1,4 +1,8 @@
-"""The command line: `dicom-node COMMAND`."""
+"""The command line: `dicom-node COMMAND`.
+
+Each command imports what it needs: the roles start with this module, and a
+receiver needs no report builders.
+"""
 
 import argparse
 import importlib
@@ -10,10 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dicom_node import analyze, checks, demo, node, overview, roles
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.dimse_files import send_paths
-from dicom_node.adapters.dimse_line import Target
+from dicom_node import node, roles
 from dicom_node.domain.errors import BadSettings, NodeError
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import Peer
@@ -61,6 +62,8 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from dicom_node import checks
+
     return _print_checks(checks.all_checks(_settings(options)))
 
 
@@ -77,11 +80,11 @@ def _run(options: argparse.Namespace) -> int:
     start_logs(settings.logs.format, settings.logs.level, "run")
     node.open_parts(settings, migrate=True).close()
     config = ("-c", str(options.config))
-    roles = {"receive": ("receive", *config), "deliver": ("deliver", *config)}
-    roles |= {f"work-{n + 1}": ("work", *config) for n in range(settings.inference.workers)}
-    roles["console"] = ("console", *config)
+    started = {"receive": ("receive", *config), "deliver": ("deliver", *config)}
+    started |= {f"work-{n + 1}": ("work", *config) for n in range(settings.inference.workers)}
+    started["console"] = ("console", *config)
     with stop_signal() as stop:
-        return supervise(roles, stop)
+        return supervise(started, stop)
 
 
 def _role(run: Callable[..., None]) -> Callable[[argparse.Namespace], int]:
@@ -103,6 +106,8 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
+    from dicom_node import analyze
+
     start_logs("console", "warning", "analyze")
     results = analyze.analyze(
         options.paths, options.out, tuple(options.pipeline or ()), options.device
@@ -113,6 +118,10 @@ def _analyze(options: argparse.Namespace) -> int:
 
 
 def _send(options: argparse.Namespace) -> int:
+    from dicom_node.adapters.dimse import prepare
+    from dicom_node.adapters.dimse_files import send_paths
+    from dicom_node.adapters.dimse_line import Target
+
     start_logs("console", "error", "send")
     prepare()
     target = Target(_peer(options.to), options.as_title)
@@ -137,6 +146,8 @@ def _peer(text: str) -> Peer:
 
 
 def _status(options: argparse.Namespace) -> int:
+    from dicom_node import overview
+
     settings = _settings(options)
     census, free_bytes = node.census(settings), node.free_bytes(settings)
     if options.json:
@@ -157,6 +168,8 @@ def _retry(options: argparse.Namespace) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
+    from dicom_node import checks
+
     settings = _settings(options) if options.config else Settings()
     if options.action == "verify":
         return _print_checks(checks.model_checks(settings))
@@ -185,6 +198,8 @@ def _training_tool(module: str, function: str, rest: list[str]) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from dicom_node import demo
+
     return demo.run(options.images, options.out)
 
 

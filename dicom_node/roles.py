@@ -1,4 +1,8 @@
-"""The roles: receive, work, deliver, console."""
+"""The roles: receive, work, deliver, console.
+
+A role imports what it needs when it starts: a receiver without the report builders
+and a worker without the SCP start sooner and stay smaller.
+"""
 
 import threading
 import time
@@ -8,16 +12,6 @@ from functools import partial
 import structlog
 
 from dicom_node import node
-from dicom_node.adapters.dimse_scp import Service, StorageSCP
-from dicom_node.adapters.header import describe_bytes
-from dicom_node.adapters.hosts import HostBook
-from dicom_node.console.server import serve
-from dicom_node.domain.reception import StoreRequest
-from dicom_node.domain.work import Recorded
-from dicom_node.flow.deliver import deliver_once
-from dicom_node.flow.infer import work_once
-from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
-from dicom_node.housekeeping import tidying
 from dicom_node.settings import Settings
 from dicom_node.supervisor import orphaned
 
@@ -29,6 +23,13 @@ DRAIN_S = 20.0
 
 def run_receive(settings: Settings, stop: threading.Event) -> None:
     """Serve C-ECHO and C-STORE until `stop`, then drain."""
+    from dicom_node.adapters.dimse_scp import Service, StorageSCP
+    from dicom_node.adapters.header import describe_bytes
+    from dicom_node.adapters.hosts import HostBook
+    from dicom_node.domain.reception import StoreRequest
+    from dicom_node.domain.work import Recorded
+    from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+
     parts = node.open_parts(settings)
     reception = Reception(
         archive=parts.archive,
@@ -63,10 +64,13 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
 
 def run_work(settings: Settings, stop: threading.Event) -> None:
     """Read images until `stop`; the one under way is finished first."""
+    from dicom_node import reading
+    from dicom_node.flow.infer import work_once
+
     parts = node.open_parts(settings)
-    reader = node.reader(settings)
-    node.prove(reader)
-    write = node.writer(settings, parts.archive)
+    reader = reading.reader(settings)
+    reading.prove(reader)
+    write = reading.writer(settings, parts.archive)
     turn = partial(
         work_once,
         parts.ledger,
@@ -87,6 +91,9 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
 
     One thread each, so that a destination that hangs holds up no other.
     """
+    from dicom_node.flow.deliver import deliver_once
+    from dicom_node.housekeeping import tidying
+
     parts = node.open_parts(settings)
     couriers = node.couriers(settings)
 
@@ -118,6 +125,8 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
 
 def run_console(settings: Settings, stop: threading.Event) -> None:
     """Serve the status page until `stop`."""
+    from dicom_node.console.server import serve
+
     ended = threading.Event()
     page = threading.Thread(
         target=serve,

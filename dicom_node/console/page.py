@@ -1,5 +1,6 @@
 """The status page."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 
@@ -48,8 +49,8 @@ def page(census: Census) -> str:
     )
 
 
-def _table(title: str, heads: tuple[str, ...], rows: object) -> str:
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)  # type: ignore[attr-defined]
+def _table(title: str, heads: tuple[str, ...], rows: Iterable[Row]) -> str:
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     if not body:
         return ""
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)

@@ -1,0 +1,104 @@
+"""What a worker reads and writes with: pipelines, decoders, builders."""
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+import dicom_node
+from dicom_node.adapters import pixels
+from dicom_node.adapters.archive import FileArchive
+from dicom_node.adapters.header import read_header
+from dicom_node.domain.admission import Route
+from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.ports import Pipeline
+from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
+from dicom_node.flow.infer import Reader, Reading
+from dicom_node.flow.notify import notified
+from dicom_node.flow.report import report
+from dicom_node.node import SHARE
+from dicom_node.reports import oru
+from dicom_node.reports.common import ReportContext
+from dicom_node.reports.registry import BUILDERS, warm_up
+from dicom_node.settings import Settings, worker_threads
+
+log = structlog.get_logger()
+
+
+def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
+    """Load every pipeline that a route names, by its dotted path.
+
+    Raises BadSettings when a module, its weights or their digest is wrong.
+    """
+    wanted = dict.fromkeys(name for route in settings.routes for name in route.pipelines)
+    return {name: load_pipeline(settings, name) for name in wanted or settings.pipelines}
+
+
+def load_pipeline(settings: Settings, name: str) -> Pipeline:
+    """Load one pipeline; raises BadSettings."""
+    if name not in settings.pipelines:
+        known = ", ".join(settings.pipelines)
+        raise BadSettings(f"no pipeline {name!r}; known are: {known}")
+    dotted = settings.pipelines[name]
+    try:
+        module = importlib.import_module(dotted)
+    except ModuleNotFoundError as error:
+        raise BadSettings(
+            f"pipelines.{name} = {dotted!r}: {error}; install 'dicom-node[cpu]' or [gpu]"
+        ) from None
+    models = settings.node.models_dir or SHARE / "models"
+    pipeline: Pipeline = module.load(models, settings.inference.device, worker_threads(settings))
+    return pipeline
+
+
+def reader(settings: Settings) -> Reader:
+    """Make what reading needs: decoders and loaded pipelines; raises BadSettings."""
+    return Reader(read_header, pixels.read_radiograph, load_pipelines(settings))
+
+
+def writer(settings: Settings, archive: FileArchive) -> Callable[[Claim, Reading, float], Outcome]:
+    """Make what reporting needs: builders by kind and destination."""
+    receivers = {one.name: one for one in settings.hl7}
+    peers = {peer.name: peer for peer in settings.peers}
+    routes = {route.name: route for route in settings.routes}
+
+    def build(
+        kind: ObjectKind, route: Route, destination: str, reading: Reading, now: float
+    ) -> ReportObject | None:
+        shown = (reading.source, reading.radiograph, reading.findings)
+        if kind == "oru":
+            to = receivers[destination]
+            who = (settings.node.ae_title, settings.node.institution)
+            return oru.build(*shown, oru.HL7Context(now, to, *who))
+        context = ReportContext(
+            made_at=now,
+            node_version=dicom_node.__version__,
+            ae_title=settings.node.ae_title,
+            institution=settings.node.institution,
+            sr_class=peers[destination].sr_class,
+            references_seg="seg" in route.outputs,
+        )
+        return BUILDERS[kind](*shown, context)
+
+    def write(claim: Claim, reading: Reading, now: float) -> Outcome:
+        who = partial(notified, receivers=receivers)
+        return report(claim, reading, routes, build, who, archive, now)
+
+    return write
+
+
+def prove(reader: Reader) -> None:
+    """Warm everything up and let each pipeline read its phantoms.
+
+    Raises BadSettings for a model that no longer says what it said at release:
+    such a model must not serve.
+    """
+    warm_up()
+    for pipeline in reader.pipelines.values():
+        for check in pipeline.verify():
+            if not check.ok:
+                raise BadSettings(f"{check.name}: {check.words}; the model has drifted")
+        log.info(
+            "model_ready", pipeline=pipeline.name, version=pipeline.version, device=pipeline.device
+        )

@@ -1,0 +1,140 @@
+"""Measure the node between Orthanc and an HL7 listener: `make bench`.
+
+Prints a table; nothing here passes or fails. Turnaround runs from the last byte
+received to the last object stored at Orthanc and the ORU acknowledged, as the
+node's own database tells it.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at run time
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from dicom_node.adapters import dimse_scu
+from dicom_node.adapters.dimse import SOCKET_HANDLERS, prepare
+from dicom_node.adapters.dimse_files import send_paths
+from dicom_node.adapters.dimse_line import Target
+from dicom_node.domain.study import Peer
+from dicom_node.phantom import phantom_dx
+from tests.hospital import RunningNode, configure, running_node
+from tests.listeners import HL7Listener, Orthanc
+
+IMAGES = 12
+PAUSE_S = 2.0
+"""At most 0.5 image/s, so that no image waits for another."""
+FILM = 2048
+ECHOES = 200
+ROUNDS = 15
+
+Row = tuple[str, str, str, str]
+
+
+def main() -> int:
+    """Run every measurement and print the table."""
+    console = Console()
+    table = Table("quantity", "p50", "p95", "n", title=f"dicom-node, {os.cpu_count()} cores, CPU")
+    with tempfile.TemporaryDirectory() as scratch:
+        for row in _measure(Path(scratch)):
+            table.add_row(*row)
+    console.print(table)
+    return 0
+
+
+def _measure(folder: Path) -> list[Row]:
+    with Orthanc() as orthanc, HL7Listener() as ris:
+        config = configure(
+            folder,
+            pacs_port=orthanc.dicom_port,
+            hl7_port=ris.port,
+            outputs=["seg", "sr", "sc"],
+        )
+        with running_node(config) as node:
+            rows = [*_turnaround(node, folder), _echo(node)]
+        rows.append(_three_results(orthanc))
+        return rows
+
+
+def _turnaround(node: RunningNode, folder: Path) -> list[Row]:
+    """Send phantoms of 8 MB one by one, every other one with a pneumothorax."""
+    films = []
+    for number in track(range(IMAGES), "making phantoms"):
+        side = ("right", "none", "left", "none")[number % 4]
+        ds = phantom_dx(10 + number, side, made_at=time.time(), rows=FILM, columns=FILM)
+        films.append((str(ds.StudyInstanceUID), folder / f"{number}.dcm"))
+        ds.save_as(films[-1][1], enforce_file_format=True)
+    us = Target(Peer("node", "CXRAI", "127.0.0.1", node.port), "MODALITY")
+    for _, path in track(films, "turnaround"):
+        send_paths([path], us, lambda file: None)
+        time.sleep(PAUSE_S)
+    node.settle(len(films))
+    whole: list[float] = []
+    steps: dict[str, list[float]] = {"queue": [], "read and report": [], "deliver": []}
+    for study_uid, _ in films[1:]:  # the first one warms the caches
+        at = dict.fromkeys(("received", "claimed", "finished", "delivered"), 0.0)
+        for moment in node.timeline(study_uid):
+            at[moment.step] = moment.at
+        whole.append(at["delivered"] - at["received"])
+        steps["queue"].append(at["claimed"] - at["received"])
+        steps["read and report"].append(at["finished"] - at["claimed"])
+        steps["deliver"].append(at["delivered"] - at["finished"])
+    return [
+        _row("turnaround: last byte in to SEG, SR, SC stored and ORU acknowledged", whole),
+        *(_row(f"  {name}", spent) for name, spent in steps.items()),
+    ]
+
+
+def _echo(node: RunningNode) -> Row:
+    ae = AE("MODALITY")
+    ae.add_requested_context(Verification)
+    assoc = ae.associate("127.0.0.1", node.port, ae_title="CXRAI", evt_handlers=SOCKET_HANDLERS)
+    spent = []
+    for _ in range(ECHOES):
+        started = time.perf_counter()
+        assoc.send_c_echo()
+        spent.append(time.perf_counter() - started)
+    assoc.release()
+    return _row("C-ECHO round trip on an open association", spent)
+
+
+def _three_results(orthanc: Orthanc) -> Row:
+    """Send what Orthanc holds of one study (SEG, SR, SC) back to it, again and again."""
+    found = orthanc.rest("/tools/find", {"Level": "Instance", "Query": {"Modality": "SEG"}})
+    study = orthanc.rest(f"/instances/{found[0]}/simplified-tags")["StudyInstanceUID"]
+    query = {"Level": "Instance", "Query": {"StudyInstanceUID": study}}
+    target = Target(Peer("pacs", "ORTHANC", orthanc.host, orthanc.dicom_port), "CXRAI")
+    with tempfile.TemporaryDirectory() as scratch:
+        files = []
+        for name in orthanc.rest("/tools/find", query):
+            path = Path(scratch) / f"{name}.dcm"
+            path.write_bytes(orthanc.content(f"/instances/{name}/file"))
+            files.append(dimse_scu.outgoing(path))
+        spent = []
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            results = list(dimse_scu.store(files, target))
+            spent.append(time.perf_counter() - started)
+            if not all(isinstance(result, str) for result in results):
+                raise RuntimeError(f"Orthanc did not take the results: {results}")
+    return _row(f"{len(files)} results to Orthanc on a fresh association", spent)
+
+
+def _row(name: str, spent_s: list[float]) -> Row:
+    p95 = statistics.quantiles(spent_s, n=20)[-1]
+    return name, _ms(statistics.median(spent_s)), _ms(p95), str(len(spent_s))
+
+
+def _ms(spent_s: float) -> str:
+    return f"{1000 * spent_s:.1f} ms" if spent_s < 0.1 else f"{1000 * spent_s:.0f} ms"
+
+
+if __name__ == "__main__":
+    prepare()
+    sys.exit(main())

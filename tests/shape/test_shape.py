@@ -1,0 +1,73 @@
+"""The repository's own promises: layout, documents, commands, keys."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from dicom_node import cli
+from dicom_node.domain.admission import Route
+from dicom_node.domain.study import HL7Destination, Peer
+from dicom_node.settings import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_models_are_no_python() -> None:
+    assert [str(path) for path in (ROOT / "models").rglob("*.py")] == []
+
+
+def test_import_contracts_hold() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    ended = subprocess.run([lint], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_every_settings_key_is_in_the_commented_file() -> None:
+    shown = tomllib.loads((ROOT / "config" / "node.toml").read_text())
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if hasattr(section, "model_fields"):
+            assert set(shown[name]) == set(section.model_fields), name  # type: ignore[union-attr]
+    for name, kind in (("peers", Peer), ("hl7", HL7Destination), ("routes", Route)):
+        assert set(shown[name][0]) == {field.name for field in fields(kind)}, name
+
+
+def test_the_commented_file_shows_the_defaults() -> None:
+    shown = load_settings(ROOT / "config" / "node.toml")
+    ours = Settings()
+    for name in ("inference", "receive", "tls", "retention", "console", "logs", "pipelines"):
+        assert getattr(shown, name) == getattr(ours, name), name
+
+
+def test_readme_names_every_command_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = set(re.findall(r"^    ([a-z]+) ", capsys.readouterr().out, re.MULTILINE))
+    section = (ROOT / "README.md").read_text().split("## Commands")[1].split("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = {word.split()[0] for cell in cells for word in re.findall(r"`([a-z][^`]*)`", cell)}
+    assert named == listed
+
+
+def test_readme_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / link).exists(), link
+
+
+def test_make_lists_its_targets() -> None:
+    said = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True)
+    for target in ("setup", "demo", "test", "check", "quick", "bench"):
+        assert re.search(rf"^{target} ", said.stdout, re.MULTILINE), target
+
+
+def test_every_exemption_has_its_reason() -> None:
+    bare = re.compile(r"#\s*(noqa(: [A-Z0-9, ]+)?|type: ignore(\[[^\]]*\])?)\s*$", re.MULTILINE)
+    for folder in ("dicom_node", "pipelines"):
+        for path in (ROOT / folder).rglob("*.py"):
+            found = bare.search(path.read_text())
+            assert found is None, f"{path}: {found.group(0) if found else ''}"

@@ -1,0 +1,107 @@
+"""Real radiographs in each transfer syntax, through a running node to Orthanc."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import UID
+
+from dicom_node.domain.work import derive_uid
+from tests.hospital import configure, dcmsend, running_node
+from tests.listeners import HL7Listener, Orthanc
+from tests.validators import entity_errors, errors_of, structured_report
+
+pytestmark = [pytest.mark.peers, pytest.mark.data]
+
+CHEST = ("siim_*.dcm", "simpleitk_cxr.dcm", "RG1_J2KI.dcm", "nih_google_nhsx.dcm", "cxr_*.dcm")
+OTHERS = {  # Secondary Captures and CR that are no chest, and why no pipeline reads them
+    "other_RG2_J2KI.dcm": "body part HIP not in route",
+    "other_RG2_JPLY.dcm": "body part HIP not in route",
+    "other_RG3_J2KR.dcm": "body part EXTREMITY not in route",
+    "other_RG3_JLSN.dcm": "body part EXTREMITY not in route",
+    "other_XA1_J2KI.dcm": "modality XA not in route",
+    "other_XA1_JPLL.dcm": "modality XA not in route",
+    "other_pydicom_image_dfl.dcm": "modality OT not in route",
+    "other_vpop_idexx_vet_DX_jpeg-baseline.dcm": "colour image",
+}
+
+
+def _as_studies_of_their_own(paths: list[Path], folder: Path) -> list[Path]:
+    """Give each file UIDs of its own: several are one image in several syntaxes."""
+    copies = []
+    for path in paths:
+        ds = dcmread(path)
+        for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+            setattr(ds, keyword, derive_uid(path.name, keyword))
+        ds.file_meta.MediaStorageSOPInstanceUID = UID(ds.SOPInstanceUID)
+        copies.append(folder / path.name)
+        ds.save_as(copies[-1])
+    return copies
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom on values of real files, when copying them
+def test_every_chest_file_comes_back_valid(
+    tmp_path: Path, url: str, orthanc: Orthanc, ris: HL7Listener, shared: Path
+) -> None:
+    found = sorted(path for pattern in CHEST for path in (shared / "dicom").glob(pattern))
+    assert len(found) == 31
+    sources = _as_studies_of_their_own(found, tmp_path)
+    syntaxes = {
+        str(dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID) for path in sources
+    }
+    assert len(syntaxes) >= 7
+    config = configure(
+        tmp_path, url=url, workers=2, pacs_port=orthanc.dicom_port, hl7_port=ris.port
+    )
+    with running_node(config) as node:
+        dcmsend(node, sources)
+        census = node.settle(len(sources), 300)
+    assert (census.analysed, census.dead_letters) == (len(sources), ())
+    if url.startswith("sqlite"):  # the objects do not depend on the database
+        for source in sources:
+            _check(orthanc, source, tmp_path)
+    else:
+        kinds = Counter(_classes(orthanc, source)[-1] for source in sources)
+        assert sum(kinds.values()) == len(sources)
+
+
+def _classes(orthanc: Orthanc, source: Path) -> list[str]:
+    study_uid = str(dcmread(source, stop_before_pixels=True).StudyInstanceUID)
+    classes = sorted(UID(one["SOPClassUID"]).name for one in orthanc.study(study_uid))
+    assert set(classes) >= {
+        "Basic Text SR Storage",
+        "Comprehensive SR Storage",
+        "Secondary Capture Image Storage",
+    }
+    return classes
+
+
+def _check(orthanc: Orthanc, source: Path, folder: Path) -> None:
+    study_uid = str(dcmread(source, stop_before_pixels=True).StudyInstanceUID)
+    _classes(orthanc, source)
+    known, results = errors_of(source), []
+    query = {"Level": "Instance", "Query": {"StudyInstanceUID": study_uid}}
+    for name in orthanc.rest("/tools/find", query):
+        path = folder / f"{name}.dcm"
+        path.write_bytes(orthanc.content(f"/instances/{name}/file"))
+        results.append(path)
+        assert errors_of(path) <= known, (source.name, path)
+        if dcmread(path, stop_before_pixels=True).Modality == "SR":
+            structured_report(path)
+    assert entity_errors([source, *results]) == set(), source.name
+
+
+@pytest.mark.filterwarnings("ignore")  # as above
+def test_what_is_no_chest_is_kept_and_not_analysed(
+    tmp_path: Path, orthanc: Orthanc, ris: HL7Listener, shared: Path
+) -> None:
+    paths = [shared / "dicom" / name for name in OTHERS]
+    config = configure(tmp_path, pacs_port=orthanc.dicom_port, hl7_port=ris.port)
+    with running_node(config) as node:
+        dcmsend(node, _as_studies_of_their_own(paths, tmp_path))
+        census = node.settle(len(paths))
+    assert Counter(dict(census.not_analysed)) == Counter(OTHERS.values())
+    assert census.analysed == 0
+    assert orthanc.rest("/instances") == []
+    assert ris.messages == []
