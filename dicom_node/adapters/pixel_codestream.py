@@ -4,6 +4,7 @@ Read before any decoder sees the bytes: a decoder allocates by these numbers, an
 some decoders fill up what is missing without a word.
 """
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -13,14 +14,26 @@ START_OF_IMAGE = b"\xff\xd8"
 END = b"\xff\xd9"
 """EOI of JPEG and JPEG-LS, EOC of JPEG 2000."""
 START_OF_SCAN = 0xDA
-FRAMES_OF_JPEG = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless"}
+FRAMES_OF_JPEG = (0xC0, 0xC1, 0xC2, 0xC3)
+"""Baseline, extended, progressive, lossless; all with Huffman coding."""
 DCT_FRAMES = (0xC0, 0xC1, 0xC2)
 FRAME_OF_JPEG_LS = 0xF7
 JPEG_2000_START = b"\xff\x4f\xff\x51"
 LARGEST_JP2_WRAPPER = 4096
 ZERO_RUN = bytes(1024)
 """Longer than any row of empty packets; a lost block of a disk is at least 512."""
-_NO_SEGMENT = {0x01, *range(0xD0, 0xD9)}
+_NO_SEGMENT = (0x00, 0x01, *range(0xD0, 0xDA))
+_APPLICATION = (*range(0xE0, 0xF0), 0xFE)
+"""APPn and COM, left out: GDCM 3.2 ends the whole process at a JFIF version of 2."""
+_SEQUENTIAL = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Coded bytes hold no marker but RSTn: what else looks like one is damage, or EOI."""
+_STRAY_MARKER = {
+    0xC0: _SEQUENTIAL,
+    0xC1: _SEQUENTIAL,
+    0xC2: re.compile(rb"\xff[^\x00\xd0-\xd7\xff\xc4\xda\xdd]"),  # tables between scans
+    0xC3: _SEQUENTIAL,
+    FRAME_OF_JPEG_LS: re.compile(rb"\xff[^\x00-\x7f\xd0-\xd7\xff]"),  # stuffs one bit
+}
 _FRAME = struct.Struct(">BHHB")
 _SIZ = struct.Struct(">8IH3B")
 
@@ -44,53 +57,52 @@ def jpeg(stream: bytes) -> Codestream:
 
     Raises NotAnalysable without SOI, frame header, scan or EOI.
     """
-    return _jpeg(stream, "JPEG", FRAMES_OF_JPEG)
+    codestream = _jpeg(stream, "JPEG", FRAMES_OF_JPEG)
+    if codestream.frame_marker in DCT_FRAMES and codestream.precision not in (8, 12):
+        raise NotAnalysable(f"JPEG of {codestream.precision} bits cannot be decoded here")
+    return codestream
 
 
 def jpeg_ls(stream: bytes) -> Codestream:
     """Read a JPEG-LS stream's markers (ISO 14495-1 annex C)."""
-    return _jpeg(stream, "JPEG-LS", {FRAME_OF_JPEG_LS: "JPEG-LS"})
+    return _jpeg(stream, "JPEG-LS", (FRAME_OF_JPEG_LS,))
 
 
-def _jpeg(stream: bytes, name: str, known_frames: dict[int, str]) -> Codestream:
+def _jpeg(stream: bytes, name: str, known_frames: tuple[int, ...]) -> Codestream:
     content = _up_to_end(stream, name)
     if not content.startswith(START_OF_IMAGE):
         raise NotAnalysable(f"damaged {name}: no start of image")
-    position, frame = 2, None
-    while True:
-        marker, length = _segment(content, position, name)
-        if marker in _NO_SEGMENT:
-            position += 2
-            continue
-        if marker in known_frames and length >= 8:
-            frame = (marker, *_FRAME.unpack_from(content, position + 4))
+    position, frame, kept, marker = 2, None, [START_OF_IMAGE], 0
+    while marker != START_OF_SCAN:
+        marker, start, end = _segment(content, position, name)
+        if marker in known_frames and end - start >= 10:
+            frame = (marker, *_FRAME.unpack_from(content, start + 4))
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             raise NotAnalysable(f"{name} process SOF{marker - 0xC0} cannot be decoded here")
-        position += 2 + length
-        if marker == START_OF_SCAN:
-            break
+        if marker not in _APPLICATION:
+            kept.append(content[start:end])
+        position = end
     if frame is None:
         raise NotAnalysable(f"damaged {name}: no frame header before the scan")
-    # no coded byte sequence looks like a marker, so another one ends an earlier image
-    if content.find(END, position) != len(content) - 2:
-        raise NotAnalysable(f"damaged {name}: more than one image in a frame")
     marker, precision, rows, columns, components = frame
-    if marker in DCT_FRAMES and precision not in (8, 12):
-        raise NotAnalysable(f"{name} of {precision} bits cannot be decoded here")
-    return Codestream(content, rows, columns, components, precision, frame_marker=marker)
+    coded = content[position:]
+    stray = _STRAY_MARKER[marker].search(coded)
+    if stray is None or stray.start() != len(coded) - 2:
+        raise NotAnalysable(f"damaged {name}: a marker inside the coded bytes")
+    whole = b"".join((*kept, coded))
+    return Codestream(whole, rows, columns, components, precision, frame_marker=marker)
 
 
-def _segment(content: bytes, position: int, name: str) -> tuple[int, int]:
-    """Give the marker at `position` and the length of its segment."""
+def _segment(content: bytes, position: int, name: str) -> tuple[int, int, int]:
+    """Give the marker at `position`, its place and the end of its segment."""
     while content[position : position + 2] == b"\xff\xff":  # fill bytes (B.1.1.2)
         position += 1
     head = content[position : position + 4]
-    if len(head) < 4 or head[0] != 0xFF:
-        raise NotAnalysable(f"damaged {name}: marker segments cannot be read")
-    length = int.from_bytes(head[2:], "big")
-    if head[1] not in _NO_SEGMENT and not 2 <= length <= len(content) - position - 2:
-        raise NotAnalysable(f"damaged {name}: marker segments cannot be read")
-    return head[1], length
+    if len(head) == 4 and head[0] == 0xFF and head[1] not in _NO_SEGMENT:
+        end = position + 2 + int.from_bytes(head[2:], "big")
+        if position + 4 <= end <= len(content):
+            return head[1], position, end
+    raise NotAnalysable(f"damaged {name}: marker segments cannot be read")
 
 
 def jpeg_2000(stream: bytes) -> Codestream:

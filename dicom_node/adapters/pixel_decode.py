@@ -43,9 +43,18 @@ _GDCM_SYNTAX = {
     0xC2: JPEGBaseline8Bit,
     0xC3: JPEGLossless,
 }
-_LIBJPEG_DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG", b"Inconsistent progression")
+_LIBJPEG_DAMAGE = (
+    b"Corrupt JPEG data",
+    b"Premature end of JPEG",
+    b"Inconsistent progression",
+    b"Bogus ",
+    b"Huffman table",
+    b"Quantization table",
+    b"Invalid component",
+    b"Unsupported marker",
+)
 _LIBJPEG_CHATTER = (b"Unsupported JPEG data precision", b"Invalid SOS parameters")
-"""Harmless: gdcm tries 8 bits first, and asks sequential questions of lossless scans."""
+"""Harmless: GDCM tries 8 bits first, and asks sequential questions of lossless scans."""
 _one_at_a_time = threading.Lock()
 
 

@@ -54,8 +54,7 @@ def read_radiograph(path: Path) -> tuple[Dataset, Radiograph]:
     not one grayscale frame, or in an encoding that cannot be decoded. Zeroed bytes
     inside uncompressed pixels or in JPEG 2000 (under 1 kB) cannot be found.
     """
-    ds = read_header(path)
-    instance = describe(ds)
+    ds, instance = _header(path)
     module = pixel_module(ds, instance)
     syntax = instance.transfer_syntax_uid
     patterns, values, remarks = _stored_pixels(path, syntax, module)
@@ -70,6 +69,17 @@ def read_radiograph(path: Path) -> tuple[Dataset, Radiograph]:
         notes=(*_header_notes(ds, instance, measured), *remarks, *shown.notes),
     )
     return ds, radiograph
+
+
+def _header(path: Path) -> tuple[Dataset, Instance]:
+    try:
+        ds = read_header(path)
+        return ds, describe(ds)
+    except (OSError, MemoryError, NotAnalysable):
+        raise
+    except Exception as error:
+        # pydicom converts some elements late, and raises anything then
+        raise NotAnalysable(f"header cannot be decoded ({type(error).__name__})") from error
 
 
 def _header_notes(ds: Dataset, instance: Instance, measured: Spacing | None) -> tuple[str, ...]:
