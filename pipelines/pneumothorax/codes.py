@@ -21,9 +21,10 @@ AREA_NAME = "area"
 INTERPLEURAL_NAME = "maximal interpleural distance"
 APEX_NAME = "apex-to-cupola distance"
 
-DETECTOR_PLANE = "distances and areas are measured in the detector plane (slightly magnified)"
-NO_SPACING = "no pixel spacing: no distances and no area"
-AP_VIEW = "AP view: sensitivity is lower than on PA radiographs"
+# The same words as the node's own remarks on an image, so that none is said twice.
+DETECTOR_PLANE = "distances in the detector plane"
+NO_SPACING = "no pixel spacing: no measurements in mm"
+AP_VIEW = "AP view"
 NO_ORIENTATION = "no patient orientation: the side is undetermined"
 
 
