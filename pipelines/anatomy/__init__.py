@@ -1,0 +1,1 @@
+"""Outlines of lungs and heart, and the cardiothoracic ratio."""

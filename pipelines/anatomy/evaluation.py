@@ -1,0 +1,151 @@
+"""Measure the outlines and the ratio on a split, through the serving code."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dicom_node.domain.errors import BadSettings
+from pipelines import metrics
+from pipelines.anatomy.cases import Case, read_cases, read_labelled
+from pipelines.anatomy.outline import Mask, outline
+from pipelines.anatomy.pipeline import (
+    HEART,
+    NAME,
+    VISIBLE,
+    WHOLE,
+    AnatomyPipeline,
+    grid_outline,
+    infer,
+    load,
+)
+from pipelines.anatomy.preprocess import Geometry, open_square, to_stored
+from pipelines.evaluation import MODELS, rounded, tell
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What one radiograph's outlines are worth; NaN where truth is unknown."""
+
+    case: Case
+    lungs: float
+    heart: float
+    ratio: float
+    """The ratio of the drawn outlines."""
+    found: float
+    """The ratio of the network's outlines."""
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Print the table of the anatomy model on one split."""
+    parser = argparse.ArgumentParser(prog=f"dicom-node evaluate {NAME}", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds cxr/")
+    parser.add_argument("--models", type=Path, default=MODELS, help="folder of model folders")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--json", type=Path, help="write the table there, too")
+    options = parser.parse_args(arguments)
+    pipeline = load(options.models, options.device)
+    cases = [case for case in read_cases(options.data) if case.split == options.split]
+    if not cases:
+        raise BadSettings(f"--data {options.data}: no outlines in split {options.split!r}")
+    marks = [mark(pipeline, case) for case in cases]
+    report = {name: summary(part) for name, part in groups(marks).items() if part}
+    report["Cardiomegaly in reports (ChestX-ray14), PA"] = against_labels(
+        pipeline, options.data, options.split
+    )
+    tell(pipeline.manifest, options.split, report, options.json)
+    return 0
+
+
+def mark(pipeline: AnatomyPipeline, case: Case) -> Marks:
+    """Compare the outlines of one radiograph at the size of the drawn masks."""
+    manifest = pipeline.manifest
+    shares = infer(pipeline.session, manifest, open_square(case.image, manifest.input.size))
+    lungs = _mask(case.lungs)
+    geometry = Geometry(lungs.shape, lungs.shape, None)
+    channel = WHOLE if case.behind_heart else VISIBLE
+    level = manifest.mask_threshold
+    lungs_dice = metrics.dice(to_stored(shares[channel], geometry, level), lungs)
+    heart_dice, ratio = float("nan"), None
+    if case.heart is not None:
+        heart = _mask(case.heart)
+        heart_dice = metrics.dice(to_stored(shares[HEART], geometry, level), heart)
+        ratio = outline(lungs, heart).ratio
+    found = grid_outline(shares, level).ratio
+    return Marks(
+        case,
+        lungs_dice,
+        heart_dice,
+        float("nan") if ratio is None else ratio,
+        float("nan") if found is None else found,
+    )
+
+
+def groups(marks: list[Marks]) -> dict[str, list[Marks]]:
+    """Split the cases the way a model card shows them."""
+    return {
+        "all": marks,
+        "lungs behind the heart included": [one for one in marks if one.case.behind_heart],
+        "lungs up to the heart's border": [one for one in marks if not one.case.behind_heart],
+        "PA": [one for one in marks if one.case.view == "PA"],
+        "AP": [one for one in marks if one.case.view.startswith("AP")],
+    }
+
+
+def summary(marks: list[Marks]) -> dict[str, object]:
+    """Give every number of one group of cases."""
+    found: dict[str, object] = {"images": len(marks)}
+    for name in ("lungs", "heart"):
+        known = [one for one in marks if np.isfinite(getattr(one, name))]
+        if known:
+            values = np.asarray([getattr(one, name) for one in known])
+            found[f"{name} Dice"] = _mean(values, known)
+            found[f"{name} worst"] = round(float(values.min()), 3)
+    drawn = [one for one in marks if np.isfinite(one.ratio)]
+    compared = [one for one in drawn if np.isfinite(one.found)]
+    if compared:
+        errors = np.asarray([one.found - one.ratio for one in compared])
+        found["ratios"] = f"{len(compared)} of {len(drawn)} measured"
+        found["ratio error"] = _mean(np.abs(errors), compared)
+        found["ratio bias"] = _mean(errors, compared)
+    return found
+
+
+def _mean(values: metrics.Numbers, marks: list[Marks]) -> dict[str, float]:
+    patients = [one.case.patient_id for one in marks]
+    return rounded(metrics.bootstrap(lambda rows: float(values[rows].mean()), patients))
+
+
+def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[str, object]:
+    """Compare the ratio with what reports said, on PA views."""
+    cases = [case for case in read_labelled(folder) if case.split == split and case.view == "PA"]
+    manifest = pipeline.manifest
+    ratios, truth, patients = [], [], []
+    for case in cases:
+        shares = infer(pipeline.session, manifest, open_square(case.image, manifest.input.size))
+        ratio = grid_outline(shares, manifest.mask_threshold).ratio
+        if ratio is not None:
+            ratios.append(ratio)
+            truth.append(case.cardiomegaly)
+            patients.append(case.patient_id)
+    scores, labels = np.asarray(ratios, np.float64), np.asarray(truth, np.bool_)
+    shares_of = np.asarray([manifest.calibration.probability(ratio) for ratio in ratios])
+    called = shares_of >= manifest.default_operating_point.threshold
+    return {
+        "images": f"{len(ratios)} of {len(cases)} measured",
+        "positive": int(labels.sum()),
+        "auc": rounded(
+            metrics.bootstrap(lambda rows: metrics.auc(labels[rows], scores[rows]), patients)
+        ),
+        "calibration_error": round(metrics.calibration_error(labels, shares_of), 4),
+        "sensitivity": round(metrics.sensitivity(labels, called), 4),
+        "specificity": round(metrics.specificity(labels, called), 4),
+    }
+
+
+def _mask(path: Path) -> Mask:
+    with Image.open(path) as picture:
+        return np.asarray(np.asarray(picture.convert("L")) > 127, np.bool_)

@@ -1,0 +1,163 @@
+"""Make a model folder of a checkpoint: export, calibrate, write the contract."""
+
+# ruff: noqa: T201 -- a command prints its result
+
+import argparse
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dicom_node.domain.findings import OperatingPoint
+from pipelines import metrics
+from pipelines.anatomy import codes
+from pipelines.anatomy.cases import Labelled, read_labelled
+from pipelines.anatomy.network import AnatomyNet, ServedNet
+from pipelines.anatomy.pipeline import NAME, AnatomyPipeline, grid_outline, infer, read_phantom
+from pipelines.anatomy.preprocess import open_square
+from pipelines.contract import WEIGHTS, Contract, publish
+from pipelines.manifest import ModelManifest, PhantomReference
+from pipelines.session import Session, open_session, sha256_of
+from pipelines.training import export_onnx
+
+LARGEST_DIFFERENCE = 1e-3
+CALIBRATION_SHARE = 0.25
+"""Share of the training patients whose labels calibrate; the network saw none."""
+PHANTOMS = ((1, "none"), (2, "right"), (3, "none"), (4, "left"))
+SOURCES = (
+    "COVID-19 chest radiographs with lung masks (ieee8023/covid-chestxray-dataset)",
+    "JSRT radiographs with SCR lung and heart masks",
+    "wingspan radiographs with lung and heart masks",
+    "digital phantoms of pipelines/phantom.py",
+    "NIH ChestX-ray14, Cardiomegaly labels: calibration of the ratio only",
+    "ImageNet MobileNetV2 weights derived from Google Coral, as the trunk's start",
+)
+LICENCES = (
+    "COVID set: per image CC BY 3.0/4.0 and others, masks CC BY-SA 4.0",
+    "JSRT and SCR: research use",
+    "wingspan: MIT",
+    "NIH ChestX-ray14: NIH Clinical Center, free use with attribution (Wang et al., CVPR 2017)",
+    "trunk weights: Apache-2.0",
+)
+
+
+def release(arguments: list[str]) -> int:
+    """Write `model.onnx` and `model.toml` from a checkpoint."""
+    options = _parse(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.checkpoint:
+        difference = _export(options.checkpoint, options.size, options.out / WEIGHTS)
+        print(f"largest difference between torch and ONNX: {difference:.2g}")
+    contract = _draft(options.size, options.out / WEIGHTS, options.version)
+    manifest = publish(options.out, contract)
+    session = open_session(manifest)
+    if options.data:
+        contract = _calibrate(contract, session, manifest, options.data)
+        manifest = publish(options.out, contract)
+        print(f"calibration: {contract.validation}")
+    pipeline = AnatomyPipeline(manifest, session)
+    publish(options.out, replace(contract, references=_references(pipeline)))
+    return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="release", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, help="none: the network that is there")
+    parser.add_argument("--data", type=Path, help="folder that holds cxr/; none: uncalibrated")
+    parser.add_argument("--out", type=Path, required=True, help="the model's folder")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--version", default="0.1.0")
+    return parser.parse_args(arguments)
+
+
+def _export(checkpoint: Path, size: int, weights: Path) -> float:
+    network = AnatomyNet()
+    network.load_state_dict(torch.load(checkpoint, weights_only=True))
+    random = torch.Generator().manual_seed(0)
+    example = torch.rand(1, 1, size, size, generator=random) * 2 - 1
+    difference = export_onnx(ServedNet(network).eval(), example, weights, ("regions",))
+    if difference > LARGEST_DIFFERENCE:
+        raise SystemExit(f"ONNX and torch differ by {difference}")
+    return difference
+
+
+def _draft(size: int, weights: Path, version: str) -> Contract:
+    """State what is known before anything was measured."""
+    return Contract(
+        name=NAME,
+        version=version,
+        sha256=sha256_of(weights),
+        outputs=("regions",),
+        size=size,
+        labels={"cardiomegaly": codes.CODE},
+        points=[OperatingPoint(codes.POINT, 0.5, 0.0, 0.0)],
+        default_point=codes.POINT,
+        # Uncalibrated: 0.5 at the ratio that counts as large.
+        slope=20.0,
+        intercept=-20.0 * codes.LARGE_RATIO,
+        validation="none",
+        sources=SOURCES,
+        licences=LICENCES,
+        references=[PhantomReference(seed, condition, 0.0, 0.0) for seed, condition in PHANTOMS],
+    )
+
+
+def calibrates(case: Labelled) -> bool:
+    """Say whether a label calibrates: PA view, validation or some of training."""
+    if case.view != "PA" or case.split == "test":
+        return False
+    digest = hashlib.sha256(case.patient_id.encode()).digest()[0]
+    return case.split == "val" or digest < 256 * CALIBRATION_SHARE
+
+
+def _calibrate(
+    contract: Contract, session: Session, manifest: ModelManifest, folder: Path
+) -> Contract:
+    """Fit the probability of a reported large heart, given the ratio."""
+    cases = [case for case in read_labelled(folder) if calibrates(case)]
+    ratios, truth = ratios_of(session, manifest, cases)
+    slope, intercept = metrics.fit_platt(truth, ratios)
+    threshold = 1 / (1 + np.exp(-(slope * codes.LARGE_RATIO + intercept)))
+    called = ratios >= codes.LARGE_RATIO
+    point = OperatingPoint(
+        codes.POINT,
+        float(threshold),
+        metrics.sensitivity(truth, called),
+        metrics.specificity(truth, called),
+    )
+    words = (
+        f"{len(truth)} PA images, {int(truth.sum())} with Cardiomegaly in the report, "
+        f"AUC of the ratio {metrics.auc(truth, ratios):.3f}"
+    )
+    return replace(contract, slope=slope, intercept=intercept, points=[point], validation=words)
+
+
+def ratios_of(
+    session: Session, manifest: ModelManifest, cases: list[Labelled]
+) -> tuple[metrics.Numbers, metrics.Flags]:
+    """Measure the ratios; images without an outline are left out."""
+    ratios, truth = [], []
+    for case in cases:
+        shares = infer(session, manifest, open_square(case.image, manifest.input.size))
+        ratio = grid_outline(shares, manifest.mask_threshold).ratio
+        if ratio is not None:
+            ratios.append(ratio)
+            truth.append(case.cardiomegaly)
+    return np.asarray(ratios, np.float64), np.asarray(truth, np.bool_)
+
+
+def _references(pipeline: AnatomyPipeline) -> list[PhantomReference]:
+    """Read the phantoms, to compare with later."""
+    found = []
+    for reference in pipeline.manifest.constancy.references:
+        probability, mask_mm2 = read_phantom(pipeline, reference)
+        found.append(replace(reference, probability=probability, mask_mm2=mask_mm2))
+    return found
+
+
+if __name__ == "__main__":
+    import sys
+
+    raise SystemExit(release(sys.argv[1:]))
