@@ -62,7 +62,9 @@ def unreadable_size(instance: Instance) -> str | None:
     return None
 
 
-def mismatch(route: Route, instance: Instance, calling_ae: str) -> str | None:
+def mismatch(
+    route: Route, instance: Instance, calling_ae: str, *, any_view: bool = False
+) -> str | None:
     """Say which condition of the route the instance fails, or None."""
     if "*" not in route.callers and calling_ae not in route.callers:
         return f"calling AE {calling_ae} not in route"
@@ -70,7 +72,7 @@ def mismatch(route: Route, instance: Instance, calling_ae: str) -> str | None:
         return f"modality {instance.modality or 'unknown'} not in route"
     if instance.body_part.upper() not in route.body_part:
         return f"body part {instance.body_part} not in route"
-    if instance.view_position not in route.view:
+    if not any_view and instance.view_position not in route.view:
         return f"view {instance.view_position or 'unknown'} not in route"
     return None
 
@@ -79,15 +81,18 @@ def admit(instance: Instance, calling_ae: str, routes: tuple[Route, ...]) -> Adm
     """Apply the routes to one instance.
 
     A pipeline that several routes name becomes one job for all of them, at the
-    highest priority that any of them gives.
+    highest priority that any of them gives. An unsuitable image gets jobs only from
+    routes that report refusals: the worker finds the same reason and says it.
     """
     reason = unsuitable(instance)
-    if reason is not None:
+    if instance.made_by_node:
         return Admission(not_analysed=reason)
     jobs: dict[str, NewJob] = {}
-    reasons: list[str] = []
+    reasons = [] if reason is None else [reason]
     for route in routes:
-        failed = mismatch(route, instance, calling_ae)
+        if reason is not None and not route.report_not_analysed:
+            continue
+        failed = mismatch(route, instance, calling_ae, any_view=reason is not None)
         if failed is not None:
             reasons.append(failed)
             continue

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from dicom_node.domain.admission import unsuitable
 from dicom_node.domain.errors import GiveUp, LeaseLost, NotAnalysable, speakable
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.ports import Archive, Ledger, Pipeline
@@ -39,8 +40,10 @@ class Reader:
     pipelines: Mapping[str, Pipeline]
 
 
-def read(path: Path, names: tuple[str, ...], reader: Reader) -> Reading:
-    """Decode once, then ask every pipeline.
+def read(
+    path: Path, names: tuple[str, ...], reader: Reader, refusal: str | None = None
+) -> Reading:
+    """Decode once, then ask every pipeline; none when there is a `refusal`.
 
     What cannot be read becomes Findings with `not_analysed`, never an error and
     never silence. Raises GiveUp for a pipeline that the configuration lacks.
@@ -51,6 +54,8 @@ def read(path: Path, names: tuple[str, ...], reader: Reader) -> Reading:
     pipelines = [reader.pipelines[name] for name in names]
     started = time.perf_counter()
     try:
+        if refusal is not None:
+            raise NotAnalysable(refusal)
         source, radiograph = reader.decode(path)
     except NotAnalysable as error:
         findings = tuple(_declined(pipeline, str(error)) for pipeline in pipelines)
@@ -97,7 +102,8 @@ def work_once(
     try:
         with kept_lease(ledger, claim, clock, lease_s):
             names = tuple(job.pipeline for job in claim.jobs)
-            reading = read(archive.path(claim.arrival.file.key), names, reader)
+            path = archive.path(claim.arrival.file.key)
+            reading = read(path, names, reader, unsuitable(claim.arrival.instance))
             outcome = report(claim, reading, clock())
         ledger.finish_jobs(claim, outcome, clock())
     except LeaseLost:

@@ -58,3 +58,12 @@ def test_two_routes_share_one_job_at_the_higher_priority() -> None:
     assert (job.routes, job.priority) == (("a", "b"), "high")
     (job,) = admit(CHEST, "CR2", routes).jobs
     assert (job.routes, job.priority) == (("a",), "low")
+
+
+def test_a_route_that_reports_refusals_gets_a_job_for_the_unsuitable() -> None:
+    routes = (Route("silent"), Route("speaking", report_not_analysed=True))
+    lateral = replace(CHEST, view_position="LL")
+    assert [job.routes for job in admit(lateral, "CR1", routes).jobs] == [("speaking",)]
+    hand = replace(lateral, body_part="HAND")
+    assert admit(hand, "CR1", routes).not_analysed == "view LL, not frontal"
+    assert admit(replace(lateral, made_by_node=True), "CR1", routes).jobs == ()
