@@ -103,10 +103,6 @@ def add_document(ds: Dataset, root: Dataset, source: Dataset, seg: tuple[str, ..
 
     `seg` holds series and SOP Instance UID of a SEG that the tree refers to.
     """
-    ref = ref_of(source)
-    series = [_series(text(source, "SeriesInstanceUID"), ref.sop_class_uid, ref.sop_instance_uid)]
-    if seg:
-        series.append(_series(seg[0], "1.2.840.10008.5.1.4.1.1.66.4", seg[1]))
     del root.RelationshipType
     add(
         ds,
@@ -116,11 +112,18 @@ def add_document(ds: Dataset, root: Dataset, source: Dataset, seg: tuple[str, ..
         CompletionFlag="COMPLETE",
         VerificationFlag="UNVERIFIED",
         PreliminaryFlag="PRELIMINARY",
-        CurrentRequestedProcedureEvidenceSequence=item(
-            StudyInstanceUID=text(source, "StudyInstanceUID"), ReferencedSeriesSequence=series
-        ),
+        CurrentRequestedProcedureEvidenceSequence=evidence(source, seg),
     )
     ds.update(root)
+
+
+def evidence(source: Dataset, seg: tuple[str, ...] = ()) -> Dataset:
+    """List all that the content tree refers to (PS3.3 C.17.2.3)."""
+    ref = ref_of(source)
+    series = [_series(text(source, "SeriesInstanceUID"), ref.sop_class_uid, ref.sop_instance_uid)]
+    if seg:
+        series.append(_series(seg[0], "1.2.840.10008.5.1.4.1.1.66.4", seg[1]))
+    return item(StudyInstanceUID=text(source, "StudyInstanceUID"), ReferencedSeriesSequence=series)
 
 
 def _series(series_uid: str, sop_class_uid: str, sop_instance_uid: str) -> Dataset:

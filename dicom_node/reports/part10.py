@@ -80,6 +80,12 @@ def part10(ds: Dataset, source: Dataset, also: tuple[str, ...] = ()) -> bytes:
     return buffer.getvalue()
 
 
+def copied_sequence(source: Dataset, keyword: str) -> RawDataElement | None:
+    """Encode a sequence of the source anew; None where it is absent or broken."""
+    tag = tag_of(keyword)
+    return _sequence(source, tag, list(encodings(source))) if tag in source else None
+
+
 def _complete(ds: Dataset) -> None:
     for keyword in TYPE_2:
         if keyword not in ds:

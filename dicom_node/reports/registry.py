@@ -1,6 +1,6 @@
 """Every kind of DICOM result, and its builder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from pydicom.dataset import FileMetaDataset
@@ -18,7 +18,7 @@ from dicom_node.domain.findings import (
 )
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing, SRClass
 from dicom_node.domain.work import ObjectKind
-from dicom_node.reports import sc, seg, sr, text_sr
+from dicom_node.reports import gsps, kos, pdf, sc, seg, sr, text_sr
 from dicom_node.reports.attributes import item
 from dicom_node.reports.common import Builder, ReportContext
 
@@ -27,6 +27,9 @@ BUILDERS: Mapping[ObjectKind, Builder] = {
     "sr": sr.build,
     "text_sr": text_sr.build,
     "sc": sc.build,
+    "gsps": gsps.build,
+    "kos": kos.build,
+    "pdf": pdf.build,
 }
 
 
@@ -41,8 +44,8 @@ def sop_class_of(kind: ObjectKind, sr_class: SRClass) -> str:
     return classes[kind]
 
 
-def warm_up() -> None:
-    """Build one small set of results, so that the first real one is not slow."""
+def warm_up(kinds: Iterable[ObjectKind] = ("seg", "sr", "sc")) -> None:
+    """Build one small result of each kind, so that the first real one is not slow."""
     source = item(
         SOPClassUID="1.2.840.10008.5.1.4.1.1.1",
         SOPInstanceUID="2.25.1",
@@ -71,5 +74,5 @@ def warm_up() -> None:
         Orientation("L", "F"),
     )
     findings = (Findings(Algorithm("warm-up", "0", ""), (finding,)),)
-    for build in BUILDERS.values():
-        build(source, radiograph, findings, ReportContext(0.0, "0"))
+    for kind in kinds:
+        BUILDERS[kind](source, radiograph, findings, ReportContext(0.0, "0"))

@@ -63,4 +63,4 @@ def test_new_weights_are_a_new_device() -> None:
 
 
 def test_warm_up_builds_every_kind() -> None:
-    warm_up()
+    warm_up(KINDS)

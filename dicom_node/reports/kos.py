@@ -1,0 +1,57 @@
+"""Key object note: this image is worth a look.
+
+Key Object Selection Document (PS3.3 A.35.4, TID 2010) with the general title "Of
+Interest": the standard has no code that says "for attention".
+"""
+
+from collections.abc import Iterator
+
+from pydicom.dataset import Dataset
+
+from dicom_node.domain import codes
+from dicom_node.domain.findings import Findings, Presence
+from dicom_node.domain.study import Radiograph
+from dicom_node.domain.work import ReportObject
+from dicom_node.reports import words as say
+from dicom_node.reports.attributes import add
+from dicom_node.reports.common import NOT_FOR_DIAGNOSIS, ReportContext, finished, new_object
+from dicom_node.reports.content import container, evidence, image, observer, words
+from dicom_node.reports.source import ref_of
+
+SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.88.59"
+
+
+def build(
+    source: Dataset,
+    radiograph: Radiograph | None,
+    findings: tuple[Findings, ...],
+    context: ReportContext,
+) -> ReportObject | None:
+    """Point at an image with something present; None when nothing is."""
+    if radiograph is None or not any(one.positive for one in findings):
+        return None
+    root = container(
+        codes.OF_INTEREST,
+        *observer(context, *(one.algorithm for one in findings)),
+        words(codes.KEY_OBJECT_DESCRIPTION, " ".join(_said(findings))),
+        image(codes.SOURCE, ref_of(source)),
+        template="2010",
+    )
+    ds = new_object(SOP_CLASS_UID, "kos", source, findings, context)
+    del root.RelationshipType
+    add(
+        ds,
+        Modality="KO",
+        SeriesDescription="AI key object note",
+        ReferencedPerformedProcedureStepSequence=[],
+        CurrentRequestedProcedureEvidenceSequence=evidence(source),
+    )
+    ds.update(root)
+    return finished(ds, "kos", source)
+
+
+def _said(findings: tuple[Findings, ...]) -> Iterator[str]:
+    for finding in (each for one in findings for each in one.findings):
+        if finding.presence is Presence.PRESENT:
+            yield ("URGENT. " if finding.urgent else "") + say.impression(finding)
+    yield NOT_FOR_DIAGNOSIS
