@@ -77,7 +77,7 @@ def _equip(ds: Dataset, spacing_mm: float) -> None:
     ds.PixelSpacingCalibrationType = "GEOMETRY"
     ds.PixelSpacingCalibrationDescription = "the phantom's own scale"
     ds.DetectorType, ds.DetectorConfiguration = "DIRECT", "AREA"
-    ds.DetectorID, ds.KVP, ds.PatientPosition = "PHANTOM", "120", ""
+    ds.DetectorID, ds.KVP, ds.PositionerType = "PHANTOM", "120", ""
     ds.AcquisitionContextSequence = Sequence([])
 
 

@@ -12,7 +12,7 @@ def errors_of(path: Path) -> set[str]:
 
 
 def entity_errors(paths: Sequence[Path]) -> set[str]:
-    """What `dcentvfy` finds to disagree between objects of one study.
+    """What `dcentvfy` says of objects of one study: where they disagree.
 
     It compares AccessionNumber as an attribute of the wrong entity, so those lines
     are left out.
@@ -20,7 +20,7 @@ def entity_errors(paths: Sequence[Path]) -> set[str]:
     command = ["dcentvfy", *map(str, paths)]
     said = subprocess.run(command, capture_output=True, text=True)
     lines = (said.stdout + said.stderr).splitlines()
-    return {line for line in lines if line.startswith("Error") and "AccessionNumber" not in line}
+    return {line for line in lines if line.strip() and "<AccessionNumber>" not in line}
 
 
 def structured_report(path: Path) -> str:
