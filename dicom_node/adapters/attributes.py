@@ -13,8 +13,11 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
+from pydicom.valuerep import VR
 
+_KNOWN_VRS = frozenset(vr.value for vr in VR)
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 _LATIN = "latin-1"  # maps every byte to a character, so it never fails
 
 
@@ -75,6 +78,19 @@ def items(ds: Dataset, keyword: str) -> Iterable[Dataset]:
     if not isinstance(value, Iterable) or isinstance(value, str | bytes):
         return ()
     return tuple(item for item in value if isinstance(item, Dataset))
+
+
+def odd_elements(ds: Dataset) -> list[BaseTag]:
+    """Name the elements whose VR or length breaks PS3.5 6.2 and 7.1.1."""
+    # iterating over the data set itself would decode its values
+    return [tag for tag in ds.keys() if _is_odd(ds.get_item(tag))]  # noqa: SIM118
+
+
+def _is_odd(element: DataElement | RawDataElement | None) -> bool:
+    if not isinstance(element, RawDataElement):
+        return False
+    has_odd_length = element.length % 2 == 1 and element.length != _UNDEFINED_LENGTH
+    return has_odd_length or (element.VR is not None and element.VR not in _KNOWN_VRS)
 
 
 def unknown_charset(ds: Dataset) -> bool:

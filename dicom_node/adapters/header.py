@@ -12,6 +12,7 @@ from dicom_node.adapters.attributes import (
     decimals,
     integer,
     items,
+    odd_elements,
     text,
     texts,
     unknown_charset,
@@ -178,6 +179,7 @@ def deviations(ds: Dataset) -> tuple[str, ...]:
         words.append("unknown SpecificCharacterSet")
     if text(ds, "PatientOrientation") and orientation(ds) is None:
         words.append("malformed PatientOrientation")
+    words += [f"unknown VR or odd length in {tag}" for tag in odd_elements(ds)]
     return tuple(words)
 
 

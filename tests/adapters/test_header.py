@@ -1,6 +1,7 @@
 """Headers, right and wrong, as the rules see them."""
 
 import csv
+import tracemalloc
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +18,7 @@ from dicom_node.adapters.header import describe, describe_bytes, parse, read_hea
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.study import NODE_MODEL, Instance, InstanceRef, Orientation
-from tests.encoded import CHEST, chest, implicit
+from tests.encoded import CHEST, chest, explicit_element, implicit
 from tests.raw_scu import CR, DX, EXPLICIT, IMPLICIT
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -209,15 +210,24 @@ def test_wrong_numbers_never_fail(rows: tuple[bytes, bytes], frames: bytes) -> N
     assert instance.rows in (0, 1, 0x2001)  # absent, or the byte with its padding
 
 
-def test_deflate_bomb_is_refused_in_little_memory() -> None:
-    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
-    bomb = packer.compress(b"\x08\x00\x01\x00UN\0\0\xf0\xff\xff\x7f")
-    for _ in range(200):
-        bomb += packer.compress(bytes(1 << 20))
-    bomb += packer.flush()
-    assert len(bomb) < 1 << 20
+def test_odd_elements_are_named() -> None:
+    instance = _described({0x00101030: (b"ZZ", b"80"), 0x00090010: (b"LO", b"OTHER")})
+    assert instance.deviations == ("unknown VR or odd length in (0010,1030)",)
+    odd = explicit_element(0x00100020, b"LO", b"A1", length=3) + b"X"
+    assert "unknown VR or odd length in (0010,0020)" in describe_bytes(odd, EXPLICIT).deviations
+
+
+def test_deflate_bomb_is_refused_in_bounded_memory() -> None:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    head = packer.compress(b"\x08\x00\x01\x00UN\0\0\xf0\xff\xff\x7f")
+    head += packer.flush(zlib.Z_FULL_FLUSH)
+    megabyte = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    tracemalloc.start()
     with pytest.raises(NotAnalysable):
-        parse(bomb, DEFLATED)
+        parse(head + 500 * megabyte, DEFLATED)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 250 << 20
 
 
 @given(st.data())
