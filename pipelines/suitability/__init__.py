@@ -1,0 +1,1 @@
+"""Whether an image is a frontal chest radiograph, upright and not inverted."""

@@ -1,0 +1,143 @@
+"""Decline what is no upright frontal chest radiograph."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_node.domain.errors import BadSettings, NotAnalysable
+from dicom_node.domain.findings import Algorithm, Findings
+from dicom_node.domain.ports import Check
+from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
+from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
+from pipelines.phantom import CONDITIONS, chest_phantom
+from pipelines.session import Session, open_session, sha256_of
+from pipelines.suitability import codes
+from pipelines.suitability.preprocess import network_input, refuse_empty, square
+
+NAME = "suitability"
+OUTPUTS = ("frontal", "turn", "inverted")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The probabilities, 0..1, of what an image is."""
+
+    frontal: float
+    """Calibrated: a frontal chest, however it lies."""
+    turns: tuple[float, float, float, float]
+    """Upright, and turned counterclockwise by 90, 180, 270 degrees."""
+    inverted: float
+
+    def reason(self, manifest: ModelManifest) -> str | None:
+        """Say in words why the image is unsuitable, or None."""
+        points = manifest.operating_points
+        if self.frontal < points[codes.FRONTAL].threshold:
+            return codes.not_frontal(self.frontal)
+        if self.turns[0] < points[codes.UPRIGHT].threshold:
+            return codes.rotated(90 * (1 + int(np.argmax(self.turns[1:]))))
+        if 1 - self.inverted < points[codes.NOT_INVERTED].threshold:
+            return codes.INVERTED
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SuitabilityPipeline:
+    """The gate before the reading tasks, with its loaded model."""
+
+    manifest: ModelManifest
+    session: Session
+
+    @property
+    def name(self) -> str:
+        """The name used in routes."""
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        """The model's version."""
+        return self.manifest.version
+
+    @property
+    def device(self) -> str:
+        """Where the network computes, in words."""
+        return self.session.device
+
+    def read(self, radiograph: Radiograph) -> Findings:
+        """Give no findings; `not_analysed` says why where the image is unsuitable."""
+        started = perf_counter()
+        algorithm = Algorithm(self.name, self.version, self.manifest.sha256)
+        try:
+            reason = self.judge(radiograph).reason(self.manifest)
+        except NotAnalysable as error:
+            reason = str(error)
+        timings_ms = {"suitability": 1000 * (perf_counter() - started)}
+        return Findings(algorithm, not_analysed=reason, timings_ms=timings_ms)
+
+    def judge(self, radiograph: Radiograph) -> Verdict:
+        """Give the probabilities; NotAnalysable for an image without content."""
+        refuse_empty(radiograph.pixels)
+        size = self.manifest.input.size
+        image, _ = square(radiograph.pixels, radiograph.orientation, size)
+        return infer(self.session, self.manifest, image)
+
+    def verify(self) -> tuple[Check, ...]:
+        """Check the weights and that the phantoms are accepted as at release."""
+        intact = sha256_of(self.manifest.weights) == self.manifest.sha256
+        words = f"version {self.version}, SHA-256 {self.manifest.sha256[:12]}..., {self.device}"
+        weights = Check(f"{self.name} weights", intact, words if intact else "SHA-256 differs")
+        phantoms = [self._reread(reference) for reference in self.manifest.constancy.references]
+        return (weights, *phantoms)
+
+    def _reread(self, reference: PhantomReference) -> Check:
+        """Compare today's verdict on one phantom with the reference."""
+        frontal = read_phantom(self, reference)
+        tolerance = self.manifest.constancy.probability_tolerance
+        ok = abs(frontal - reference.probability) <= tolerance
+        words = f"frontal chest {frontal:.3f} (reference {reference.probability:.3f})"
+        return Check(f"{self.name} phantom {reference.seed} {reference.condition}", ok, words)
+
+
+def load(models_dir: Path, device: str = "auto", threads: int = 0) -> SuitabilityPipeline:
+    """Load the model of `models_dir`/suitability; BadSettings if unfit."""
+    manifest = load_manifest(models_dir / NAME)
+    missing = set(OUTPUTS) - set(manifest.outputs)
+    points = {codes.FRONTAL, codes.UPRIGHT, codes.NOT_INVERTED}
+    missing |= points - set(manifest.operating_points)
+    if manifest.name != NAME or missing:
+        raise BadSettings(
+            f"{models_dir / NAME}: is a model {manifest.name!r} with outputs "
+            f"{list(manifest.outputs)}; {NAME} lacks {sorted(missing)}"
+        )
+    return SuitabilityPipeline(manifest, open_session(manifest, device, threads))
+
+
+def infer(session: Session, manifest: ModelManifest, image: NDArray[np.float32]) -> Verdict:
+    """Judge a 0..1 square."""
+    answers: Mapping[str, NDArray[np.float32]] = session.run(
+        network_input(image, manifest.input.mean, manifest.input.std)
+    )
+    upright, once, twice, thrice = (float(share) for share in answers["turn"][0])
+    return Verdict(
+        manifest.calibration.probability(float(answers["frontal"][0, 0])),
+        (upright, once, twice, thrice),
+        float(answers["inverted"][0, 0]),
+    )
+
+
+def read_phantom(pipeline: SuitabilityPipeline, reference: PhantomReference) -> float:
+    """Judge one phantom: the probability that it is a frontal chest."""
+    constancy = pipeline.manifest.constancy
+    if reference.condition not in CONDITIONS:
+        raise BadSettings(f"model.toml: phantom condition {reference.condition!r} is unknown")
+    phantom = chest_phantom(
+        reference.seed,
+        CONDITIONS[reference.condition],
+        rows=constancy.rows,
+        columns=constancy.columns,
+    )
+    film = Radiograph(phantom.display(), InstanceRef("", ""), orientation=Orientation("L", "F"))
+    return pipeline.judge(film).frontal
