@@ -86,34 +86,6 @@ class FileArchive:
                     continue  # renamed or removed meanwhile
         return removed
 
-    def old_keys(self, before: float) -> Iterator[str]:
-        """List the keys of files last written before a time."""
-        with _passing_faults():
-            for path in self._root.glob("[!.]*/**/*"):
-                try:
-                    if path.is_file() and path.stat().st_mtime < before:
-                        yield path.relative_to(self._root).as_posix()
-                except FileNotFoundError:
-                    continue  # deleted meanwhile
-
-    def delete_old(self, key: str, before: float) -> bool:
-        """Delete a file unless the same content was stored again since `before`.
-
-        It is moved aside first: what is looked at cannot be replaced meanwhile.
-        """
-        path = self._locate(key)
-        with _passing_faults():
-            aside = self._folder(self._root / SPOOL) / f"{uuid.uuid4().hex}.part"
-            try:
-                path.rename(aside)
-            except FileNotFoundError:
-                return False
-            if aside.stat().st_mtime >= before:
-                aside.rename(path)
-                return False
-            aside.unlink()
-        return True
-
     def _locate(self, key: str) -> Path:
         """Give the path that belongs to the key; raises GiveUp outside the root."""
         parts = PurePosixPath(key).parts

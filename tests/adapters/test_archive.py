@@ -165,22 +165,6 @@ def test_spool_is_tidied_by_age(tmp_path: Path) -> None:
     assert archive.read(kept) == b"x"
 
 
-def test_old_files_are_listed_and_deleted_unless_stored_again(tmp_path: Path) -> None:
-    archive = FileArchive(tmp_path)
-    assert list(archive.old_keys(before=1e9)) == []
-    keys = [archive.put([text], "instances", ".dcm").key for text in (b"a", b"b", b"c")]
-    for key in keys[:2]:
-        os.utime(archive.path(key), (1e9, 1e9))
-    before = 1e9 + 1
-    assert sorted(archive.old_keys(before)) == sorted(keys[:2])
-    archive.put([b"a"], "instances", ".dcm")  # the sender repeats
-    assert archive.delete_old(keys[0], before) is False
-    assert archive.delete_old(keys[1], before) is True
-    assert archive.delete_old(keys[1], before) is False
-    assert archive.read(keys[0]) == b"a"
-    assert len(_files(tmp_path)) == 2
-
-
 def test_free_bytes_is_that_of_the_disk(tmp_path: Path) -> None:
     stats = os.statvfs(tmp_path)
     free = FileArchive(tmp_path / "archive").free_bytes()
