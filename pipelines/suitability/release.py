@@ -118,9 +118,12 @@ def _choose(
     cases = [case for case in read_frontals(folder) if case.split == "val"]
     chests = [open_square(case.image, size) for case in cases]
     draw = np.random.default_rng(11)
-    drawn = [picture(size, draw).astype(np.float32) / 255 for _ in range(200)]
+    drawn = [np.asarray(picture(size, draw) / 255, np.float32) for _ in range(200)]
     spoilt = spoil(torch.from_numpy(np.stack(chests))[:, None], torch.Generator().manual_seed(3))
-    none = [*drawn, *(_stretched(image) for image in spoilt[:, 0].numpy())]
+    none: list[NDArray[np.float32]] = [
+        *drawn,
+        *(_stretched(image) for image in spoilt[:, 0].numpy()),
+    ]
     turned = [np.rot90(image, 1 + row % 3) for row, image in enumerate(chests)]
     inverted = [1 - image for image in chests]
 
