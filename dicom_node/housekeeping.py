@@ -91,6 +91,7 @@ def _expire(parts: Parts) -> None:
     tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)
     tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)
     tidy.prune_rows(retention, now, log_s)
+    parts.archive.tidy_spool(tidy.ORPHAN_AGE_S, now)
     before = now - tidy.ORPHAN_AGE_S
     root = archive_folder(parts.settings)
     tidy.sweep_orphans(

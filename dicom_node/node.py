@@ -18,6 +18,7 @@ from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.census import take_census
 from dicom_node.adapters.database import migrate as migrate_database
 from dicom_node.adapters.database import open_database, require_head
+from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.dimse_line import Target
 from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.census import Census
@@ -53,8 +54,11 @@ class Parts:
 def open_parts(settings: Settings, *, migrate: bool = False) -> Parts:
     """Open database and archive; with `migrate` bring the schema up to date.
 
+    Also silences the DICOM libraries, whose logs and warnings quote patients.
+
     Raises BadSettings for a database that is older or newer than the code.
     """
+    prepare()
     engine = open_database(settings.database.url)
     if migrate:
         migrate_database(engine)
