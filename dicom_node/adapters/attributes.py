@@ -83,7 +83,7 @@ def items(ds: Dataset, keyword: str) -> Iterable[Dataset]:
 def odd_elements(ds: Dataset) -> list[BaseTag]:
     """Name the elements whose VR or length breaks PS3.5 6.2 and 7.1.1."""
     # iterating over the data set itself would decode its values
-    return [tag for tag in ds.keys() if _is_odd(ds.get_item(tag))]  # noqa: SIM118
+    return [tag for tag in ds.keys() if _is_odd(ds.get_item(tag))]  # noqa: SIM118 - iterating a Dataset would convert its values
 
 
 def _is_odd(element: DataElement | RawDataElement | None) -> bool:

@@ -53,7 +53,7 @@ class PromptDIMSE(DIMSEServiceProvider):
         self.assembler = Assembler()
         self.requests: RingingQueue[Message] = RingingQueue(bell)
 
-    def receive_primitive(self, primitive: DataPDU) -> None:  # type: ignore[override]
+    def receive_primitive(self, primitive: DataPDU) -> None:  # type: ignore[override] # any of its kinds in pynetdicom; here PDUs alone
         """Take the fragments of a PDU; raises BrokenMessage."""
         for context_id, fragment in primitive.values:
             message = self.assembler.add(context_id, fragment)
@@ -137,7 +137,7 @@ class PromptAssociation(Association):
         for fragment in command_fragments(encoded, self.requestor.maximum_length or 0):
             primitive = P_DATA()
             # the setter takes a list of lists, whatever its type says
-            primitive.presentation_data_value_list = [[request.context_id, fragment]]  # type: ignore[list-item]
+            primitive.presentation_data_value_list = [[request.context_id, fragment]]  # type: ignore[list-item] # pynetdicom annotates tuples, takes lists
             self.dul.send_pdu(primitive)
 
     def _end_if_over(self) -> None:

@@ -12,7 +12,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at run time
 
 from dicom_node.adapters.attributes import clean
 from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, MAX_PDU, Timeouts, prepare

@@ -53,6 +53,7 @@ _VERSION_1 = (
         expired_at DOUBLE PRECISION)""",
     "CREATE INDEX instances_study ON instances (study_uid)",
     "CREATE INDEX instances_sender ON instances (calling_ae, received_at)",
+    "CREATE INDEX instances_outcome ON instances (outcome)",
     "CREATE INDEX instances_file ON instances (file_key)",
     "CREATE INDEX instances_kept ON instances (received_at) WHERE expired_at IS NULL",
     "CREATE INDEX instances_expired ON instances (received_at) WHERE expired_at IS NOT NULL",
@@ -63,6 +64,7 @@ _VERSION_1 = (
         routes TEXT NOT NULL,{_LIFE},
         UNIQUE (instance_id, pipeline))""",
     "CREATE INDEX jobs_waiting ON jobs (order_at, id) WHERE state = 'available'",
+    "CREATE INDEX jobs_counted ON jobs (state, created_at)",
     "CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'executing'",
     "CREATE INDEX jobs_dead ON jobs (finished_at) WHERE state = 'discarded'",
     """CREATE TABLE results (
@@ -100,6 +102,9 @@ _VERSION_1 = (
         acknowledged TEXT,{_LIFE},
         UNIQUE (object_id, destination))""",
     "CREATE INDEX deliveries_instance ON deliveries (instance_id)",
+    """CREATE INDEX deliveries_unfinished ON deliveries (instance_id)
+        WHERE state IN ('available', 'executing')""",
+    "CREATE INDEX deliveries_counted ON deliveries (destination, state, created_at)",
     "CREATE INDEX deliveries_waiting ON deliveries (order_at, id) WHERE state = 'available'",
     """CREATE INDEX deliveries_batch ON deliveries (study_uid, destination)
         WHERE state = 'available'""",

@@ -33,7 +33,7 @@ def read_file_meta(file: BinaryIO) -> FileMetaDataset:
     meta = _guarded(file, implicit=False, little=True, stop=lambda tag: tag >> 16 != 2)[0]
     if not meta:
         file.seek(start)
-    return FileMetaDataset({tag: meta.get_item(tag) for tag in meta.keys()})  # noqa: SIM118
+    return FileMetaDataset({tag: meta.get_item(tag) for tag in meta.keys()})  # noqa: SIM118 - iterating a Dataset would convert its values
 
 
 def guess_syntax(file: BinaryIO) -> str:
@@ -103,7 +103,7 @@ def _refuse_truncation(ds: Dataset, file: BinaryIO, start: int) -> None:
     pydicom stops without a word at the end of the file and at a stray delimiter.
     """
     size = file.seek(0, SEEK_END)
-    end = max((_end_of(ds.get_item(tag)) for tag in ds.keys()), default=start)  # noqa: SIM118
+    end = max((_end_of(ds.get_item(tag)) for tag in ds.keys()), default=start)  # noqa: SIM118 - iterating a Dataset would convert its values
     if end > size:
         raise NotAnalysable("data set is truncated")
     file.seek(end)
