@@ -1,0 +1,1 @@
+"""Normal or abnormal: a score for the order of a worklist."""

@@ -1,0 +1,1 @@
+"""Eight findings on frontal chest radiographs, with boxes."""

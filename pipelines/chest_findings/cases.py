@@ -1,0 +1,130 @@
+"""The radiographs to learn from, read from the tables."""
+
+import csv
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_node.domain.errors import BadSettings
+from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MINED, NO_FINDING, SCORES
+
+EXPERT_SOURCES = ("siim", "google", "box")
+VALIDATION_PERCENT = 15
+"""Share of patients that a table without a validation split gives up for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLabel:
+    """An expert's box; left, top, width, height as shares of the image."""
+
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One radiograph with what is known about it."""
+
+    image: Path
+    patient_id: str
+    split: str
+    source: str
+    """full, small (NIH copies of 448 and 128 px), child (Kermany), nih (the original)."""
+    labels: tuple[float, ...]
+    """One of 0, 1 or NaN (unknown) for every score."""
+    boxes: tuple[BoxLabel, ...] = ()
+    view: str = ""
+    age: str = ""
+    sex: str = ""
+    chexnet: float | None = None
+    expert: bool = False
+    """Whether a radiologist said if there is a pneumothorax."""
+    pneumothorax: bool = False
+    aspect_known: bool = True
+    seen: bool = False
+    """A test image whose person number occurs in the training data as well."""
+
+    def has(self, name: str) -> bool:
+        """Whether the label is known to be there."""
+        return self.labels[SCORES.index(name)] == 1
+
+
+def mined_labels(findings: set[str]) -> tuple[float, ...]:
+    """Make scores' labels of ChestX-ray14's words."""
+    values = {name: float(name in findings) for name in MINED}
+    values[ABNORMAL] = float(NO_FINDING not in findings)
+    return tuple(values.get(name, float("nan")) for name in SCORES)
+
+
+def child_labels(pneumonia: bool) -> tuple[float, ...]:
+    """Make scores' labels of a child's radiograph: one is known."""
+    return tuple(float(pneumonia) if name == CHILD_PNEUMONIA else float("nan") for name in SCORES)
+
+
+def _adults(folder: Path) -> Iterator[Case]:
+    with (folder / "manifest.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            score = row["chexnet_pneumothorax"]
+            yield Case(
+                image=folder / row["file"],
+                patient_id=row["patient_id"],
+                split=row["split"],
+                source=row["file"].partition("/")[0],
+                labels=mined_labels(set(row["nih_labels"].split("|"))),
+                boxes=_boxes(row),
+                view=row["view"],
+                age=row["age"],
+                sex=row["sex"],
+                chexnet=float(score) if score else None,
+                expert=row["label_source"] in EXPERT_SOURCES,
+                pneumothorax=row["pneumothorax"] == "1",
+            )
+
+
+def _boxes(row: dict[str, str]) -> tuple[BoxLabel, ...]:
+    if not row["boxes"]:
+        return ()
+    wide, high = float(row["source_width"]), float(row["source_height"])
+    return tuple(
+        BoxLabel(label, x / wide, y / high, width / wide, height / high)
+        for label, x, y, width, height in json.loads(row["boxes"])
+    )
+
+
+def _children(folder: Path) -> Iterator[Case]:
+    with (folder / "kermany.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            split = row["split"]
+            if split == "train" and held_out(row["patient_id"]):
+                split = "val"
+            yield Case(
+                image=folder / row["file"],
+                patient_id=row["patient_id"],
+                split=split,
+                source="child",
+                labels=child_labels(row["pneumonia"] == "1"),
+                aspect_known="aspect ratio lost" not in row["note"],
+                seen="occurs in train" in row["note"],
+            )
+
+
+def held_out(patient_id: str) -> bool:
+    """Choose validation patients by their identifier: the same on every run."""
+    return zlib.crc32(patient_id.encode()) % 100 < VALIDATION_PERCENT
+
+
+def read_cases(folder: Path) -> tuple[Case, ...]:
+    """Read every labelled radiograph of a data directory's `cxr` folder.
+
+    Raises BadSettings when the tables are not there.
+    """
+    tables = folder / "cxr"
+    for name in ("manifest.csv", "kermany.csv"):
+        if not (tables / name).is_file():
+            raise BadSettings(f"--data {folder}: {tables / name} is missing")
+    return (*_adults(tables), *_children(tables))

@@ -1,0 +1,164 @@
+"""Measure the shipped model: scores, boxes, and CheXNet beside it."""
+
+import numpy as np
+
+from pipelines import metrics
+from pipelines.chest_findings.cases import Case
+from pipelines.chest_findings.codes import MAPPED
+from pipelines.chest_findings.pipeline import NAME
+from pipelines.chest_findings.readings import (
+    IOU,
+    Readings,
+    marked,
+    place_hits,
+    recall_at,
+)
+from pipelines.chest_findings.summary import (
+    LEAST_CASES,
+    REPEATS,
+    Report,
+    Row,
+    auc_estimate,
+    in_words,
+    of_label,
+    options_of,
+    probabilities,
+    read_split,
+    tell,
+)
+from pipelines.labelled import LabelledManifest
+
+WRONG_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Print the table of the model on one split of adults and NIH children."""
+    options = options_of(NAME, arguments)
+    model, readings = read_split(NAME, options, lambda case: case.source != "child")
+    tell(model, options, report_on(model.manifest, readings))
+    return 0
+
+
+def report_on(manifest: LabelledManifest, readings: Readings) -> Report:
+    """Give every figure of the task."""
+    report: dict[str, dict[str, object]] = {
+        "mean over the eight findings": _means(manifest, readings)
+    }
+    for label in manifest.labels:
+        report[f"{label.name}, all images"] = of_label(label, readings)
+    for source, words in (("full", "448 px images"), ("small", "128 px thumbnails")):
+        part = readings.where(source)
+        report[words] = {name: _auc(part, name) for name in MAPPED}
+    report |= {"boxes": _boxes(manifest, readings), "beside CheXNet": _chexnet(readings)}
+    return report
+
+
+def _means(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:
+    """Give mean AUC of all images and of groups, and the calibration errors."""
+    found: dict[str, object] = {"mean AUC": mean_auc(readings)}
+    for words, part in groups(readings).items():
+        found[f"mean AUC, {words}"] = mean_auc(part)
+    errors = {}
+    for label in manifest.labels:
+        truth, logits = readings.of_label(label.name)
+        errors[label.name] = metrics.calibration_error(truth, probabilities(label, logits))
+    found["mean ECE"] = round(float(np.mean(list(errors.values()))), 4)
+    found["largest ECE"] = round(max(errors.values()), 4)
+    return found
+
+
+def groups(readings: Readings) -> dict[str, Readings]:
+    """Split readings by size, view, sex and age."""
+
+    def those(keep: list[bool]) -> Readings:
+        return readings.only(np.asarray(keep, np.bool_))
+
+    cases: tuple[Case, ...] = readings.cases
+    ages = [int(case.age) if case.age.isdigit() else -1 for case in cases]
+    return {
+        "448 px": readings.where("full"),
+        "128 px": readings.where("small"),
+        "PA": those([case.view == "PA" for case in cases]),
+        "AP": those([case.view == "AP" for case in cases]),
+        "women": those([case.sex == "F" for case in cases]),
+        "men": those([case.sex == "M" for case in cases]),
+        "under 50 years": those([0 <= age < 50 for age in ages]),
+        "50 years and over": those([age >= 50 for age in ages]),
+    }
+
+
+def mean_auc(readings: Readings) -> dict[str, float] | str:
+    """Give the mean AUC over the findings that are common enough, with its interval."""
+    truths, scores = {}, {}
+    for name in MAPPED:
+        truth, logits = readings.of_label(name)
+        if LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
+            truths[name], scores[name] = truth, logits
+    if not truths:
+        return "too few cases"
+
+    def measure(rows: Row) -> float:
+        values = [metrics.auc(truths[name][rows], scores[name][rows]) for name in truths]
+        return float(np.mean(values))
+
+    found = in_words(metrics.bootstrap(measure, readings.patients, REPEATS))
+    return found | {"findings": len(truths)}
+
+
+def _auc(readings: Readings, name: str) -> dict[str, float] | str:
+    truth, logits = readings.of_label(name)
+    if not LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
+        return f"{int(truth.sum())} positive: too few"
+    return auc_estimate(truth, logits, readings.patients)
+
+
+def _boxes(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:
+    """Give FROC over all findings, and places where the finding is given."""
+    found = marked(manifest, readings)
+    told: dict[str, object] = {
+        "images with boxes": len(found.patients),
+        "expert boxes": len(found.expert_images),
+    }
+    if not found.patients:
+        return told
+    for wrong in WRONG_PER_IMAGE:
+        told[f"met, {wrong:g} wrong an image"] = in_words(
+            metrics.bootstrap(
+                lambda rows, wrong=wrong: recall_at(found, rows, wrong),  # type: ignore[misc]
+                list(found.patients),
+                REPEATS,
+            )
+        )
+    peaks, boxes, owners = place_hits(manifest, readings)
+    for words, hits in (("peak inside", peaks), (f"box met at IoU {IOU:g}", boxes)):
+        told[f"{words}, finding given"] = in_words(
+            metrics.bootstrap(
+                lambda rows, hits=hits: float(hits[rows].mean()),  # type: ignore[misc]
+                owners,
+                REPEATS,
+            )
+        )
+    return told
+
+
+def _chexnet(readings: Readings) -> dict[str, object]:
+    """Compare pneumothorax scores with CheXNet's on the same adjudicated images."""
+    part = readings.only(
+        np.asarray([case.expert and case.chexnet is not None for case in readings.cases], np.bool_)
+    )
+    truth = np.asarray([case.pneumothorax for case in part.cases], np.bool_)
+    if not LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
+        return {"images": len(truth), "too few": "CheXNet scored too few of them"}
+    ours = part.of_label("Pneumothorax")[1]
+    theirs = np.asarray([case.chexnet for case in part.cases], np.float64)
+
+    def gap(rows: Row) -> float:
+        return metrics.auc(truth[rows], ours[rows]) - metrics.auc(truth[rows], theirs[rows])
+
+    return {
+        "images": len(truth),
+        "positive": int(truth.sum()),
+        "this model": auc_estimate(truth, ours, part.patients),
+        "CheXNet": auc_estimate(truth, theirs, part.patients),
+        "difference": in_words(metrics.bootstrap(gap, part.patients, REPEATS)),
+    }

@@ -1,0 +1,170 @@
+"""What a model says about a whole split, and measures of its boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dicom_node.domain.findings import Box
+from pipelines.chest_findings.boxes import boxes_of, overlap
+from pipelines.chest_findings.cases import BoxLabel, Case
+from pipelines.chest_findings.codes import MAPPED, SCORES
+from pipelines.chest_findings.preprocess import square
+from pipelines.chest_findings.reading import infer
+from pipelines.labelled import LabelledManifest
+from pipelines.metrics import Flags, Numbers
+from pipelines.session import Session
+
+IOU = 0.3
+"""A box is met when it overlaps the expert's by this much."""
+Row = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What the model said about each case; arrays run along the cases."""
+
+    cases: tuple[Case, ...]
+    labels: Numbers
+    """(N, scores): 0, 1 or NaN."""
+    scores: Numbers
+    """(N, scores): logits."""
+    maps: NDArray[np.float32]
+    """(N, mapped, h, w) in 0..1."""
+
+    def only(self, rows: Flags) -> "Readings":
+        """Keep some of the cases."""
+        chosen = tuple(case for case, keep in zip(self.cases, rows, strict=True) if keep)
+        return Readings(chosen, self.labels[rows], self.scores[rows], self.maps[rows])
+
+    def where(self, *sources: str) -> "Readings":
+        """Keep the cases of some sources."""
+        return self.only(np.array([case.source in sources for case in self.cases], np.bool_))
+
+    def of_label(self, name: str) -> tuple[Flags, Numbers]:
+        """Give truth and logits of one label, where it is known."""
+        column = SCORES.index(name)
+        known = ~np.isnan(self.labels[:, column])
+        return self.labels[known, column] > 0, self.scores[known, column]
+
+    def known(self, name: str) -> "Readings":
+        """Keep the cases whose label is known."""
+        return self.only(~np.isnan(self.labels[:, SCORES.index(name)]))
+
+    @property
+    def patients(self) -> list[str]:
+        """Whose images these are."""
+        return [case.patient_id for case in self.cases]
+
+
+def read_all(session: Session, manifest: LabelledManifest, cases: Sequence[Case]) -> Readings:
+    """Read every case's image; a case's own view is the standard one."""
+    scores, maps = [], []
+    for case in cases:
+        with Image.open(case.image) as picture:
+            pixels = np.asarray(picture.convert("L"), np.float32) / np.float32(255)
+        told, places = infer(session, manifest, square(pixels, None, manifest.input.size)[0])
+        scores.append(told)
+        maps.append(places)
+    labels = np.asarray([case.labels for case in cases], np.float64)
+    return Readings(tuple(cases), labels, np.asarray(scores, np.float64), np.asarray(maps))
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Boxes told on images with expert boxes, best first, and what they met."""
+
+    images: Row
+    """The image of each told box."""
+    scores: Numbers
+    met: Row
+    """The expert box that each told box is the first to meet, or -1."""
+    expert_images: Row
+    """The image of each expert box."""
+    patients: tuple[str, ...]
+    """Of each image."""
+
+
+def marked(manifest: LabelledManifest, readings: Readings) -> Marked:
+    """Tell boxes of every finding on the images that experts boxed.
+
+    Experts boxed one finding or two of an image; a box of a finding that they
+    left out counts as wrong here, though it may be right.
+    """
+    labels = {label.name: label for label in manifest.labels}
+    told: list[tuple[float, int, str, Box]] = []
+    expert: list[tuple[int, BoxLabel]] = []
+    boxed = [row for row, case in enumerate(readings.cases) if case.boxes]
+    for image, row in enumerate(boxed):
+        expert += [(image, b) for b in readings.cases[row].boxes if b.label in MAPPED]
+        for place, name in enumerate(MAPPED):
+            label = labels[name]
+            share = label.calibration.probability(float(readings.scores[row, label.column]))
+            found = boxes_of(readings.maps[row, place], manifest.map_fraction, share)
+            told += [(box.score, image, name, box) for box in found]
+    told.sort(key=lambda one: -one[0])
+    met, open_boxes = [], set(range(len(expert)))
+    for _, image, name, box in told:
+        met.append(next((n for n in sorted(open_boxes) if _meets(expert[n], image, name, box)), -1))
+        open_boxes.discard(met[-1])
+    return Marked(
+        np.asarray([image for _, image, _, _ in told], np.int64),
+        np.asarray([score for score, _, _, _ in told], np.float64),
+        np.asarray(met, np.int64),
+        np.asarray([image for image, _ in expert], np.int64),
+        tuple(readings.cases[row].patient_id for row in boxed),
+    )
+
+
+def _meets(expert: tuple[int, BoxLabel], image: int, name: str, box: Box) -> bool:
+    where, one = expert
+    drawn = Box(one.x, one.y, one.width, one.height, 1.0)
+    return where == image and one.label == name and overlap(drawn, box) >= IOU
+
+
+def recall_at(found: Marked, images: Row, wrong_per_image: float) -> float:
+    """Give the share of expert boxes met before that many wrong boxes per image.
+
+    `images` may name an image several times (a bootstrap draw).
+    """
+    times = np.bincount(images, minlength=len(found.patients))
+    total = int(times[found.expert_images].sum())
+    if not total:
+        return float("nan")
+    weight = times[found.images]
+    wrong = np.cumsum(np.where(found.met < 0, weight, 0))
+    allowed = wrong <= wrong_per_image * len(images)
+    return float(np.where(found.met >= 0, weight, 0)[allowed].sum() / total)
+
+
+def froc_recall(manifest: LabelledManifest, readings: Readings, wrong_per_image: float) -> float:
+    """Give the share of expert boxes met at that many wrong boxes per image."""
+    found = marked(manifest, readings)
+    return recall_at(found, np.arange(len(found.patients)), wrong_per_image)
+
+
+def place_hits(manifest: LabelledManifest, readings: Readings) -> tuple[Flags, Flags, list[str]]:
+    """Say per expert box whether the peak lies inside, and whether its own map's box meets it.
+
+    Here the finding is given, and only its place is asked for.
+    """
+    peaks, boxes, owners = [], [], []
+    for row, case in enumerate(readings.cases):
+        for one in case.boxes:
+            if one.label not in MAPPED:
+                continue
+            shares = readings.maps[row, MAPPED.index(one.label)]
+            y, x = np.unravel_index(int(shares.argmax()), shares.shape)
+            high, wide = shares.shape
+            across, down = (x + 0.5) / wide - one.x, (y + 0.5) / high - one.y
+            peaks.append(0 <= across <= one.width and 0 <= down <= one.height)
+            drawn = Box(one.x, one.y, one.width, one.height, 1.0)
+            told = boxes_of(shares, manifest.map_fraction, 1.0)
+            boxes.append(any(overlap(drawn, box) >= IOU for box in told))
+            owners.append(case.patient_id)
+    return np.asarray(peaks, np.bool_), np.asarray(boxes, np.bool_), owners
+
+
+ADULT_SOURCES = ("full", "small", "nih")

@@ -1,0 +1,202 @@
+"""Make the three tasks' model folders of one checkpoint."""
+
+# ruff: noqa: T201 -- a command prints its result
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dicom_node.domain.findings import CodedConcept, OperatingPoint
+from pipelines import metrics
+from pipelines.abnormality import codes as abnormality
+from pipelines.chest_findings import codes
+from pipelines.chest_findings.cases import read_cases
+from pipelines.chest_findings.judging import MIXES, auc_marks, mixed_scores, run
+from pipelines.chest_findings.network import ServedNet, TrunkNet
+from pipelines.chest_findings.reading import SharedModel, read_phantom
+from pipelines.chest_findings.readings import Readings, froc_recall, read_all
+from pipelines.chest_findings.shelf import fill
+from pipelines.labelled import Label, LabelledManifest, ScoreReference, write_labelled
+from pipelines.manifest import Calibration, InputSpec
+from pipelines.pneumonia import codes as pneumonia
+from pipelines.session import open_session, sha256_of
+from pipelines.training import export_onnx
+
+SHARED, WEIGHTS = "chest_findings", "model.onnx"
+LARGEST_DIFFERENCE = 1e-3
+SENSITIVE, SPECIFIC = 0.9, 0.9
+"""What `high_sensitivity` and `high_specificity` reach on validation."""
+FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
+PHANTOMS = ((1, "none"), (2, "right"), (3, "left"))
+PHANTOM_SIDE, PHANTOM_TOLERANCE = 512, 0.03
+"""Engines and devices round differently; a drifted model is off by far more."""
+SOURCES = (
+    "NIH ChestX-ray14, copies of 448 px and of 128 px, training split; text-mined labels",
+    "NIH ChestX-ray14 expert boxes of eight findings on training images",
+    "Kermany et al. paediatric pneumonia, copies of 320 px, training split",
+)
+LICENCES = (
+    "NIH ChestX-ray14: NIH Clinical Center, free use with attribution (Wang et al., CVPR 2017)",
+    "Kermany et al. (Cell 2018): CC BY 4.0",
+    "ImageNet weights derived from Google Coral, as the encoder's first start: Apache-2.0",
+)
+PNEUMOTHORAX_START = (
+    "the encoder's start: the pneumothorax task's training (NIH, SIIM-ACR, phantoms)"
+)
+PNEUMOTHORAX_LICENCE = (
+    "SIIM-ACR labels, in the encoder's start: Kaggle competition rules (research)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One model folder: the columns it speaks of, and their concepts."""
+
+    name: str
+    labels: Mapping[str, CodedConcept]
+
+
+TASKS = (
+    Task(SHARED, {one.name: one.code for one in codes.REPORTED}),
+    Task("pneumonia", {pneumonia.ADULT: pneumonia.CODE, pneumonia.CHILD: pneumonia.CODE}),
+    Task("abnormality", {abnormality.LABEL: abnormality.CODE}),
+)
+
+
+def release(arguments: list[str]) -> int:
+    """Write `model.onnx` once, and each task's `model.toml`."""
+    options = _parse(arguments)
+    cases = [c for c in read_cases(options.data) if c.split == "val"] if options.data else []
+    network = TrunkNet()
+    network.load_state_dict(torch.load(options.checkpoint, weights_only=True))
+    mix = 0.0
+    if cases:
+        exam = fill(cases, 0, options.size, options.store)
+        scores, pooled, _ = run(network, exam)
+        marks = {m: auc_marks(mixed_scores(scores, pooled, m), exam)["eight"] for m in MIXES}
+        mix = max(marks, key=lambda m: marks[m])
+        print(f"mean AUC of eight on validation by share of the map: {marks}; taken {mix}")
+    weights = options.out / SHARED / WEIGHTS
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    _export(
+        ServedNet(network, dict.fromkeys(codes.MAPPED, mix), options.size), options.size, weights
+    )
+    readings: Readings | None = None
+    for task in TASKS:
+        manifest = _draft(task, options, weights)
+        session = open_session(manifest)
+        if cases and readings is None:
+            readings = read_all(session, manifest, cases)
+        if readings is not None:
+            manifest = _chosen(manifest, readings)
+            print(f"{task.name}: {manifest.validation}")
+        model = SharedModel(manifest, session)
+        references = tuple(
+            ScoreReference(seed, condition, read_phantom(model, seed, condition))
+            for seed, condition in PHANTOMS
+        )
+        path = WEIGHTS if task.name == SHARED else f"../{SHARED}/{WEIGHTS}"
+        write_labelled(options.out / task.name, replace(manifest, references=references), path)
+    return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="release", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="averaged weights")
+    parser.add_argument("--data", type=Path, help="folder that holds cxr/; none: uncalibrated")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of model folders")
+    parser.add_argument("--store", type=Path, help="where decoded validation images are kept")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--start", choices=["imagenet", "pneumothorax"], default="imagenet")
+    parser.add_argument("--version", default="0.1.0")
+    return parser.parse_args(arguments)
+
+
+def _export(served: ServedNet, size: int, weights: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    example = torch.rand(1, 1, size, size, generator=random) * 2 - 1
+    difference = export_onnx(served.eval(), example, weights, ("scores", "maps"))
+    print(f"largest difference between torch and ONNX: {difference:.2g}")
+    if difference > LARGEST_DIFFERENCE:
+        raise SystemExit(f"ONNX and torch differ by {difference}")
+
+
+def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledManifest:
+    """State what is known before anything was measured."""
+    warm = options.start == "pneumothorax"
+    names = ("high_sensitivity", "balanced", "high_specificity")
+    points = {name: OperatingPoint(name, 0.5, 0.0, 0.0) for name in names}
+    return LabelledManifest(
+        name=task.name,
+        version=options.version,
+        weights=weights,
+        sha256=sha256_of(weights),
+        input=InputSpec("image", options.size, 0.5, 0.5),
+        outputs=("scores", "maps"),
+        labels=tuple(
+            Label(name, codes.SCORES.index(name), code, Calibration(1.0, 0.0), points, "balanced")
+            for name, code in task.labels.items()
+        ),
+        map_fraction=0.5,
+        phantom_side=PHANTOM_SIDE,
+        phantom_tolerance=PHANTOM_TOLERANCE,
+        references=(),
+        validation="none",
+        training_sources=(*SOURCES, PNEUMOTHORAX_START) if warm else SOURCES,
+        licences=(*LICENCES, PNEUMOTHORAX_LICENCE) if warm else LICENCES,
+    )
+
+
+def _chosen(manifest: LabelledManifest, readings: Readings) -> LabelledManifest:
+    """Choose calibration, thresholds and the maps' cut on the validation split."""
+    labels = tuple(_calibrated(label, readings) for label in manifest.labels)
+    known = replace(manifest, labels=labels)
+    aucs = [
+        f"{label.name} {metrics.auc(*readings.of_label(label.name)):.3f}" for label in known.labels
+    ]
+    validation = f"{len(readings.cases)} images; AUC " + ", ".join(aucs)
+    if manifest.name != SHARED:
+        return replace(known, validation=validation)
+    recalls = {
+        fraction: froc_recall(replace(known, map_fraction=fraction), readings, 1.0)
+        for fraction in FRACTIONS
+    }
+    best = max(recalls, key=lambda fraction: recalls[fraction])
+    validation += f"; boxes met {recalls[best]:.3f} at one wrong box an image"
+    return replace(known, map_fraction=best, validation=validation)
+
+
+def _calibrated(label: Label, readings: Readings) -> Label:
+    """Fit Platt's scaling, then choose the operating points on its probability."""
+    truth, logits = readings.of_label(label.name)
+    slope, intercept = metrics.fit_platt(truth, logits)
+    shares = 1 / (1 + np.exp(-(slope * logits + intercept)))
+    thresholds = {
+        "high_sensitivity": metrics.threshold_for_sensitivity(truth, shares, SENSITIVE),
+        "balanced": metrics.threshold_for_balance(truth, shares),
+        "high_specificity": metrics.threshold_for_specificity(truth, shares, SPECIFIC),
+    }
+    points: Sequence[OperatingPoint] = [
+        OperatingPoint(
+            name,
+            threshold,
+            metrics.sensitivity(truth, shares >= threshold),
+            metrics.specificity(truth, shares >= threshold),
+        )
+        for name, threshold in thresholds.items()
+    ]
+    return replace(
+        label,
+        calibration=Calibration(max(slope, 1e-3), intercept),
+        operating_points={point.name: point for point in points},
+    )
+
+
+if __name__ == "__main__":
+    import sys
+
+    raise SystemExit(release(sys.argv[1:]))

@@ -1,0 +1,194 @@
+"""Decoded radiographs to learn from, and batches of them."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from pipelines.chest_findings.cases import BoxLabel, Case, mined_labels
+from pipelines.chest_findings.codes import MAPPED, NO_FINDING, SCORES
+from pipelines.chest_findings.preprocess import square
+from pipelines.phantom import Condition, chest_phantom
+from pipelines.training import photograph, random_affine, write_markers
+
+SOURCES = ("full", "small", "child", "nih", "phantom")
+CONDITIONS: tuple[Condition, ...] = ("none", "right", "none", "left")
+PHANTOM_SIDE = 256
+GRID = 56
+"""Boxes are drawn on a grid of this size."""
+BATCH = {"boxed": 5, "full": 10, "nih": 10, "small": 13, "child": 4, "phantom": 4}
+"""Images per step, by group; groups that are not there are left out."""
+ASPECTS = (1.0, 1.7)
+"""A child's radiograph is cropped to an aspect ratio drawn from here."""
+SOFTENED = 0.35
+"""Share of the batch that is made as soft as a thumbnail."""
+THUMBNAIL = 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Images (N, side, side), labels (N, scores) with NaN, boxes by row."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.float32]
+    sources: NDArray[np.int64]
+    aspects: NDArray[np.float32]
+    """Width over height of the file, 1 where it means nothing."""
+    boxes: dict[int, tuple[BoxLabel, ...]]
+    groups: dict[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's images (N, 1, S, S) in 0..1, with what is known of them."""
+
+    images: Tensor
+    labels: Tensor
+    sources: Tensor
+    boxes: Tensor
+    """(N, mapped, GRID, GRID): inside a box 1, elsewhere 0."""
+    boxed: Tensor
+    """(N,): whether an expert drew boxes on this image."""
+
+
+def fill(cases: Sequence[Case], phantoms: int, side: int, store: Path | None = None) -> Shelf:
+    """Decode cases (once: `store` keeps them) and make phantoms."""
+    key = hashlib.sha256("".join([str(side), *(str(c.image) for c in cases)]).encode())
+    kept = store / f"images-{key.hexdigest()[:16]}.npz" if store else None
+    if kept and kept.exists():
+        with np.load(kept) as arrays:
+            images, aspects = arrays["images"], arrays["aspects"]
+    else:
+        images, aspects = _decode(cases, side)
+        if kept:
+            np.savez(kept, images=images, aspects=aspects)
+    made, phantom_labels, phantom_boxes = _phantoms(phantoms, side)
+    boxes = {row: case.boxes for row, case in enumerate(cases) if case.boxes}
+    boxes |= {len(cases) + row: one for row, one in phantom_boxes.items()}
+    sources = [case.source for case in cases] + ["phantom"] * phantoms
+    groups: dict[str, list[int]] = {}
+    for row, source in enumerate(sources):
+        name = "boxed" if row in boxes and source != "phantom" else source
+        groups.setdefault(name, []).append(row)
+    return Shelf(
+        np.concatenate([images, made]),
+        np.asarray([case.labels for case in cases] + phantom_labels, np.float32),
+        np.asarray([SOURCES.index(source) for source in sources], np.int64),
+        np.concatenate([aspects, np.ones(phantoms, np.float32)]),
+        boxes,
+        {name: np.asarray(rows, np.int64) for name, rows in groups.items()},
+    )
+
+
+def _decode(cases: Sequence[Case], side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    images = np.zeros((len(cases), side, side), np.uint8)
+    aspects = np.ones(len(cases), np.float32)
+    for row, case in enumerate(cases):
+        with Image.open(case.image) as picture:
+            pixels = np.asarray(picture.convert("L"), np.float32) / np.float32(255)
+        images[row] = np.rint(square(pixels, None, side)[0] * 255)
+        if case.source == "child":
+            aspects[row] = pixels.shape[1] / pixels.shape[0]
+    return images, aspects
+
+
+def _phantoms(
+    count: int, side: int
+) -> tuple[NDArray[np.uint8], list[tuple[float, ...]], dict[int, tuple[BoxLabel, ...]]]:
+    images = np.zeros((count, side, side), np.uint8)
+    labels: list[tuple[float, ...]] = []
+    boxes: dict[int, tuple[BoxLabel, ...]] = {}
+    for row in range(count):
+        condition = CONDITIONS[row % len(CONDITIONS)]
+        film = chest_phantom(1000 + row, condition, rows=PHANTOM_SIDE, columns=PHANTOM_SIDE)
+        images[row] = np.rint(square(film.display(), None, side)[0] * 255)
+        labels.append(mined_labels({NO_FINDING if condition == "none" else "Pneumothorax"}))
+        if condition != "none":
+            mask = film.pneumothorax_mask
+            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            top, left = rows[0] / PHANTOM_SIDE, columns[0] / PHANTOM_SIDE
+            high, wide = np.ptp(rows) / PHANTOM_SIDE, np.ptp(columns) / PHANTOM_SIDE
+            boxes[row] = (
+                BoxLabel("Pneumothorax", float(left), float(top), float(wide), float(high)),
+            )
+    return images, labels, boxes
+
+
+def pick(shelf: Shelf, draw: np.random.Generator) -> NDArray[np.int64]:
+    """Choose one step's images."""
+    return np.concatenate(
+        [
+            draw.choice(shelf.groups[name], min(number, len(shelf.groups[name])), replace=False)
+            for name, number in BATCH.items()
+            if name in shelf.groups
+        ]
+    )
+
+
+def batch(shelf: Shelf, rows: NDArray[np.int64], size: int, random: torch.Generator) -> Batch:
+    """Turn, crop, expose and mark images and boxes alike."""
+    images = torch.from_numpy(shelf.images[rows]).float()[:, None] / 255
+    grids = torch.from_numpy(np.stack([draw_boxes(shelf.boxes.get(int(r), ())) for r in rows]))
+    maps = random_affine(len(rows), random)
+    maps[:, :, :2] *= _crops(torch.from_numpy(shelf.aspects[rows]), random)[:, :, None]
+    maps[:, :, 2] *= 0.7
+    warped = _warp(images, maps, size)
+    soft = torch.rand(len(rows), generator=random) < SOFTENED
+    if soft.any():
+        warped[soft] = soften(warped[soft])
+    return Batch(
+        write_markers(photograph(warped, random), random),
+        torch.from_numpy(shelf.labels[rows]),
+        torch.from_numpy(shelf.sources[rows]),
+        (_warp(grids, maps, GRID) > 0.5).float(),
+        torch.tensor([int(row) in shelf.boxes for row in rows]),
+    )
+
+
+def _warp(images: Tensor, maps: Tensor, size: int) -> Tensor:
+    shape = [len(images), images.shape[1], size, size]
+    grid = nn.functional.affine_grid(maps, shape, align_corners=False)
+    return nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+def _crops(aspects: Tensor, random: torch.Generator) -> Tensor:
+    """Draw how much of width and height is kept, (N, 2), so that no aspect tells.
+
+    A file of aspect 1.5 that is squeezed into a square shows a narrower chest
+    than one of 1.2: cropped to random aspects first, all are squeezed alike.
+    """
+    low, high = (math.log(bound) for bound in ASPECTS)
+    aims = torch.exp(torch.rand(len(aspects), generator=random) * (high - low) + low)
+    ratio = torch.where(aspects == 1, torch.ones_like(aims), aims / aspects)
+    return torch.stack([ratio.clamp(max=1.0), (1 / ratio).clamp(max=1.0)], dim=1)
+
+
+def soften(images: Tensor) -> Tensor:
+    """Take away what a thumbnail of 128 px does not show."""
+    size = images.shape[-1]
+    small = nn.functional.interpolate(images, size=int(THUMBNAIL * size), mode="area")
+    return nn.functional.interpolate(small, size=size, mode="bilinear")
+
+
+def draw_boxes(boxes: Sequence[BoxLabel]) -> NDArray[np.float32]:
+    """Draw an image's boxes, (mapped, GRID, GRID)."""
+    drawn = np.zeros((len(MAPPED), GRID, GRID), np.float32)
+    for box in boxes:
+        if box.label in MAPPED:
+            top, left = int(box.y * GRID), int(box.x * GRID)
+            bottom = max(math.ceil((box.y + box.height) * GRID), top + 1)
+            right = max(math.ceil((box.x + box.width) * GRID), left + 1)
+            drawn[MAPPED.index(box.label), top:bottom, left:right] = 1
+    return drawn
+
+
+def columns_of(names: Sequence[str]) -> list[int]:
+    """Give the score columns of some names."""
+    return [SCORES.index(name) for name in names]

@@ -1,0 +1,1 @@
+"""Pneumonia of adults and of children on frontal chest radiographs."""
