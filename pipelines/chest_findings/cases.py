@@ -11,6 +11,8 @@ from dicom_node.domain.errors import BadSettings
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MINED, NO_FINDING, SCORES
 
 EXPERT_SOURCES = ("siim", "google", "box")
+BOX_SIDE = 1024
+"""ChestX-ray14's boxes count pixels of the published files, which are square."""
 VALIDATION_PERCENT = 15
 """Share of patients that a table without a validation split gives up for one."""
 
@@ -89,9 +91,10 @@ def _adults(folder: Path) -> Iterator[Case]:
 def _boxes(row: dict[str, str]) -> tuple[BoxLabel, ...]:
     if not row["boxes"]:
         return ()
-    wide, high = float(row["source_width"]), float(row["source_height"])
+    # The table says pixels of `source_width`, but where that is a thumbnail's 128
+    # the boxes still count pixels of the published files.
     return tuple(
-        BoxLabel(label, x / wide, y / high, width / wide, height / high)
+        BoxLabel(label, x / BOX_SIDE, y / BOX_SIDE, width / BOX_SIDE, height / BOX_SIDE)
         for label, x, y, width, height in json.loads(row["boxes"])
     )
 

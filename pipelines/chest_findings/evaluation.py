@@ -1,5 +1,7 @@
 """Measure the shipped model: scores, boxes, and CheXNet beside it."""
 
+from functools import partial
+
 import numpy as np
 
 from pipelines import metrics
@@ -8,6 +10,7 @@ from pipelines.chest_findings.codes import MAPPED
 from pipelines.chest_findings.pipeline import NAME
 from pipelines.chest_findings.readings import (
     IOU,
+    Marked,
     Readings,
     marked,
     place_hits,
@@ -122,23 +125,24 @@ def _boxes(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:
     if not found.patients:
         return told
     for wrong in WRONG_PER_IMAGE:
+        measure = partial(_recall, found, wrong)
         told[f"met, {wrong:g} wrong an image"] = in_words(
-            metrics.bootstrap(
-                lambda rows, wrong=wrong: recall_at(found, rows, wrong),  # type: ignore[misc]
-                list(found.patients),
-                REPEATS,
-            )
+            metrics.bootstrap(measure, list(found.patients), REPEATS)
         )
     peaks, boxes, owners = place_hits(manifest, readings)
     for words, hits in (("peak inside", peaks), (f"box met at IoU {IOU:g}", boxes)):
         told[f"{words}, finding given"] = in_words(
-            metrics.bootstrap(
-                lambda rows, hits=hits: float(hits[rows].mean()),  # type: ignore[misc]
-                owners,
-                REPEATS,
-            )
+            metrics.bootstrap(partial(_share, hits), owners, REPEATS)
         )
     return told
+
+
+def _recall(found: Marked, wrong: float, rows: Row) -> float:
+    return recall_at(found, rows, wrong)
+
+
+def _share(hits: metrics.Flags, rows: Row) -> float:
+    return float(hits[rows].mean())
 
 
 def _chexnet(readings: Readings) -> dict[str, object]:

@@ -5,14 +5,12 @@ from collections import defaultdict
 from pathlib import Path
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.chest_findings.cases import BoxLabel, Case, held_out, mined_labels
+from pipelines.chest_findings.cases import BOX_SIDE, BoxLabel, Case, held_out, mined_labels
 
 ENTRIES, BOXES = "Data_Entry_2017.csv", "BBox_List_2017.csv"
 TEST_LIST = "test_list.txt"
 RENAMED = {"Infiltrate": "Infiltration"}
 """The box table's spelling, where it is not that of the labels."""
-SIDE = 1024
-"""Boxes count pixels of the published PNG files, which are square."""
 
 
 def read_nih(folder: Path) -> tuple[Case, ...]:
@@ -68,6 +66,6 @@ def _read_boxes(path: Path) -> dict[str, list[BoxLabel]]:
     if path.is_file():
         with path.open(newline="") as file:
             for name, label, *numbers in list(csv.reader(file))[1:]:
-                x, y, width, height = (float(text) / SIDE for text in numbers[:4])
+                x, y, width, height = (float(text) / BOX_SIDE for text in numbers[:4])
                 found[name].append(BoxLabel(RENAMED.get(label, label), x, y, width, height))
     return found
