@@ -135,7 +135,8 @@ def _libjpeg_words() -> Iterator[list[bytes]]:
     """
     words: list[bytes] = []
     with _one_at_a_time, tempfile.TemporaryFile() as written:
-        sys.stderr.flush()
+        if sys.stderr is not None:  # a service may run without one
+            sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(written.fileno(), 2)
         try:

@@ -114,4 +114,5 @@ def _content(ds: Dataset, keyword: str) -> tuple[bytes, str]:
 
 def _element(ds: Dataset, keyword: str) -> DataElement | RawDataElement | None:
     tag = Tag(keyword)
-    return ds.get_item(tag) if tag in ds else None
+    # without keep_deferred pydicom converts an empty value, and fails on a damaged VR
+    return ds.get_item(tag, keep_deferred=True) if tag in ds else None
