@@ -31,7 +31,6 @@ MORPHOLOGICALLY_ABNORMAL_STRUCTURE = _sct("49755003", "Morphologically Abnormal 
 PLEURA = _sct("3120008", "Pleura")
 LUNG = _sct("39607008", "Lung")
 APEX_OF_LUNG = _sct("86598002", "Apex of Lung")
-HEART = _sct("80891009", "Heart")
 CHEST = _sct("816094009", "Chest")
 HEART = _sct("80891009", "Heart")
 

@@ -49,7 +49,7 @@ def build(
     radiograph: Radiograph | None,
     findings: tuple[Findings, ...],
     context: ReportContext,
-) -> ReportObject | None:
+) -> ReportObject:
     """Print findings, picture, algorithms and remarks, or why there are none."""
     page = printed(source, radiograph, findings, context)
     ds = new_object(SOP_CLASS_UID, "pdf", source, findings, context)

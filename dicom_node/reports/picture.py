@@ -25,12 +25,14 @@ MARGIN = 40
 """Around the picture, for the letters of the orientation."""
 BACKGROUND: RGB = (16, 18, 22)
 HALO: RGB = (0, 0, 0)
-LINE: RGB = (255, 255, 255)
+STROKE: RGB = (255, 255, 255)
 LETTER: RGB = (235, 235, 235)
 CONTOUR_WIDTH = 3.0
 HALO_WIDTH = 5.0
 OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
 
+Line = tuple[tuple[float, float], tuple[float, float]]
+"""Two (row, column) points of the source."""
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -74,9 +76,8 @@ def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image
     for mark in marks:
         for box in mark.finding.boxes:
             _draw_box(canvas, box, mark, scale)
-        for letter, one in zip(mark.letters, mark.finding.measurements, strict=True):
-            if one.line is not None:
-                _draw_line(canvas, one.line, letter, scale)
+    for line, letter in _letters([mark.finding for mark in marks]).items():
+        _draw_line(canvas, line, letter, scale)
     return _framed(image, radiograph.orientation)
 
 
@@ -99,15 +100,21 @@ def marked(findings: tuple[Findings, ...]) -> list[Mark]:
     regions = [finding for finding in known if region_of(finding) is not None]
     boxed = [finding for finding in known if finding.boxes and region_of(finding) is None]
     number = {id(finding): index for index, finding in enumerate((*regions, *boxed))}
-    letters = cycle(ascii_lowercase)
+    letter = _letters(known)
     return [
         Mark(
             finding,
             colour_of(number.get(id(finding), 0)),
-            tuple(next(letters) if one.line else "" for one in finding.measurements),
+            tuple(letter[one.line] if one.line else "" for one in finding.measurements),
         )
         for finding in known
     ]
+
+
+def _letters(findings: list[Finding]) -> dict[Line, str]:
+    """Letter the measured lines; measurements along the same line share it."""
+    lines = [one.line for finding in findings for one in finding.measurements if one.line]
+    return dict(zip(dict.fromkeys(lines), cycle(ascii_lowercase), strict=False))
 
 
 def _grey(pixels: NDArray[np.float32]) -> Image.Image:
@@ -155,7 +162,7 @@ def _draw_contour(
 
 def _draw_line(
     canvas: ImageDraw.ImageDraw,
-    line: tuple[tuple[float, float], tuple[float, float]],
+    line: Line,
     letter: str,
     scale: Scale,
 ) -> None:
@@ -164,14 +171,14 @@ def _draw_line(
     length = float(np.hypot(*along)) or 1.0
     tick = np.array([-along[1], along[0]]) / length * 7
     strokes = [(start, end), (start - tick, start + tick), (end - tick, end + tick)]
-    for width, colour in ((6, HALO), (2, LINE)):
+    for width, colour in ((6, HALO), (2, STROKE)):
         for one, other in strokes:
             canvas.line([*map(float, one), *map(float, other)], fill=colour, width=width)
     beside = end + along / length * 14
     canvas.text(
         (float(beside[0]), float(beside[1])),
         letter,
-        fill=LINE,
+        fill=STROKE,
         font=font(22),
         anchor="mm",
         stroke_width=3,

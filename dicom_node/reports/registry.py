@@ -40,6 +40,9 @@ def sop_class_of(kind: ObjectKind, sr_class: SRClass) -> str:
         "sr": sr.SOP_CLASS_UIDS[sr_class],
         "text_sr": text_sr.SOP_CLASS_UID,
         "sc": sc.SOP_CLASS_UID,
+        "gsps": gsps.SOP_CLASS_UID,
+        "kos": kos.SOP_CLASS_UID,
+        "pdf": pdf.SOP_CLASS_UID,
     }
     return classes[kind]
 

@@ -61,7 +61,7 @@ def build(
     radiograph: Radiograph | None,
     findings: tuple[Findings, ...],
     context: ReportContext,
-) -> ReportObject | None:
+) -> ReportObject:
     """Report all pipelines' findings of one image in one document.
 
     An image that no pipeline read gives the Basic Text SR that says why: TID 1500

@@ -25,7 +25,7 @@ def build(
     radiograph: Radiograph | None,
     findings: tuple[Findings, ...],
     context: ReportContext,
-) -> ReportObject | None:
+) -> ReportObject:
     """Write findings, impressions, algorithms and remarks as text."""
     root = container(
         codes.DIAGNOSTIC_IMAGING_REPORT,

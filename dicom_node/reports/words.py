@@ -41,10 +41,8 @@ def measurement(one: Measurement) -> str:
 
 def quantity(one: Measurement) -> str:
     """Write a measurement's value and unit."""
-    unit = "" if one.unit.value == "1" else f" {one.unit.value}"
-    if unit.strip() == "%":
-        unit = " %"
-    return f"{amount(one)}{unit}"
+    unit = "" if one.unit.value == "1" else f" {one.unit.value.strip('{}')}"
+    return amount(one) + unit
 
 
 def amount(one: Measurement) -> str:

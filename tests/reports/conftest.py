@@ -167,6 +167,24 @@ def context() -> ReportContext:
 
 
 @pytest.fixture
+def make() -> Callable[..., ReportObject]:
+    """Build one kind of result that has something to say."""
+
+    def build(
+        kind: ObjectKind,
+        ds: Dataset,
+        image: Radiograph | None,
+        findings: tuple[Findings, ...],
+        context: ReportContext,
+    ) -> ReportObject:
+        made = BUILDERS[kind](ds, image, findings, context)
+        assert made is not None
+        return made
+
+    return build
+
+
+@pytest.fixture
 def built(
     source: MakeSource, radiograph: MakeRadiograph, context: ReportContext
 ) -> Callable[..., Dataset | None]:
@@ -228,7 +246,7 @@ def complaints(tmp_path: Path) -> Callable[[Path, list[ReportObject]], list[str]
         header = pydicom.dcmread(source_file, stop_before_pixels=True)
         unicode = header.get("SpecificCharacterSet") == "ISO_IR 192"
         copied = [line for line in _errors(source_file) if "Missing attribute" not in line]
-        paths = []
+        paths: list[Path] = []
         # a refusal is the same object for "sr" and "text_sr", sent once
         for made in {one.sop_instance_uid: one for one in results}.values():
             path = tmp_path / f"{made.kind}-{len(paths)}.dcm"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.domain.findings import Box, Findings, Side
@@ -17,6 +18,12 @@ from dicom_node.reports import outline
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]
+
+
+def drawn_mask(findings: Findings) -> NDArray[np.bool_]:
+    segment = findings.findings[0].segment
+    assert segment is not None
+    return segment.mask
 
 
 def filled(paths: list[list[tuple[int, int]]], shape: tuple[int, int]) -> np.ndarray:
@@ -65,7 +72,7 @@ def test_state_outlines_the_region_on_its_image(built: Built, positive: Make) ->
     points = np.array(region.GraphicData).reshape(-1, 2)
     assert region.NumberOfGraphicPoints == len(points)
     drawn = filled([[(int(r), int(c)) for c, r in points]], (401, 513))
-    assert np.array_equal(drawn, positive().findings[0].segment.mask)
+    assert np.array_equal(drawn, drawn_mask(positive()))
     assert line.NumberOfGraphicPoints == 2
     reference = annotation.ReferencedImageSequence[0]
     assert reference.ReferencedSOPInstanceUID == "1.2.826.0.1.3680043.8.498.1"

@@ -109,14 +109,13 @@ def test_findings_have_sub_ids_and_flags(
 
 
 def test_a_repeat_has_the_same_control_id(source: MakeSource, positive: Make) -> None:
-    first = oru.build(source(), None, (positive(),), CONTEXT)
     later = replace(CONTEXT, made_at=CONTEXT.made_at + 60)
-    again = oru.build(source(), None, (positive(),), later)
     other = replace(CONTEXT, destination=replace(RIS, name="ward"))
-    elsewhere = oru.build(source(), None, (positive(),), other)
-    assert first.sop_instance_uid == again.sop_instance_uid != elsewhere.sop_instance_uid
-    identifiers = [one.content.split(b"|")[9] for one in (first, again, elsewhere)]
-    assert identifiers[0] == identifiers[1] != identifiers[2]
+    made = [oru.build(source(), None, (positive(),), one) for one in (CONTEXT, later, other)]
+    first, again, elsewhere = (one.sop_instance_uid for one in made if one is not None)
+    assert first == again != elsewhere
+    controls = [one.content.split(b"|")[9] for one in made if one is not None]
+    assert controls[0] == controls[1] != controls[2]
 
 
 def test_no_message_without_a_patient_or_a_reading(

@@ -17,8 +17,8 @@ from dicom_node.reports.registry import BUILDERS
 
 pytestmark = pytest.mark.peers
 
-DX = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1", "Modality": "DX"}
-CAPTURE = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ConversionType": "WSD"}
+DX: dict[str, object] = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1", "Modality": "DX"}
+CAPTURE: dict[str, object] = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ConversionType": "WSD"}
 TYPE_2 = ("PatientBirthDate", "PatientSex", "StudyID", "ReferringPhysicianName", "AccessionNumber")
 SOURCES: dict[str, dict[str, object]] = {
     "cr": {},
@@ -98,7 +98,9 @@ def test_positive_for_every_kind_of_source(
     assert complaints(path, made) == []
 
 
-def outcomes(positive: Make, negative: Findings, refused: Findings) -> dict[str, tuple]:
+def outcomes(
+    positive: Make, negative: Findings, refused: Findings
+) -> dict[str, tuple[Findings, ...]]:
     effusion = Findings(
         Algorithm("effusion", "2.0", "cd" * 32),
         positive(code=codes.PLEURAL_EFFUSION, side=Side.LEFT, urgent=False).findings,

@@ -5,9 +5,12 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_node.domain.findings import Algorithm, Findings
-from dicom_node.domain.work import ObjectKind
+from dicom_node.domain.study import Radiograph
+from dicom_node.domain.work import ObjectKind, ReportObject
+from dicom_node.reports import text_sr
 from dicom_node.reports.common import ReportContext, device_uid, tracking
-from dicom_node.reports.registry import BUILDERS, warm_up
+from dicom_node.reports.registry import BUILDERS, sop_class_of, warm_up
+from dicom_node.reports.sr import SOP_CLASS_UIDS
 
 Make = Callable[..., Findings]
 KINDS: tuple[ObjectKind, ...] = tuple(BUILDERS)
@@ -17,12 +20,13 @@ KINDS: tuple[ObjectKind, ...] = tuple(BUILDERS)
 def test_a_repeat_has_the_same_uids_and_other_weights_have_others(
     kind: ObjectKind,
     source: Callable[..., Dataset],
-    radiograph: Callable[..., object],
+    radiograph: Callable[..., Radiograph],
     positive: Make,
+    make: Callable[..., ReportObject],
     context: ReportContext,
 ) -> None:
     def uids(ds: Dataset, *findings: Findings, made_at: float = 1.0) -> tuple[str, str]:
-        made = BUILDERS[kind](ds, radiograph(ds), findings, replace(context, made_at=made_at))  # type: ignore[arg-type]
+        made = make(kind, ds, radiograph(ds), findings, replace(context, made_at=made_at))
         return made.sop_instance_uid, made.series_uid
 
     ds, first = source(), positive()
@@ -41,11 +45,8 @@ def test_a_repeat_has_the_same_uids_and_other_weights_have_others(
 def test_refusal_and_reading_do_not_share_a_uid(
     source: Callable[..., Dataset], positive: Make, refused: Findings, context: ReportContext
 ) -> None:
-    build = BUILDERS["text_sr"]
-    read = build(source(), None, (positive(),), context)
-    declined = build(source(), None, (refused,), context)
-    assert read is not None
-    assert declined is not None
+    read = text_sr.build(source(), None, (positive(),), context)
+    declined = text_sr.build(source(), None, (refused,), context)
     assert read.sop_instance_uid != declined.sop_instance_uid
 
 
@@ -64,3 +65,17 @@ def test_new_weights_are_a_new_device() -> None:
 
 def test_warm_up_builds_every_kind() -> None:
     warm_up(KINDS)
+
+
+def test_class_of_every_kind_is_known_before_it_is_built(
+    source: Callable[..., Dataset],
+    radiograph: Callable[..., Radiograph],
+    positive: Make,
+    context: ReportContext,
+) -> None:
+    ds = source()
+    for kind, build in BUILDERS.items():
+        for sr_class in SOP_CLASS_UIDS:
+            made = build(ds, radiograph(ds), (positive(),), replace(context, sr_class=sr_class))
+            assert made is not None
+            assert made.sop_class_uid == sop_class_of(kind, sr_class)

@@ -21,6 +21,12 @@ MakeRadiograph = Callable[..., Radiograph]
 MADE = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
+def drawn_mask(findings: Findings) -> NDArray[np.bool_]:
+    segment = findings.findings[0].segment
+    assert segment is not None
+    return segment.mask
+
+
 def inner(image: Image.Image, radiograph: Radiograph) -> NDArray[np.uint8]:
     """Cut the picture out of its margin."""
     scale = scale_for(radiograph.pixels.shape)
@@ -68,7 +74,7 @@ def test_only_the_contour_touches_the_radiograph(
     shown = inner(drawn(image, (findings,)), image)
     touched = (plain != shown).any(axis=2)
     assert touched.any()
-    mask = findings.findings[0].segment.mask
+    mask = drawn_mask(findings)
     factor = scale_for(shape).factor
     rows, columns = np.nonzero(touched)
     at = (
@@ -95,7 +101,9 @@ def test_line_box_and_letters_are_drawn_where_they_belong(
     image = replace(radiograph(source(), shape), pixels=np.full(shape, 0.4, np.float32))
     (finding,) = positive(shape, segment=None, boxes=(Box(600, 700, 100, 50, 0.8),)).findings
     shown = inner(drawn(image, (Findings(positive().algorithm, (finding,)),)), image)
-    (row, start), (_, end) = finding.measurements[1].line
+    line = finding.measurements[1].line
+    assert line is not None
+    (row, start), (_, end) = line
     assert (shown[int(row), int((start + end) / 2)] == 255).all()
     assert (shown[700:751, 600] == CONTOURS[0]).all()
     assert (shown[700:751, 700] == CONTOURS[0]).all()
@@ -166,6 +174,13 @@ def test_colours_and_letters_agree_in_picture_and_panel(positive: Make, negative
     marks = picture.marked((negative, positive(), positive(segment=None, measurements=())))
     assert [mark.letters for mark in marks] == [(), ("", "a"), ()]
     assert marks[1].colour == CONTOURS[0]
+
+
+def test_measurements_along_one_line_share_its_letter(positive: Make) -> None:
+    first = positive().findings[0].measurements[1]
+    other = replace(first, line=((1.0, 2.0), (3.0, 4.0)))
+    (mark,) = picture.marked((positive(measurements=(first, other, first)),))
+    assert mark.letters == ("a", "b", "a")
 
 
 def test_much_to_say_still_fits_and_keeps_the_notice(

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
@@ -14,6 +15,12 @@ Make = Callable[..., Findings]
 SHAPES = [(401, 513), (257, 259), (300, 299), (64, 1031), (512, 512)]
 
 
+def drawn_mask(findings: Findings) -> NDArray[np.bool_]:
+    segment = findings.findings[0].segment
+    assert segment is not None
+    return segment.mask
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_mask_comes_back_pixel_by_pixel(
     shape: tuple[int, int], built: Built, radiograph: Callable[..., object], positive: Make
@@ -21,7 +28,7 @@ def test_mask_comes_back_pixel_by_pixel(
     findings = positive(shape)
     ds = built("seg", (findings,), lambda header: radiograph(header, shape))
     # pydicom unpacks the bits: another implementation than the one that packed them
-    assert np.array_equal(ds.pixel_array.astype(bool), findings.findings[0].segment.mask)
+    assert np.array_equal(ds.pixel_array.astype(bool), drawn_mask(findings))
     assert (ds.Rows, ds.Columns) == shape
     bits = shape[0] * shape[1]
     assert len(ds.PixelData) == (bits + 15) // 16 * 2
@@ -112,7 +119,7 @@ def test_stored_order_and_orientation_are_the_source_s(
         PatientOrientation=["R", "F"],
     )
     assert list(ds.PatientOrientation) == ["R", "F"]
-    mask = positive().findings[0].segment.mask
+    mask = drawn_mask(positive())
     assert np.array_equal(ds.pixel_array.astype(bool), mask)
 
 

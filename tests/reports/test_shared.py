@@ -46,11 +46,11 @@ def test_every_shared_chest(
 def plain(ds: Dataset) -> Radiograph:
     """Make a grey image of the header's size and place: results depend on no more."""
     shape = (int(ds.Rows), int(ds.Columns))
-    spacing = [float(one) for one in ds.get("PixelSpacing") or (0, 0)]
+    row_mm, column_mm = (float(one) for one in ds.get("PixelSpacing") or (0, 0))
     return Radiograph(
         np.full(shape, 0.5, np.float32),
         InstanceRef(ds.SOPClassUID, ds.SOPInstanceUID),
-        Spacing(*spacing) if min(spacing) > 0 else None,
+        Spacing(row_mm, column_mm) if row_mm > 0 else None,
         Orientation(*ds.PatientOrientation) if ds.get("PatientOrientation") else None,
     )
 

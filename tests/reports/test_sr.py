@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Box, Finding, Findings, Side
-from dicom_node.domain.study import SRClass
+from dicom_node.domain.study import Radiograph, SRClass
 from dicom_node.reports import seg, sr
 from dicom_node.reports.common import ReportContext
 
@@ -61,7 +61,9 @@ def test_document_is_preliminary_and_unverified(built: Built, positive: Make) ->
 def test_line_is_column_row_of_the_source(built: Built, positive: Make, tree: Tree) -> None:
     ds = built("sr", (positive(),))
     (line,) = tree(ds, "SCOORD")
-    (row, column), (other_row, other_column) = positive().findings[0].measurements[1].line
+    measured = positive().findings[0].measurements[1].line
+    assert measured is not None
+    (row, column), (other_row, other_column) = measured
     assert list(line.GraphicData) == [column, row, other_column, other_row]
     assert line.RelationshipType == "INFERRED FROM"
     (image,) = line.ContentSequence
@@ -96,19 +98,19 @@ def test_refers_to_the_segment_by_number_alone(built: Built, positive: Make, tre
 
 def test_without_seg_the_sizes_stay(
     source: Callable[..., Dataset],
-    radiograph: Callable[..., object],
+    radiograph: Callable[..., Radiograph],
     positive: Make,
     context: ReportContext,
     tree: Tree,
 ) -> None:
     header = source()
     alone = replace(context, references_seg=False)
-    made = sr.build(header, radiograph(header), (positive(),), alone)  # type: ignore[arg-type]
+    made = sr.build(header, radiograph(header), (positive(),), alone)
     ds = pydicom.dcmread(BytesIO(made.content))
     assert not tree(ds, "IMAGE", "121214")
     assert numbers(tree, ds, "42798000") == [(3373.9, "mm2")]
     assert len(ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence) == 1
-    with_seg = sr.build(header, radiograph(header), (positive(),), context)  # type: ignore[arg-type]
+    with_seg = sr.build(header, radiograph(header), (positive(),), context)
     assert with_seg.sop_instance_uid != made.sop_instance_uid
 
 
@@ -157,14 +159,14 @@ def test_same_content_in_each_class(
     sr_class: SRClass,
     uid: str,
     source: Callable[..., Dataset],
-    radiograph: Callable[..., object],
+    radiograph: Callable[..., Radiograph],
     positive: Make,
     context: ReportContext,
 ) -> None:
     header = source()
     image = radiograph(header)
-    plain = sr.build(header, image, (positive(),), context)  # type: ignore[arg-type]
-    made = sr.build(header, image, (positive(),), replace(context, sr_class=sr_class))  # type: ignore[arg-type]
+    plain = sr.build(header, image, (positive(),), context)
+    made = sr.build(header, image, (positive(),), replace(context, sr_class=sr_class))
     ds, usual = (pydicom.dcmread(BytesIO(one.content)) for one in (made, plain))
     assert (ds.SOPClassUID, made.sop_class_uid) == (uid, uid)
     assert ds.ContentSequence == usual.ContentSequence
