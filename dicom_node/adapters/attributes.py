@@ -83,7 +83,7 @@ def items(ds: Dataset, keyword: str) -> Iterable[Dataset]:
 def odd_elements(ds: Dataset) -> list[BaseTag]:
     """Name the elements whose VR or length breaks PS3.5 6.2 and 7.1.1."""
     # iterating over the data set itself would decode its values
-    return [tag for tag in ds.keys() if _is_odd(ds.get_item(tag))]  # noqa: SIM118 - iterating a Dataset would convert its values
+    return [tag for tag in ds.keys() if _is_odd(ds.get_item(tag, keep_deferred=True))]  # noqa: SIM118 - iterating a Dataset would convert its values
 
 
 def _is_odd(element: DataElement | RawDataElement | None) -> bool:
@@ -129,4 +129,5 @@ def _raw(ds: Dataset, keyword: str) -> bytes | str:
 
 def _element(ds: Dataset, keyword: str) -> DataElement | RawDataElement | None:
     tag = Tag(keyword)
-    return ds.get_item(tag) if tag in ds else None
+    # without keep_deferred pydicom raises on an empty element with a damaged VR
+    return ds.get_item(tag, keep_deferred=True) if tag in ds else None

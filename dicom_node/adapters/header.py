@@ -8,7 +8,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
 from dicom_node.adapters.attributes import (
-    clean,
     decimals,
     integer,
     items,
@@ -48,7 +47,8 @@ def read_header(path: Path) -> Dataset:
     """
     with path.open("rb") as file:
         meta = read_file_meta(file)
-        syntax = clean(str(meta.get("TransferSyntaxUID", ""))) or guess_syntax(file)
+        named = text(meta, "TransferSyntaxUID")
+        syntax = named if _is_valid_uid(named) else guess_syntax(file)
         ds = parse_file(file, syntax)
     meta.TransferSyntaxUID = UID(syntax)
     ds.file_meta = meta

@@ -2,7 +2,7 @@
 
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
@@ -33,7 +33,16 @@ def read_file_meta(file: BinaryIO) -> FileMetaDataset:
     meta = _guarded(file, implicit=False, little=True, stop=lambda tag: tag >> 16 != 2)[0]
     if not meta:
         file.seek(start)
-    return FileMetaDataset({tag: meta.get_item(tag) for tag in meta.keys()})  # noqa: SIM118 - iterating a Dataset would convert its values
+    return FileMetaDataset(dict(_convertible(meta)))
+
+
+def _convertible(meta: Dataset) -> Iterator[tuple[BaseTag, DataElement]]:
+    """Give the elements whose values pydicom understands; the rest is as good as missing."""
+    for tag in meta.keys():  # noqa: SIM118 - iterating a Dataset would convert its values
+        try:
+            yield tag, meta[tag]
+        except Exception:  # noqa: BLE001, S112 - pydicom raises anything on damaged values
+            continue
 
 
 def guess_syntax(file: BinaryIO) -> str:
@@ -103,7 +112,7 @@ def _refuse_truncation(ds: Dataset, file: BinaryIO, start: int) -> None:
     pydicom stops without a word at the end of the file and at a stray delimiter.
     """
     size = file.seek(0, SEEK_END)
-    end = max((_end_of(ds.get_item(tag)) for tag in ds.keys()), default=start)  # noqa: SIM118 - iterating a Dataset would convert its values
+    end = max((_end_of(ds.get_item(tag, keep_deferred=True)) for tag in ds.keys()), default=start)  # noqa: SIM118 - iterating a Dataset would convert its values
     if end > size:
         raise NotAnalysable("data set is truncated")
     file.seek(end)

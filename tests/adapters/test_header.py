@@ -261,3 +261,26 @@ def test_shared_files_are_admitted_as_their_manifest_says(shared: Path) -> None:
             wrong.append((row["file"], found))
     assert wrong == []
     assert len(rows) >= 50
+
+
+@pytest.mark.parametrize(
+    "tag", [0x00080005, 0x00080016, 0x00080060, 0x00100020, 0x00200020, 0x00280010]
+)
+def test_an_empty_element_with_a_damaged_vr_is_described(tag: int) -> None:
+    content = chest({tag: (b"ZZ", b"")})
+    try:
+        described = describe_bytes(content, EXPLICIT)
+    except NotAnalysable:
+        return
+    assert described.study_uid
+
+
+def test_a_damaged_transfer_syntax_uid_is_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.dcm"
+    first = explicit_element(0x00020002, b"UI", b"1.2.3\0")
+    for damaged in (
+        explicit_element(0x00020010, b"ZZ", b""),
+        explicit_element(0x00020010, b"UN", b"1.2." * 50_000),
+    ):
+        path.write_bytes(bytes(128) + b"DICM" + first + damaged + chest())
+        assert read_header(path).file_meta.TransferSyntaxUID == EXPLICIT
