@@ -16,7 +16,11 @@ def outlines(mask: NDArray[np.bool_]) -> list[list[Point]]:
 
     Only corners are kept; an outline with too many of them keeps every n-th.
     """
-    following = _edges(mask)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return []
+    top, left = int(rows[0]), int(columns[0])
+    following = _edges(mask[top : rows[-1] + 1, left : columns[-1] + 1], (top, left))
     found = []
     while following:
         start = next(iter(following))
@@ -24,8 +28,12 @@ def outlines(mask: NDArray[np.bool_]) -> list[list[Point]]:
     return found
 
 
-def _edges(mask: NDArray[np.bool_]) -> dict[Point, list[Point]]:
-    """Link the corners along the border, the region always on the right hand."""
+def _edges(mask: NDArray[np.bool_], corner: Point) -> dict[Point, list[Point]]:
+    """Link the corners along the border, the region always on the right hand.
+
+    `corner` is where the mask's first pixel lies in the image.
+    """
+    top, left = corner
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]
     links: dict[Point, list[Point]] = defaultdict(list)
@@ -37,8 +45,8 @@ def _edges(mask: NDArray[np.bool_]) -> dict[Point, list[Point]]:
         (padded[1:-1, :-2], (1, 0), (0, 0)),
     ):
         for row, column in np.argwhere(inside & ~neighbour).tolist():
-            tail = (row + start[0], column + start[1])
-            links[tail].append((row + end[0], column + end[1]))
+            y, x = row + top, column + left
+            links[y + start[0], x + start[1]].append((y + end[0], x + end[1]))
     return links
 
 

@@ -5,10 +5,10 @@ from io import BytesIO
 from xml.sax.saxutils import escape
 
 from pydicom.dataset import Dataset
-from reportlab.lib.pagesizes import A4  # type: ignore[import-untyped] # publishes no types
-from reportlab.lib.styles import ParagraphStyle  # type: ignore[import-untyped]
-from reportlab.lib.units import mm  # type: ignore[import-untyped]
-from reportlab.platypus import (  # type: ignore[import-untyped]
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.platypus import (
     Flowable,
     Image,
     Paragraph,
