@@ -64,7 +64,8 @@ _VERSION_1 = (
         routes TEXT NOT NULL,{_LIFE},
         UNIQUE (instance_id, pipeline))""",
     "CREATE INDEX jobs_waiting ON jobs (order_at, id) WHERE state = 'available'",
-    "CREATE INDEX jobs_counted ON jobs (state, created_at)",
+    # by created_at first: led by state, SQLite would claim through it and sort
+    "CREATE INDEX jobs_counted ON jobs (created_at, state)",
     "CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'executing'",
     "CREATE INDEX jobs_dead ON jobs (finished_at) WHERE state = 'discarded'",
     """CREATE TABLE results (
@@ -104,7 +105,7 @@ _VERSION_1 = (
     "CREATE INDEX deliveries_instance ON deliveries (instance_id)",
     """CREATE INDEX deliveries_unfinished ON deliveries (instance_id)
         WHERE state IN ('available', 'executing')""",
-    "CREATE INDEX deliveries_counted ON deliveries (destination, state, created_at)",
+    "CREATE INDEX deliveries_counted ON deliveries (created_at, destination, state)",
     "CREATE INDEX deliveries_waiting ON deliveries (order_at, id) WHERE state = 'available'",
     """CREATE INDEX deliveries_batch ON deliveries (study_uid, destination)
         WHERE state = 'available'""",

@@ -50,7 +50,7 @@ def transaction(
             conn = conn.execution_options(writing=writing, durable=durable)
             with conn.begin():
                 yield conn
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         # `from None`: the cause's text may hold a row (Postgres' DETAIL)
         raise _in_our_words(error) from None
 
@@ -66,20 +66,17 @@ def _in_turn(lock: threading.Lock) -> Iterator[None]:
         lock.release()
 
 
-def _in_our_words(error: SQLAlchemyError) -> NodeError:
+def _in_our_words(error: SQLAlchemyError | sqlite3.Error) -> NodeError:
     if isinstance(error, PoolTimeout):
         return TryAgain("database: no connection became free")
-    if not isinstance(error, DBAPIError) or error.orig is None:
-        return GiveUp(f"database: {type(error).__name__}")
-    fault = error.orig
-    first_line = str(fault).partition("\n")[0]
+    fault = error.orig if isinstance(error, DBAPIError) else error
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    first_line = str(fault).partition("\n")[0]  # the next ones may show a row
     words = f"database: {type(fault).__name__}: {first_line}"
-    return TryAgain(words) if _is_passing(error, fault) else GiveUp(words)
+    return TryAgain(words) if lost or _is_passing(fault) else GiveUp(words)
 
 
-def _is_passing(error: DBAPIError, fault: BaseException) -> bool:
-    if error.connection_invalidated:
-        return True
+def _is_passing(fault: BaseException | None) -> bool:
     if isinstance(fault, sqlite3.Error):
         code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         return code & 0xFF in PASSING_SQLITE  # the low byte is the primary result code
