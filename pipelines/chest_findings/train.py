@@ -69,7 +69,8 @@ def train(arguments: list[str]) -> int:
         bias.data.copy_(saved["bias"])
         average.updates = step = saved["step"]
         optimiser.load_state_dict(saved["optimiser"])
-        spent_s, judged = saved["spent_s"], saved["judged"]
+        spent_s = saved["spent_s"]
+        judged = sum(_progress(options, step, spent_s) >= mark for mark in JUDGED_AT)
     started_at = time.monotonic() - spent_s
     draw = np.random.default_rng(options.seed + step)
     random = torch.Generator().manual_seed(options.seed + step)
@@ -106,7 +107,6 @@ def train(arguments: list[str]) -> int:
                 "optimiser": optimiser.state_dict(),
                 "bias": bias.data,
                 "step": step,
-                "judged": judged,
                 "spent_s": time.monotonic() - started_at,
             }
             torch.save(saved, options.out / "last.partial")
