@@ -10,7 +10,7 @@ from dicom_node.domain.study import Radiograph
 from dicom_node.reports import words as say
 from dicom_node.reports.colours import RGB
 from dicom_node.reports.common import NOT_FOR_DIAGNOSIS, region_of
-from dicom_node.reports.picture import BACKGROUND, Mark, font, marked
+from dicom_node.reports.picture import BACKGROUND, Mark, font, legible, marked
 
 WHITE: RGB = (245, 245, 245)
 SOFT: RGB = (200, 204, 210)
@@ -101,7 +101,7 @@ def _about(mark: Mark) -> Iterator[Line]:
         yield Line(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
         yield Line(odds, 22, SOFT)
     for letter, one in zip(mark.letters, finding.measurements, strict=True):
-        said = say.capital(say.measurement(one)).replace("mm2", "mm²")
+        said = say.capital(say.measurement(one))
         yield Line(f"{letter}: {said}" if letter else said, 22, SOFT)
     if finding.size_class:
         yield Line(f"Size: {finding.size_class}", 22, SOFT)
@@ -167,7 +167,7 @@ def _laid_out(line: Line, width: int, factor: float) -> Block:
     size = round(line.size * factor)
     room = width - 2 * PAD - (SWATCH_ROOM if line.swatch else 0)
     rows: list[str] = []
-    for word in line.text.split():
+    for word in legible(line.text).split():
         longer = f"{rows[-1]} {word}" if rows else word
         if rows and font(size).getlength(longer) <= room:
             rows[-1] = longer

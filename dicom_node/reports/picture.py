@@ -5,6 +5,7 @@ runs around its region, never over it; what is written stands outside the pictur
 but for boxes' scores and lines' letters.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from itertools import cycle
@@ -29,6 +30,7 @@ STROKE: RGB = (255, 255, 255)
 LETTER: RGB = (235, 235, 235)
 CONTOUR_WIDTH = 3.0
 HALO_WIDTH = 5.0
+SPELT = {"≥": ">=", "≤": "<=", "–": "-", "—": "-", "×": "x", "ß": "ss", "’": "'"}
 OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
 
 Line = tuple[tuple[float, float], tuple[float, float]]
@@ -60,6 +62,14 @@ def scale_for(shape: tuple[int, int]) -> Scale:
 def font(size: int) -> Font:
     """Give the TrueType face that comes with Pillow."""
     return ImageFont.load_default(size)
+
+
+def legible(text: str) -> str:
+    """Spell a text in the letters that the face has: ASCII."""
+    for sign, spelt in SPELT.items():
+        text = text.replace(sign, spelt)
+    bare = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return "".join(c if c.isascii() else "?" for c in bare)
 
 
 def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
@@ -192,7 +202,7 @@ def _draw_box(canvas: ImageDraw.ImageDraw, box: Box, mark: Mark, scale: Scale) -
     colour = mark.colour
     canvas.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=HALO, width=5)
     canvas.rectangle((left, top, right, bottom), outline=colour, width=2)
-    said = f"{mark.finding.code.meaning} {box.score:.2f}"
+    said = legible(f"{mark.finding.code.meaning} {box.score:.2f}")
     inside = top < 26
     canvas.text(
         (left + 3, top + 3 if inside else top - 5),

@@ -225,6 +225,12 @@ def test_unknown_character_set_of_a_receiver() -> None:
         er7.codec("KLINGON")
 
 
-def test_probability_never_rounds_across_its_threshold(source: MakeSource, positive: Make) -> None:
-    observed = only(message(source(), positive(probability=0.4199)), "OBX")
-    assert [one[5] for one in observed if "Probability" in one[3]] == ["0.4199"]
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [(0.93, "0.93"), (0.4199, "0.4199"), (0.4163, "0.416"), (0.42, "0.42"), (1.0, "1")],
+)
+def test_probability_never_rounds_across_its_threshold(
+    probability: float, said: str, source: MakeSource, positive: Make
+) -> None:
+    observed = only(message(source(), positive(probability=probability)), "OBX")
+    assert [one[5] for one in observed if "Probability" in one[3]] == [said]

@@ -153,7 +153,7 @@ def test_words_beside_the_picture(
         "Pneumothorax: PRESENT",
         "Side: right",
         "Probability 0.93 (threshold 0.42, balanced)",
-        "Area 3373.9 mm²",
+        "Area 3373.9 mm2",
         "a: Maximal interpleural distance 47.8 mm",
         "AP view",
         "pneumothorax 1.2.0, weights abababababab",
@@ -174,6 +174,13 @@ def test_colours_and_letters_agree_in_picture_and_panel(positive: Make, negative
     marks = picture.marked((negative, positive(), positive(segment=None, measurements=())))
     assert [mark.letters for mark in marks] == [(), ("", "a"), ()]
     assert marks[1].colour == CONTOURS[0]
+
+
+def test_words_are_spelt_in_the_letters_of_the_face() -> None:
+    assert picture.legible("größer als ≥ 2 mm² – 山") == "grosser als >= 2 mm2 - ?"
+    missing = bytes(picture.font(30).getmask("\uffff"))
+    for letter in map(chr, range(33, 127)):
+        assert bytes(picture.font(30).getmask(letter)) != missing
 
 
 def test_measurements_along_one_line_share_its_letter(positive: Make) -> None:
