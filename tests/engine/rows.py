@@ -1,6 +1,7 @@
 """Values to put into a ledger, and what a test asks of its rows."""
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 from sqlalchemy import Engine, Table, select
 
@@ -74,6 +75,15 @@ def outcome(
     return Outcome(findings, tuple(zip(made, files, strict=True)), sent)
 
 
+class Wanted(TypedDict, total=False):
+    """What `finished` passes on to `outcome`."""
+
+    kinds: Sequence[ObjectKind]
+    findings: tuple[Findings, ...]
+    after_objects: bool
+    priority: Priority
+
+
 def claimed(ledger: SqlLedger, now: float = 2000.0, worker: str = "w1") -> Claim:
     claim = ledger.claim_jobs(worker, now, 60.0)
     assert claim is not None
@@ -86,11 +96,13 @@ def batch(ledger: SqlLedger, now: float = 3000.0, worker: str = "d1") -> Deliver
     return taken
 
 
-def finished(ledger: SqlLedger, number: int = 1, now: float = 2000.0, **wanted: object) -> Claim:
+def finished(
+    ledger: SqlLedger, number: int = 1, now: float = 2000.0, **wanted: Unpack[Wanted]
+) -> Claim:
     """Take one arrival through recording, claim and finish."""
     assert ledger.record(arrival(number), ONE_JOB) is Recorded.NEW
     claim = claimed(ledger, now)
-    ledger.finish_jobs(claim, outcome(number, **wanted), now)  # type: ignore[arg-type]
+    ledger.finish_jobs(claim, outcome(number, **wanted), now)
     return claim
 
 

@@ -125,9 +125,14 @@ def test_a_discarded_job_is_shown(ledger: SqlLedger, engine: Engine) -> None:
 
 
 def test_urgent_comes_first_then_the_oldest(ledger: SqlLedger) -> None:
-    for number, priority, at in ((1, "low", 1000), (2, "routine", 1002), (3, "urgent", 1003)):
-        ledger.record(arrival(number, at=at), jobs_of(priority))  # type: ignore[arg-type]
-    ledger.record(arrival(4, at=1001), jobs_of("routine"))
+    came: list[tuple[Priority, float]] = [
+        ("low", 1000),
+        ("routine", 1002),
+        ("urgent", 1003),
+        ("routine", 1001),
+    ]
+    for number, (priority, at) in enumerate(came, start=1):
+        ledger.record(arrival(number, at=at), jobs_of(priority))
     order = [claimed(ledger).arrival.instance.ref.sop_instance_uid for _ in range(4)]
     assert order == ["1.2.3.3", "1.2.3.4", "1.2.3.2", "1.2.3.1"]
 
