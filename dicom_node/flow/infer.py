@@ -33,16 +33,16 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What reading needs: decoders for a stored file, and the pipelines by name."""
+    """What reading needs: decoders for a stored file, the pipelines, their gate."""
 
     header: Callable[[Path], Source]
     decode: Callable[[Path], tuple[Source, Radiograph]]
     pipelines: Mapping[str, Pipeline]
+    gate: Pipeline | None = None
+    """Asked first; an image that it declines is not shown to the others."""
 
 
-def read(
-    path: Path, names: tuple[str, ...], reader: Reader, refusal: str | None = None
-) -> Reading:
+def read(path: Path, names: tuple[str, ...], reader: Reader, refusal: str | None = None) -> Reading:
     """Decode once, then ask every pipeline; none when there is a `refusal`.
 
     What cannot be read becomes Findings with `not_analysed`, never an error and
@@ -57,21 +57,33 @@ def read(
         if refusal is not None:
             raise NotAnalysable(refusal)
         source, radiograph = reader.decode(path)
+        decode_ms = 1000 * (time.perf_counter() - started)
+        spent_ms = {"decode": decode_ms, **_pass_gate(reader.gate, radiograph)}
     except NotAnalysable as error:
         findings = tuple(_declined(pipeline, str(error)) for pipeline in pipelines)
         return Reading(reader.header(path), None, findings)
-    decode_ms = 1000 * (time.perf_counter() - started)
     return Reading(
-        source, radiograph, tuple(_ask(pipeline, radiograph, decode_ms) for pipeline in pipelines)
+        source, radiograph, tuple(_ask(pipeline, radiograph, spent_ms) for pipeline in pipelines)
     )
 
 
-def _ask(pipeline: Pipeline, radiograph: Radiograph, decode_ms: float) -> Findings:
+def _pass_gate(gate: Pipeline | None, radiograph: Radiograph) -> dict[str, float]:
+    """Give the time that the gate took; raises NotAnalysable where it declines."""
+    if gate is None:
+        return {}
+    started = time.perf_counter()
+    verdict = gate.read(radiograph)
+    if verdict.not_analysed is not None:
+        raise NotAnalysable(verdict.not_analysed)
+    return {gate.name: 1000 * (time.perf_counter() - started)}
+
+
+def _ask(pipeline: Pipeline, radiograph: Radiograph, spent_ms: Mapping[str, float]) -> Findings:
     try:
         findings = pipeline.read(radiograph)
     except NotAnalysable as error:
         return _declined(pipeline, str(error))
-    return replace(findings, timings_ms={"decode": decode_ms, **findings.timings_ms})
+    return replace(findings, timings_ms={**spent_ms, **findings.timings_ms})
 
 
 def _declined(pipeline: Pipeline, reason: str) -> Findings:
