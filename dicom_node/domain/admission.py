@@ -52,6 +52,7 @@ def unsuitable(instance: Instance) -> str | None:
 
 
 def unreadable_size(instance: Instance) -> str | None:
+    """Say why no image of this size is decoded, before anything is allocated."""
     rows, columns = instance.rows, instance.columns
     if rows <= 0 or columns <= 0:
         return "no pixels: Rows or Columns is 0"
