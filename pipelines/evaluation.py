@@ -156,8 +156,8 @@ def dice_of(readings: Readings, threshold: float) -> tuple[Numbers, list[str]]:
 def mask_at(shares: NDArray[np.uint8], threshold: float, shape: tuple[int, ...]) -> Flags:
     """Draw the mask of a stored map at (rows, columns), as serving does."""
     level = shares.astype(np.float32) / np.float32(255)
-    mask = level > threshold
-    kept = np.where(mask & ~plausible(mask), np.float32(0), level)
+    noise = (level > threshold) & ~plausible(level, threshold)
+    kept = np.where(noise, np.float32(0), level)
     geometry = Geometry((shape[0], shape[1]), (shape[0], shape[1]), None)
     return np.asarray(standard_from_network(kept, geometry) > threshold, np.bool_)
 

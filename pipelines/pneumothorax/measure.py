@@ -17,8 +17,8 @@ Point = tuple[float, float]
 
 LEAST_SHARE = 0.0004
 """A component smaller than this share of the film is noise."""
-LEAST_OF_LARGEST = 0.15
-"""A component smaller than this share of the largest one is noise."""
+LEAST_OF_LARGEST = 0.5
+"""A component lighter than this share of the heaviest is doubt; best Dice on validation."""
 SUBSTANTIAL = 0.25
 """Both sides are named when the lesser holds this share of the greater."""
 APEX_BAND = 0.30
@@ -48,15 +48,22 @@ class Distance:
     end: Point
 
 
-def plausible(mask: Mask) -> Mask:
-    """Keep the components that are large enough to be meant."""
+def plausible(shares: NDArray[np.float32], threshold: float) -> Mask:
+    """Cut a probability map, and keep the components that are meant.
+
+    A component counts by its summed probability: a doubtful shadow at the other
+    apex goes, a second pneumothorax stays.
+    """
+    mask = shares > threshold
     numbered, count = label(mask)
     if count == 0:
         return mask
-    sizes = np.bincount(numbered.ravel())
-    sizes[0] = 0
-    least = max(LEAST_SHARE * mask.size, LEAST_OF_LARGEST * sizes.max())
-    return np.asarray((sizes >= least)[numbered], np.bool_)
+    cells = np.bincount(numbered.ravel())
+    weights = np.bincount(numbered.ravel(), weights=shares.ravel())
+    weights[0] = 0.0
+    kept = (cells >= LEAST_SHARE * mask.size) & (weights >= LEAST_OF_LARGEST * weights.max())
+    kept[0] = False
+    return np.asarray(kept[numbered], np.bool_)
 
 
 def side_of(mask: Mask) -> Side:

@@ -21,16 +21,15 @@ Answering = Callable[..., PneumothoraxPipeline]
 
 
 class FixedAnswer:
-    """An engine that always gives the same map and logit."""
+    """An engine that gives the same map and logit, mirrored for a mirrored film."""
 
     def __init__(self, shares: NDArray[np.float32], logit: float) -> None:
         self.shares, self.logit = shares, logit
 
     def run(self, names: list[str], feeds: dict[str, NDArray[np.float32]]) -> list[object]:
-        answers = {
-            "mask": self.shares[None, None],
-            "presence": np.asarray([[self.logit]], np.float32),
-        }
+        (batch,) = feeds.values()
+        maps = np.stack([self.shares, self.shares[:, ::-1]])[: len(batch), None]
+        answers = {"mask": maps, "presence": np.full((len(batch), 1), self.logit, np.float32)}
         return [answers[name] for name in names]
 
 

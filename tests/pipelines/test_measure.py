@@ -26,10 +26,14 @@ def test_sides() -> None:
     assert measure.side_of(np.zeros((9, 9), np.bool_)) is Side.UNDETERMINED
 
 
-def test_crumbs_are_dropped() -> None:
+def test_crumbs_and_doubts_are_dropped() -> None:
     rim, crumb = block(slice(10, 40), slice(10, 20)), block(slice(60, 63), slice(60, 63))
-    assert np.array_equal(measure.plausible(rim | crumb), rim)
-    assert not measure.plausible(block(slice(0, 1), slice(0, 1))).any()
+    other = block(slice(10, 40), slice(80, 90))
+    shares = np.float32(0.9) * rim + np.float32(0.9) * crumb + np.float32(0.4) * other
+    assert np.array_equal(measure.plausible(shares.astype(np.float32), 0.3), rim)
+    equal = (0.9 * (rim | other)).astype(np.float32)
+    assert np.array_equal(measure.plausible(equal, 0.3), rim | other)
+    assert not measure.plausible(block(slice(0, 1), slice(0, 1)).astype(np.float32), 0.3).any()
 
 
 @pytest.mark.parametrize("width", [4, 7, 10])
