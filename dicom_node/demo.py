@@ -120,8 +120,8 @@ def _tell(
         story.tell_timeline(name, timeline(engine, study_uid), study_uid in urgent, console)
     engine.dispose()
     story.tell_results(pacs.received, names, urgent, console)
-    for message in ris.messages:
-        story.tell_message(message, console)
+    for number, message in enumerate(ris.messages, start=1):
+        story.tell_message(message, out / f"oru-{number}.hl7", console)
     console.print("\nOverlays as PNG:")
     for path in story.save_overlays(pacs.received, names, out):
         console.print(f"  {path}")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from hl7apy.parser import parse_message
 from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -14,6 +15,8 @@ from dicom_node.domain.census import Moment
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 ENDS = ("delivered", "discarded")
+UNTOLD = ("MSH_1", "MSH_2", "PID_1", "PV1_1", "OBR_1", "OBX_1", "OBX_2", "OBX_4", "OBX_14", "NTE_1")
+"""HL7 fields that number and type the others."""
 DICOM_STUDY = "113014^DICOM Study^DCM"
 """The OBX-3 whose value is the Study Instance UID."""
 
@@ -65,11 +68,26 @@ def tell_results(
     console.print(table)
 
 
-def tell_message(message: str, console: Console) -> None:
-    """Print an HL7 message, one segment a line."""
-    console.print("\nHL7 ORU^R01 as the RIS received it:")
-    for segment in message.strip("\r").split("\r"):
-        console.print(f"  {segment}", markup=False, soft_wrap=True)
+def tell_message(message: str, path: Path, console: Console) -> None:
+    """Print an HL7 message by its fields' names, and write it to `path` as received."""
+    path.write_text(message, encoding="utf-8", newline="")
+    table = Table(title=f"HL7 ORU^R01 as the RIS received it ({path})", title_justify="left")
+    for head in ("segment", "field", "value"):
+        table.add_column(head)
+    for segment in parse_message(message, find_groups=False).children:
+        name = segment.name
+        for field in segment.children:
+            if field.name not in UNTOLD and field.value:
+                words = (field.long_name or field.name).replace("_", " ").lower()
+                table.add_row(name, words, _value(field.value))
+                name = ""
+    console.print(table)
+
+
+def _value(text: str) -> str:
+    """Give a coded value's meaning before its code."""
+    parts = text.split("^")
+    return f"{parts[1]} ({parts[0]}, {parts[2]})" if len(parts) == 3 and all(parts) else text
 
 
 def save_overlays(received: list[Path], names: Mapping[str, str], folder: Path) -> list[Path]:
