@@ -90,6 +90,7 @@ def _providers(device: str) -> tuple[list[Any], str]:
             f"inference.device = {device!r}: onnxruntime here has no CUDA provider; "
             "install dicom-node[gpu] or set device = 'cpu'"
         )
+    onnxruntime.preload_dlls()  # CUDA's libraries may be installed as Python packages
     index = int(number or 0)
     return [(CUDA, {"device_id": index}), CPU], f"cuda:{index}"
 
