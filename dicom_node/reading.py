@@ -1,7 +1,7 @@
 """What a worker reads and writes with: pipelines, decoders, builders."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import structlog
@@ -12,7 +12,8 @@ from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.header import read_header
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
-from dicom_node.domain.ports import Pipeline
+from dicom_node.domain.findings import OWN_POINT
+from dicom_node.domain.ports import Adjustable, Pipeline
 from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
 from dicom_node.flow.infer import Reader, Reading
 from dicom_node.flow.notify import notified
@@ -54,7 +55,33 @@ def load_pipeline(settings: Settings, name: str) -> Pipeline:
 
 def reader(settings: Settings) -> Reader:
     """Make what reading needs: decoders and loaded pipelines; raises BadSettings."""
-    return Reader(read_header, pixels.read_radiograph, load_pipelines(settings))
+    pipelines = load_pipelines(settings)
+    for route, name, adjustable in adjusted(settings, pipelines):
+        if adjustable is not None:
+            adjustable.point_of(route.choice)
+        else:
+            log.warning("operating_point_unused", route=route.name, pipeline=name)
+    return Reader(
+        read_header,
+        pixels.read_radiograph,
+        pipelines,
+        choices={route.name: route.choice for route in settings.routes},
+    )
+
+
+def adjusted(
+    settings: Settings, pipelines: Mapping[str, Pipeline]
+) -> Iterator[tuple[Route, str, Adjustable | None]]:
+    """List routes that ask for an operating point, with each pipeline asked.
+
+    None for a pipeline that has none to choose from: it reads at its own.
+    """
+    for route in settings.routes:
+        if route.choice == OWN_POINT:
+            continue
+        for name in route.pipelines:
+            pipeline = pipelines[name]
+            yield route, name, pipeline if isinstance(pipeline, Adjustable) else None
 
 
 def writer(settings: Settings, archive: FileArchive) -> Callable[[Claim, Reading, float], Outcome]:

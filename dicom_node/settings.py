@@ -148,6 +148,11 @@ class Settings(BaseSettings):
         return self
 
     def _check_route(self, route: Route) -> None:
+        if not 0 <= route.threshold <= 1:
+            raise ValueError(
+                f"route {route.name!r}: threshold = {route.threshold:g} is not a probability; "
+                "write 0 (not set) to 1"
+            )
         receivers = {peer.name: peer for peer in self.peers}
         known = (
             ("pipelines", route.pipelines, self.pipelines, "[pipelines]"),

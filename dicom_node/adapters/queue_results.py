@@ -17,7 +17,7 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
     """Write an outcome; what exists already stays as it is."""
     instance_id = held.instance_id
     if outcome.findings:
-        rows = [_result_row(instance_id, findings, now) for findings in outcome.findings]
+        rows = [result_row(instance_id, findings, now) for findings in outcome.findings]
         conn.execute(insert_new(conn, results), one_or_many(rows))
     if outcome.objects:
         conn.execute(insert_new(conn, objects), _object_rows(instance_id, outcome, now))
@@ -31,12 +31,17 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
         settle_not_analysed(conn, [instance_id], reason)
 
 
-def _result_row(instance_id: int, findings: Findings, now: float) -> dict[str, object]:
+def result_row(
+    instance_id: int, findings: Findings, now: float, role: str = "live"
+) -> dict[str, object]:
+    """Describe findings as a row of `results`; `role` is "live" or "shadow"."""
     return {
         "instance_id": instance_id,
         "pipeline": findings.algorithm.name,
         "version": findings.algorithm.version,
         "model_sha256": findings.algorithm.model_sha256,
+        "role": role,
+        "point": key(", ".join(findings.points)),
         "findings": ascii_json(findings_as_json(findings)),
         "created_at": now,
     }

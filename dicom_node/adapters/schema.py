@@ -56,10 +56,13 @@ results = Table(
     Column("pipeline", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("model_sha256", Text, nullable=False),
+    Column("role", Text, nullable=False, server_default="live"),
+    Column("point", Text, nullable=False, server_default=""),
     Column("findings", Text, nullable=False),
     Column("created_at", Double, nullable=False),
 )
-"""`findings` is `findings_as_json` of one pipeline."""
+"""`findings` is `findings_as_json` of one pipeline, judged at the operating points
+`point`; `role` is "live", or "shadow" for a challenger's, of which nothing is sent."""
 
 objects = Table(
     "objects",

@@ -1,7 +1,9 @@
 """Rules: which pipelines read an instance, and why not."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from dicom_node.domain.findings import PointChoice
 from dicom_node.domain.study import Instance
 from dicom_node.domain.work import PRIORITY_RANK, Admission, NewJob, OutputKind, Priority
 
@@ -12,6 +14,10 @@ LARGEST_SIDE = 20_000
 LARGEST_PIXELS = 120_000_000
 """Rows x Columns; the largest detectors have about 20 million."""
 FRONTAL_VIEWS = ("PA", "AP", "")
+
+
+PointName = Literal["", "high_sensitivity", "balanced", "high_specificity"]
+"""The operating points of every model; empty: the model's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,14 @@ class Route:
     priority: Priority = "routine"
     report_not_analysed: bool = False
     """Send an SR that says why an image was not analysed."""
+    operating_point: PointName = ""
+    threshold: float = 0.0
+    """A threshold on the probability, 0..1, in place of the operating point's; 0: not set."""
+
+    @property
+    def choice(self) -> PointChoice:
+        """The operating point that this route asks for."""
+        return PointChoice(self.operating_point, self.threshold)
 
 
 def unsuitable(instance: Instance) -> str | None:

@@ -7,6 +7,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_node.domain.errors import BadSettings
+
 
 @dataclass(frozen=True, slots=True)
 class CodedConcept:
@@ -42,6 +44,52 @@ class OperatingPoint:
     threshold: float
     sensitivity: float
     specificity: float
+    measured: bool = field(default=True, kw_only=True)
+    """False for a site's own threshold: then the shares are the least to expect."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointChoice:
+    """Which operating point a route asks for; by default the model's own."""
+
+    name: str = ""
+    threshold: float = 0.0
+    """A threshold of the site's, 0..1, that goes before `name`; 0: not set."""
+
+
+OWN_POINT = PointChoice()
+
+
+def chosen_point(
+    choice: PointChoice, points: Mapping[str, OperatingPoint], own: OperatingPoint
+) -> OperatingPoint:
+    """Give the operating point that was asked for.
+
+    `own` is the model's default. Raises BadSettings for a name that is not in `points`.
+    """
+    if choice.threshold > 0:
+        return _site_point(choice.threshold, tuple(points.values()))
+    if not choice.name:
+        return own
+    if choice.name not in points:
+        raise BadSettings(
+            f"operating_point = {choice.name!r}: the model has {', '.join(points) or 'none'}"
+        )
+    return points[choice.name]
+
+
+def _site_point(threshold: float, measured: tuple[OperatingPoint, ...]) -> OperatingPoint:
+    """Bound what a threshold achieves by the measured ones on both sides of it.
+
+    A lower threshold misses no more, a higher one calls no more.
+    """
+    return OperatingPoint(
+        "site",
+        threshold,
+        max((one.sensitivity for one in measured if one.threshold >= threshold), default=0.0),
+        max((one.specificity for one in measured if one.threshold <= threshold), default=0.0),
+        measured=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +168,12 @@ class Findings:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def points(self) -> tuple[str, ...]:
+        """Name the operating points that the findings were judged at."""
+        named = (finding.operating_point for finding in self.findings)
+        return tuple(dict.fromkeys(f"{one.name} {one.threshold:g}" for one in named))
+
+    @property
     def urgent(self) -> bool:
         """Whether any finding is urgent."""
         return any(finding.urgent for finding in self.findings)
@@ -146,6 +200,7 @@ def finding_as_json(finding: Finding) -> dict[str, object]:
             "threshold": point.threshold,
             "sensitivity": point.sensitivity,
             "specificity": point.specificity,
+            "measured": point.measured,
         },
         "side": finding.side.value,
         "urgent": finding.urgent,

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from dicom_node.domain.findings import Findings
+from dicom_node.domain.findings import Findings, OperatingPoint, PointChoice
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import (
     Acknowledgement,
@@ -53,6 +53,22 @@ class Pipeline(Protocol):
 
     def verify(self) -> tuple[Check, ...]:
         """Check the weights' SHA-256 and the phantom constancy test."""
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A pipeline that judges at the operating point that a route asks for."""
+
+    def point_of(self, choice: PointChoice) -> OperatingPoint:
+        """Give the operating point; raises BadSettings where the model has none."""
+
+    def read_at(
+        self, radiograph: Radiograph, choices: tuple[PointChoice, ...]
+    ) -> tuple[Findings, ...]:
+        """Read once and judge at each choice; raises as `Pipeline.read`.
+
+        Presence and what follows from it depend on the choice, the probability not.
+        """
 
 
 class Archive(Protocol):

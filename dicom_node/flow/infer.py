@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import structlog
 
 from dicom_node.domain.admission import unsuitable
 from dicom_node.domain.errors import GiveUp, LeaseLost, NotAnalysable, speakable
-from dicom_node.domain.findings import Algorithm, Findings
-from dicom_node.domain.ports import Archive, Ledger, Pipeline
+from dicom_node.domain.findings import OWN_POINT, Algorithm, Findings, PointChoice
+from dicom_node.domain.ports import Adjustable, Archive, Ledger, Pipeline
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import JOB_RETRY, Claim, Job, Outcome, after_failure
 from dicom_node.flow.lease import kept_lease
@@ -23,11 +23,20 @@ Source = Any
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of an image: a pipeline's findings, at an operating point."""
+
+    pipeline: str
+    choice: PointChoice = OWN_POINT
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """One image and what each pipeline says of it; `findings` in the order asked."""
+    """One image and what was said of it; `findings` in the order of the questions."""
 
     source: Source
     radiograph: Radiograph | None
+    questions: tuple[Question, ...]
     findings: tuple[Findings, ...]
 
 
@@ -40,18 +49,27 @@ class Reader:
     pipelines: Mapping[str, Pipeline]
     gate: Pipeline | None = None
     """Asked first; an image that it declines is not shown to the others."""
+    choices: Mapping[str, PointChoice] = field(default_factory=dict)
+    """The operating point of each route that asks for one."""
 
 
 def read(path: Path, names: tuple[str, ...], reader: Reader, refusal: str | None = None) -> Reading:
-    """Decode once, then ask every pipeline; none when there is a `refusal`.
+    """Ask every pipeline at its own operating point, as `answer` does."""
+    return answer(path, tuple(Question(name) for name in names), reader, refusal)
+
+
+def answer(
+    path: Path, questions: tuple[Question, ...], reader: Reader, refusal: str | None = None
+) -> Reading:
+    """Decode once, then ask every pipeline once; none when there is a `refusal`.
 
     What cannot be read becomes Findings with `not_analysed`, never an error and
     never silence. Raises GiveUp for a pipeline that the configuration lacks.
     """
+    names = dict.fromkeys(question.pipeline for question in questions)
     missing = [name for name in names if name not in reader.pipelines]
     if missing:
         raise GiveUp(f"pipeline {missing[0]!r} is not configured")
-    pipelines = [reader.pipelines[name] for name in names]
     started = time.perf_counter()
     try:
         if refusal is not None:
@@ -60,11 +78,24 @@ def read(path: Path, names: tuple[str, ...], reader: Reader, refusal: str | None
         decode_ms = 1000 * (time.perf_counter() - started)
         spent_ms = {"decode": decode_ms, **_pass_gate(reader.gate, radiograph)}
     except NotAnalysable as error:
-        findings = tuple(_declined(pipeline, str(error)) for pipeline in pipelines)
-        return Reading(reader.header(path), None, findings)
-    return Reading(
-        source, radiograph, tuple(_ask(pipeline, radiograph, spent_ms) for pipeline in pipelines)
-    )
+        declined = tuple(_declined(reader.pipelines[one.pipeline], str(error)) for one in questions)
+        return Reading(reader.header(path), None, questions, declined)
+    answers: dict[Question, Findings] = {}
+    for name in names:
+        choices = tuple(one.choice for one in questions if one.pipeline == name)
+        said = _ask(reader.pipelines[name], radiograph, choices, spent_ms)
+        answers |= zip((Question(name, choice) for choice in choices), said, strict=True)
+    return Reading(source, radiograph, questions, tuple(answers[one] for one in questions))
+
+
+def questions_of(jobs: tuple[Job, ...], choices: Mapping[str, PointChoice]) -> tuple[Question, ...]:
+    """Give each pipeline with every operating point that its routes ask for."""
+    wanted = [
+        Question(job.pipeline, choices.get(route, OWN_POINT))
+        for job in jobs
+        for route in job.routes
+    ]
+    return tuple(dict.fromkeys(wanted))
 
 
 def _pass_gate(gate: Pipeline | None, radiograph: Radiograph) -> dict[str, float]:
@@ -78,12 +109,21 @@ def _pass_gate(gate: Pipeline | None, radiograph: Radiograph) -> dict[str, float
     return {gate.name: 1000 * (time.perf_counter() - started)}
 
 
-def _ask(pipeline: Pipeline, radiograph: Radiograph, spent_ms: Mapping[str, float]) -> Findings:
+def _ask(
+    pipeline: Pipeline,
+    radiograph: Radiograph,
+    choices: tuple[PointChoice, ...],
+    spent_ms: Mapping[str, float],
+) -> tuple[Findings, ...]:
+    """Let a pipeline read; one without operating points says the same to every choice."""
     try:
-        findings = pipeline.read(radiograph)
+        if isinstance(pipeline, Adjustable):
+            said = pipeline.read_at(radiograph, choices)
+        else:
+            said = (pipeline.read(radiograph),) * len(choices)
     except NotAnalysable as error:
-        return _declined(pipeline, str(error))
-    return replace(findings, timings_ms={**spent_ms, **findings.timings_ms})
+        return (_declined(pipeline, str(error)),) * len(choices)
+    return tuple(replace(one, timings_ms={**spent_ms, **one.timings_ms}) for one in said)
 
 
 def _declined(pipeline: Pipeline, reason: str) -> Findings:
@@ -113,9 +153,9 @@ def work_once(
     bound.info("jobs_claimed", pipelines=[job.pipeline for job in claim.jobs])
     try:
         with kept_lease(ledger, claim, clock, lease_s):
-            names = tuple(job.pipeline for job in claim.jobs)
+            questions = questions_of(claim.jobs, reader.choices)
             path = archive.path(claim.arrival.file.key)
-            reading = read(path, names, reader, unsuitable(claim.arrival.instance))
+            reading = answer(path, questions, reader, unsuitable(claim.arrival.instance))
             outcome = report(claim, reading, clock())
         ledger.finish_jobs(claim, outcome, clock())
     except LeaseLost:

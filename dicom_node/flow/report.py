@@ -16,7 +16,7 @@ from dicom_node.domain.work import (
     ReportObject,
     StoredFile,
 )
-from dicom_node.flow.infer import Reading
+from dicom_node.flow.infer import Question, Reading
 
 Build = Callable[[ObjectKind, Route, str, Reading, float], ReportObject | None]
 """Make one kind of object for a route's named destination; None: nothing to say."""
@@ -45,7 +45,7 @@ def report(
     objects: dict[str, tuple[ReportObject, StoredFile]] = {}
     deliveries: dict[tuple[str, str], NewDelivery] = {}
     for route, findings in _by_route(claim, reading, routes):
-        part = Reading(reading.source, reading.radiograph, findings)
+        part = Reading(reading.source, reading.radiograph, (), findings)
         for made, delivery in _addressed(route, part, build, notified, now):
             if made.sop_instance_uid not in objects:
                 objects[made.sop_instance_uid] = (made, _stored(made, archive))
@@ -60,15 +60,11 @@ def _by_route(
     known = [routes[name] for name in names if name in routes]
     if not known:
         raise GiveUp(f"route {', '.join(names)} is no longer in the configuration")
+    answers = dict(zip(reading.questions, reading.findings, strict=True))
     for route in known:
-        yield (
-            route,
-            tuple(
-                findings
-                for job, findings in zip(claim.jobs, reading.findings, strict=True)
-                if route.name in job.routes
-            ),
-        )
+        name = route.name
+        asked = [Question(one.pipeline, route.choice) for one in claim.jobs if name in one.routes]
+        yield route, tuple(answers[question] for question in asked)
 
 
 def _addressed(

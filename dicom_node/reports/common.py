@@ -71,15 +71,18 @@ def identity(findings: tuple[Findings, ...]) -> tuple[str, ...]:
     """Give what a result's UIDs depend on beside source and kind.
 
     Sorted, so that the order of the pipelines does not matter; a refusal has
-    other UIDs than a reading with the same weights.
+    other UIDs than a reading with the same weights, and the same reading judged at
+    another operating point too. The version is there for a new calibration.
     """
     return tuple(
         sorted(
             "/".join(
                 (
                     one.algorithm.name,
+                    one.algorithm.version,
                     one.algorithm.model_sha256,
                     NOT_ANALYSED if one.not_analysed is not None else "",
+                    *one.points,
                 )
             )
             for one in findings
@@ -237,6 +240,11 @@ def algorithm_item(algorithm: Algorithm, finding: Finding | None = None) -> Data
 def operating_point(finding: Finding) -> str:
     """Describe the operating point in words."""
     point = finding.operating_point
+    if not point.measured:
+        return (
+            f"operating point of this site, threshold {point.threshold:.3g}, sensitivity at "
+            f"least {point.sensitivity:.3f}, specificity at least {point.specificity:.3f}"
+        )
     return (
         f"operating point {point.name}, threshold {point.threshold:.3g}, "
         f"sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f}"

@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import (
+    OWN_POINT,
     Algorithm,
     Finding,
     Findings,
     Measurement,
+    OperatingPoint,
+    PointChoice,
     Presence,
     Segment,
     Side,
+    chosen_point,
 )
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
@@ -58,8 +62,20 @@ class PneumothoraxPipeline:
         """Where the network computes, in words."""
         return self.session.device
 
+    def point_of(self, choice: PointChoice) -> OperatingPoint:
+        """Give the operating point that was asked for; raises BadSettings."""
+        manifest = self.manifest
+        return chosen_point(choice, manifest.operating_points, manifest.default_operating_point)
+
     def read(self, radiograph: Radiograph) -> Findings:
         """Read one radiograph; NotAnalysable for an image without content."""
+        (findings,) = self.read_at(radiograph, (OWN_POINT,))
+        return findings
+
+    def read_at(
+        self, radiograph: Radiograph, choices: tuple[PointChoice, ...]
+    ) -> tuple[Findings, ...]:
+        """Read once and judge at each operating point; raises as `read`."""
         _refuse_empty(radiograph.pixels)
         started = perf_counter()
         image, geometry = square(
@@ -68,17 +84,19 @@ class PneumothoraxPipeline:
         prepared = perf_counter()
         logit, shares = infer(self.session, self.manifest, image)
         inferred = perf_counter()
-        finding = _finding(self.manifest, radiograph, geometry, (logit, shares))
+        judged = [
+            _finding(self.manifest, self.point_of(choice), radiograph, geometry, (logit, shares))
+            for choice in choices
+        ]
         timings_ms = {
             "preprocess": 1000 * (prepared - started),
             "inference": 1000 * (inferred - prepared),
             "postprocess": 1000 * (perf_counter() - inferred),
         }
-        return Findings(
-            algorithm=Algorithm(self.name, self.version, self.manifest.sha256),
-            findings=(finding,),
-            notes=_notes(radiograph, finding),
-            timings_ms=timings_ms,
+        algorithm = Algorithm(self.name, self.version, self.manifest.sha256)
+        return tuple(
+            Findings(algorithm, (one,), notes=_notes(radiograph, one), timings_ms=timings_ms)
+            for one in judged
         )
 
     def verify(self) -> tuple[Check, ...]:
@@ -164,6 +182,7 @@ def _refuse_empty(pixels: NDArray[np.float32]) -> None:
 
 def _finding(
     manifest: ModelManifest,
+    point: OperatingPoint,
     radiograph: Radiograph,
     geometry: Geometry,
     answer: tuple[float, NDArray[np.float32]],
@@ -171,7 +190,6 @@ def _finding(
     """Turn the network's answer into a finding."""
     logit, shares = answer
     probability = manifest.calibration.probability(logit)
-    point = manifest.default_operating_point
     present = probability >= point.threshold
     mask = measure.plausible(shares, manifest.mask_threshold)
     drawn = present and bool(mask.any())
@@ -188,7 +206,7 @@ def _finding(
         operating_point=point,
         site=codes.SITE,
         side=side,
-        urgent=probability >= manifest.urgent_operating_point.threshold,
+        urgent=present and probability >= manifest.urgent_operating_point.threshold,
         measurements=measurements,
         segment=segment,
         size_class=size,

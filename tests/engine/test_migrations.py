@@ -73,7 +73,7 @@ def test_two_migrating_together_do_it_once(empty: Engine) -> None:
     others = [open_database(empty.url.render_as_string(hide_password=False)) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         steps = list(pool.map(migrate, others))
-    assert sorted(steps) == [0] * 3 + [HEAD]
+    assert sum(steps) == HEAD  # each step by one of them
     for other in others:
         other.dispose()
 
