@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydicom.charset import default_encoding
+from highdicom.sr import CodedConcept as CodeItem
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -40,19 +40,13 @@ def add(ds: Dataset, **attributes: object) -> Dataset:
 
 def item(**attributes: object) -> Dataset:
     """Make a sequence item, or a whole data set, from keywords."""
-    ds = Dataset()
-    # says that there is nothing to convert when it is written, which is slow to find out
-    ds.set_original_encoding(False, True, default_encoding)
-    return add(ds, **attributes)
+    return add(Dataset(), **attributes)
 
 
 def coded(concept: CodedConcept) -> Dataset:
     """Write a concept as the item of a code sequence (PS3.3 8.8)."""
-    return item(
-        CodeValue=concept.value,
-        CodingSchemeDesignator=concept.scheme,
-        CodeMeaning=clipped(concept.meaning),
-    )
+    written: Dataset = CodeItem(concept.value, concept.scheme, clipped(concept.meaning))
+    return written
 
 
 def reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:

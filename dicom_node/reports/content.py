@@ -1,11 +1,23 @@
-"""Content items of structured reports (PS3.3 C.17.3)."""
+"""Content items of structured reports (PS3.3 C.17.3), of highdicom's types."""
 
+import numpy as np
+from highdicom.sr import (
+    CodeContentItem,
+    ContainerContentItem,
+    GraphicTypeValues,
+    ImageContentItem,
+    NumContentItem,
+    RelationshipTypeValues,
+    ScoordContentItem,
+    TextContentItem,
+    UIDRefContentItem,
+)
 from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, CodedConcept
 from dicom_node.domain.study import NODE_MODEL, InstanceRef
-from dicom_node.reports.attributes import add, coded, decimal, item, reference
+from dicom_node.reports.attributes import add, coded, item, reference
 from dicom_node.reports.common import ReportContext, device_uid
 from dicom_node.reports.source import ref_of, text
 
@@ -15,35 +27,39 @@ Points = tuple[tuple[float, float], ...]
 
 def container(name: CodedConcept, *children: Dataset, template: str = "") -> Dataset:
     """Make a CONTAINER; its relationship to the parent is CONTAINS."""
-    ds = _item("CONTAINS", "CONTAINER", name)
-    add(ds, ContinuityOfContent="SEPARATE")
-    if template:
-        identified = item(MappingResource="DCMR", TemplateIdentifier=template)
-        add(ds, ContentTemplateSequence=identified)
+    ds = ContainerContentItem(
+        coded(name),
+        is_content_continuous=False,
+        template_id=template or None,
+        relationship_type=RelationshipTypeValues.CONTAINS,
+    )
     return with_children(ds, *children)
 
 
 def code(name: CodedConcept, value: CodedConcept, relation: str = "CONTAINS") -> Dataset:
     """Make a CODE item."""
-    return add(_item(relation, "CODE", name), ConceptCodeSequence=coded(value))
+    ds: Dataset = CodeContentItem(coded(name), coded(value), relation)
+    return ds
 
 
 def words(name: CodedConcept, value: str, relation: str = "CONTAINS") -> Dataset:
     """Make a TEXT item; an empty text (not allowed) becomes a dash."""
-    return add(_item(relation, "TEXT", name), TextValue=value or "-")
+    ds: Dataset = TextContentItem(coded(name), value or "-", relation)
+    return ds
 
 
 def uid(name: CodedConcept, value: str, relation: str) -> Dataset:
     """Make a UIDREF item."""
-    return add(_item(relation, "UIDREF", name), UID=value)
+    ds: Dataset = UIDRefContentItem(coded(name), value, relation)
+    return ds
 
 
 def number(
     name: CodedConcept, value: float, unit: CodedConcept, relation: str = "CONTAINS"
 ) -> Dataset:
     """Make a NUM item."""
-    measured = item(NumericValue=decimal(value), MeasurementUnitsCodeSequence=coded(unit))
-    return add(_item(relation, "NUM", name), MeasuredValueSequence=measured)
+    ds: Dataset = NumContentItem(coded(name), value, coded(unit), relationship_type=relation)
+    return ds
 
 
 def line(points: Points, of: InstanceRef) -> Dataset:
@@ -52,9 +68,11 @@ def line(points: Points, of: InstanceRef) -> Dataset:
     GraphicData is column, row; the image is named "Source", for a viewer that
     meets an unnamed one may fail.
     """
-    flat = [axis for row, column in points for axis in (column, row)]
-    ds = add(
-        _item("INFERRED FROM", "SCOORD", codes.SOURCE), GraphicType="POLYLINE", GraphicData=flat
+    ds = ScoordContentItem(
+        coded(codes.SOURCE),
+        GraphicTypeValues.POLYLINE,
+        np.array([(column, row) for row, column in points]),
+        relationship_type=RelationshipTypeValues.INFERRED_FROM,
     )
     return with_children(ds, image(codes.SOURCE, of, "SELECTED FROM"))
 
@@ -65,23 +83,27 @@ def image(
     """Make an IMAGE item, of one segment of a SEG where `segment` is given.
 
     Only the segment is named: with a frame number beside it the reference is
-    invalid (PS3.3 10.3, Table 10-3).
+    invalid (PS3.3 10.3, Table 10-3). The item is made of attributes, for its
+    constructor would judge a sender's malformed UID, which is to be copied.
     """
     ref = reference(of.sop_class_uid, of.sop_instance_uid)
     if segment:
         add(ref, ReferencedSegmentNumber=[segment])
-    return add(_item(relation, "IMAGE", name), ReferencedSOPSequence=ref)
+    attributes = item(
+        RelationshipType=relation,
+        ValueType="IMAGE",
+        ConceptNameCodeSequence=coded(name),
+        ReferencedSOPSequence=ref,
+    )
+    ds: Dataset = ImageContentItem.from_dataset(attributes, copy=False)
+    return ds
 
 
 def with_children(ds: Dataset, *children: Dataset) -> Dataset:
     """Append content items to an item that has none yet."""
-    return add(ds, ContentSequence=list(children)) if children else ds
-
-
-def _item(relation: str, value_type: str, name: CodedConcept) -> Dataset:
-    return item(
-        RelationshipType=relation, ValueType=value_type, ConceptNameCodeSequence=coded(name)
-    )
+    if children:
+        ds.ContentSequence = list(children)
+    return ds
 
 
 def observer(context: ReportContext, *algorithms: Algorithm) -> tuple[Dataset, ...]:

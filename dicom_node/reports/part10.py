@@ -1,9 +1,11 @@
 """Writing a result: our attributes and the source's own bytes."""
 
 import struct
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import cast
 
+from pydicom.charset import default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -64,7 +66,11 @@ def part10(ds: Dataset, source: Dataset, also: tuple[str, ...] = ()) -> bytes:
     byte, but sequences, which are written anew without private attributes.
     """
     _complete(ds)
-    _keep_to(repertoire(source), ds)
+    allowed = repertoire(source)
+    for one in _nested(ds):
+        # says that there is nothing to convert, which is slow to find out at every level
+        one.set_original_encoding(False, True, default_encoding)
+        _keep_to(allowed, one)
     names = list(encodings(source))
     elements: dict[BaseTag, DataElement | RawDataElement] = {e.tag: e for e in ds}
     for keyword in (*PATIENT_AND_STUDY, *also):
@@ -133,9 +139,17 @@ def _sequence(source: Dataset, tag: BaseTag, names: list[str]) -> RawDataElement
     return RawDataElement(tag, "SQ", len(value), value, 0, False, True)
 
 
+def _nested(ds: Dataset) -> Iterator[Dataset]:
+    yield ds
+    for element in ds:
+        if element.VR == "SQ":
+            for one in element.value:
+                yield from _nested(one)
+
+
 def _keep_to(allowed: tuple[str, ...], ds: Dataset) -> None:
     """Replace what the character set cannot hold by question marks."""
-    for element in ds.iterall():
+    for element in ds:
         if element.VR not in TEXT_VRS or element.is_empty:
             continue
         values = element.value if element.VM > 1 else [element.value]
