@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 import numpy as np
+from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Finding, Findings, Presence
@@ -167,15 +169,15 @@ def _contributors(
     node = Algorithm(NODE_MODEL, context.node_version, "")
     for one in (node, *(each.algorithm for each in findings)):
         weights = one.model_sha256
-        yield item(
-            PurposeOfReferenceCodeSequence=coded(codes.PROCESSING_EQUIPMENT),
-            Manufacturer=NODE_MODEL,
-            ManufacturerModelName=clipped(one.name),
-            SoftwareVersions=clipped(one.version),
-            DeviceUID=device_uid(one),
-            ContributionDateTime=f"{da(made)}{tm(made)}",
-            ContributionDescription=f"Weights SHA-256 {weights}" if weights else None,
+        equipment = ContributingEquipment(
+            NODE_MODEL,
+            coded(codes.PROCESSING_EQUIPMENT),
+            manufacturer_model_name=clipped(one.name),
+            software_versions=clipped(one.version),
+            contribution_datetime=f"{da(made)}{tm(made)}",
+            contribution_description=f"Weights SHA-256 {weights}" if weights else None,
         )
+        yield add(equipment, DeviceUID=device_uid(one))
 
 
 def finished(
@@ -225,16 +227,26 @@ def body_part(source: Dataset) -> tuple[tuple[str, ...], dict[str, str | None]]:
     return ("BodyPartExamined",), {}
 
 
-def algorithm_item(algorithm: Algorithm, finding: Finding | None = None) -> Dataset:
-    """Identify the algorithm (PS3.3 10.16)."""
-    parameters = "" if finding is None else operating_point(finding)
-    digest = f"weights SHA-256 {algorithm.model_sha256}"
-    return item(
-        AlgorithmFamilyCodeSequence=coded(codes.ARTIFICIAL_INTELLIGENCE),
-        AlgorithmName=clipped(algorithm.name),
-        AlgorithmVersion=clipped(algorithm.version),
-        AlgorithmParameters="; ".join(part for part in (parameters, digest) if part),
+def algorithm_identified(algorithm: Algorithm, finding: Finding) -> Sequence:
+    """Identify the algorithm and how it judged (PS3.3 10.16).
+
+    The parameters are written as name=value, separated by commas.
+    """
+    point = finding.operating_point
+    bound = "" if point.measured else "at least "
+    identified: Sequence = AlgorithmIdentificationSequence(
+        clipped(algorithm.name),
+        coded(codes.ARTIFICIAL_INTELLIGENCE),
+        clipped(algorithm.version),
+        parameters={
+            "operating point": point.name,
+            "threshold": f"{point.threshold:.3g}",
+            "sensitivity": f"{bound}{point.sensitivity:.3f}",
+            "specificity": f"{bound}{point.specificity:.3f}",
+            "weights SHA-256": algorithm.model_sha256,
+        },
     )
+    return identified
 
 
 def operating_point(finding: Finding) -> str:

@@ -57,7 +57,7 @@ def uid(name: CodedConcept, value: str, relation: str) -> Dataset:
 def number(
     name: CodedConcept, value: float, unit: CodedConcept, relation: str = "CONTAINS"
 ) -> Dataset:
-    """Make a NUM item."""
+    """Make a NUM item; its value is written as a text (DS) and, if a float, as one (FD)."""
     ds: Dataset = NumContentItem(coded(name), value, coded(unit), relationship_type=relation)
     return ds
 

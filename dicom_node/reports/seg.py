@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
+from highdicom import CoordinateSystemNames, PixelMeasuresSequence, PlaneOrientationSequence
+from highdicom.color import CIELabColor
+from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -21,7 +24,7 @@ from dicom_node.reports.common import (
     UNVERIFIED,
     ReportContext,
     add_lossy,
-    algorithm_item,
+    algorithm_identified,
     finished,
     new_object,
     region_of,
@@ -129,26 +132,22 @@ def _described(
 ) -> Iterator[Dataset]:
     """Write the Segment Description Macro (PS3.3 C.8.20.4) of every segment."""
     for number, (of, index) in enumerate(regions, start=1):
-        algorithm = findings[of].algorithm
         finding = findings[of].findings[index]
         identifier, uid = tracking(source, findings[of], index)
         label = finding.segment.label if finding.segment else ""
-        yield item(
-            SegmentNumber=number,
-            SegmentLabel=clipped(label or finding.code.meaning),
-            SegmentAlgorithmType="AUTOMATIC",
-            SegmentAlgorithmName=clipped(algorithm.name),
-            SegmentationAlgorithmIdentificationSequence=algorithm_item(algorithm, finding),
-            SegmentedPropertyCategoryCodeSequence=coded(codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE),
-            SegmentedPropertyTypeCodeSequence=_with_side(
-                finding, finding.code, "SegmentedPropertyTypeModifierCodeSequence"
-            ),
-            AnatomicRegionSequence=_with_side(
-                finding, finding.site, "AnatomicRegionModifierSequence"
-            ),
-            RecommendedDisplayCIELabValue=cielab(colour_of(number - 1)),
-            TrackingID=identifier,
-            TrackingUID=uid,
+        kind = _with_side(finding, finding.code, "SegmentedPropertyTypeModifierCodeSequence")
+        region = _with_side(finding, finding.site, "AnatomicRegionModifierSequence")
+        yield SegmentDescription(
+            number,
+            clipped(label or finding.code.meaning),
+            coded(codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE),
+            kind,
+            SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identified(findings[of].algorithm, finding),
+            tracking_uid=uid,
+            tracking_id=identifier,
+            anatomic_regions=[region],
+            display_color=CIELabColor.from_dicom_value(cielab(colour_of(number - 1))),
         )
 
 
@@ -181,12 +180,15 @@ def _shared(spacing: Spacing | None) -> Dataset:
     invents no pixel size.
     """
     if spacing is None:
-        measures = item(SpacingBetweenSlices="1")
+        measures = [item(SpacingBetweenSlices="1")]
     else:
-        measures = item(PixelSpacing=[decimal(spacing.row_mm), decimal(spacing.column_mm)])
+        written = [float(decimal(mm)) for mm in (spacing.row_mm, spacing.column_mm)]
+        measures = PixelMeasuresSequence(written, slice_thickness=None)
     return item(
         PixelMeasuresSequence=measures,
-        PlaneOrientationSequence=item(ImageOrientationPatient=["1", "0", "0", "0", "1", "0"]),
+        PlaneOrientationSequence=PlaneOrientationSequence(
+            CoordinateSystemNames.PATIENT, (1, 0, 0, 0, 1, 0)
+        ),
     )
 
 

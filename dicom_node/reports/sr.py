@@ -172,7 +172,7 @@ def _region_group(
 
 def _probability(finding: Finding, image_of: _Image) -> Dataset:
     """Give the probability, with the place it was inferred from unless a line shows it."""
-    ds = number(codes.PROBABILITY, round(finding.probability, 4), codes.NO_UNITS)
+    ds = number(codes.PROBABILITY, round(float(finding.probability), 4), codes.NO_UNITS)
     if any(one.line for one in finding.measurements) and not finding.boxes:
         return ds
     return with_children(ds, *(line(points, image_of.ref) for points in _places(finding, image_of)))
