@@ -59,7 +59,9 @@ def segmentation(
 def two_masks(positive: Make) -> tuple[Findings, Findings, NDArray[np.bool_]]:
     """Give the findings of two pipelines whose regions differ, and the masks."""
     first = positive(SHAPE)
-    mask = first.findings[0].segment.mask
+    segment = first.findings[0].segment
+    assert segment is not None
+    mask = segment.mask
     other = positive(
         SHAPE,
         code=codes.PLEURAL_EFFUSION,
