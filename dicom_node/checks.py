@@ -3,15 +3,17 @@
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node import node, reading
 from dicom_node.adapters import dimse_scu, mllp
 from dicom_node.adapters.dimse import prepare
+from dicom_node.adapters.model_store import linked, models_dir
 from dicom_node.domain.errors import NodeError
-from dicom_node.domain.ports import Check
+from dicom_node.domain.findings import OWN_POINT
+from dicom_node.domain.ports import Adjustable, Check, Pipeline
 from dicom_node.domain.study import Peer
 from dicom_node.reports.registry import sop_class_of
 from dicom_node.settings import Settings
@@ -31,12 +33,41 @@ def all_checks(settings: Settings) -> Iterator[Check]:
 
 
 def model_checks(settings: Settings) -> Iterator[Check]:
-    """Load every pipeline and let it read the phantoms."""
+    """Load every pipeline and challenger and let it read the phantoms."""
+    store = reading.model_store_of(settings)
     for name in settings.pipelines:
         try:
-            yield from reading.load_pipeline(settings, name).verify()
+            pipeline = reading.load_pipeline(settings, name)
+            yield from pipeline.verify()
+            yield from _points(settings, name, pipeline)
         except NodeError as error:
             yield Check(f"{name} model", False, str(error))
+        try:
+            folder = models_dir(store, name, "challenger")
+            if folder is not None:
+                for check in reading.load_pipeline(settings, name, folder).verify():
+                    yield replace(check, name=f"challenger {check.name}")
+        except NodeError as error:
+            yield Check(f"challenger {name} model", False, str(error))
+
+
+def _points(settings: Settings, name: str, pipeline: Pipeline) -> Iterator[Check]:
+    """Say at which operating point each route that asks for one is judged."""
+    for route in settings.routes:
+        if name not in route.pipelines or route.choice == OWN_POINT:
+            continue
+        title = f"route {route.name} {name}"
+        if not isinstance(pipeline, Adjustable):
+            yield Check(title, True, "has no operating points to choose from, reads at its own")
+            continue
+        point = pipeline.point_of(route.choice)
+        least = "" if point.measured else "at least "
+        yield Check(
+            title,
+            True,
+            f"judged at {point.name}, threshold {point.threshold:g}: sensitivity "
+            f"{least}{point.sensitivity:.3f}, specificity {least}{point.specificity:.3f}",
+        )
 
 
 def _routes(settings: Settings) -> str:
@@ -90,7 +121,11 @@ def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:
 
 def list_models(settings: Settings) -> Iterator[str]:
     """Describe each installed model in a line."""
+    store = reading.model_store_of(settings)
     for name in settings.pipelines:
         pipeline = reading.load_pipeline(settings, name)
-        card = Path(settings.node.models_dir or node.SHARE / "models") / name / "CARD.md"
-        yield f"{pipeline.name}  {pipeline.version}  on {pipeline.device}  {card}"
+        card = (models_dir(store, name) or store.shipped) / name / "CARD.md"
+        current, challenger = linked(store, name), linked(store, name, "challenger")
+        origin = "promoted" if current is not None and current.folder else "shipped"
+        line = f"{pipeline.name}  {pipeline.version}  {origin}  on {pipeline.device}  {card}"
+        yield line if challenger is None else f"{line}  challenger {challenger.version} in shadow"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dicom_node import node, roles
+from dicom_node import models_command, node, roles
 from dicom_node.domain.errors import BadSettings, NodeError
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import Peer
@@ -178,6 +178,12 @@ def _models(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _lifecycle(options: argparse.Namespace) -> int:
+    for words in models_command.run(options, _settings(options)):
+        print(words, flush=True)
+    return EXIT_OK
+
+
 def _train(options: argparse.Namespace) -> int:
     return _training_tool(f"pipelines.{options.task}.train", "train", options.rest)
 
@@ -246,9 +252,8 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--job", type=int, metavar="ID")
     which.add_argument("--all-dead", action="store_true")
 
-    command = add("models", _models, "list the installed models, or verify them")
-    command.add_argument("action", choices=["list", "verify"])
-    command.add_argument("-c", "--config", type=Path, metavar="FILE")
+    command = add("models", _models, "list, verify, challenge, promote, roll back models")
+    models_command.add_arguments(command, _lifecycle)
 
     command = add("train", _train, "train a task's model (extra [train])")
     command.add_argument("task", metavar="TASK")

@@ -1,15 +1,19 @@
 """What a worker reads and writes with: pipelines, decoders, builders."""
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 
 import structlog
+from sqlalchemy import Engine
 
 import dicom_node
 from dicom_node.adapters import pixels
 from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.header import read_header
+from dicom_node.adapters.model_store import ModelStore, models_dir
+from dicom_node.adapters.queue_shadow import store_shadow
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OWN_POINT
@@ -18,6 +22,7 @@ from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
 from dicom_node.flow.infer import Reader, Reading
 from dicom_node.flow.notify import notified
 from dicom_node.flow.report import report
+from dicom_node.flow.shadow import Shadow
 from dicom_node.node import SHARE
 from dicom_node.reports import oru
 from dicom_node.reports.common import ReportContext
@@ -25,6 +30,9 @@ from dicom_node.reports.registry import BUILDERS, warm_up
 from dicom_node.settings import Settings, worker_threads
 
 log = structlog.get_logger()
+
+NOWHERE = Path("/nonexistent")
+"""The store of a node without a site."""
 
 
 def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
@@ -36,8 +44,11 @@ def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
     return {name: load_pipeline(settings, name) for name in wanted or settings.pipelines}
 
 
-def load_pipeline(settings: Settings, name: str) -> Pipeline:
-    """Load one pipeline; raises BadSettings."""
+def load_pipeline(settings: Settings, name: str, folder: Path | None = None) -> Pipeline:
+    """Load one pipeline, with the model that serves or that of `folder`/`name`.
+
+    Raises BadSettings.
+    """
     if name not in settings.pipelines:
         known = ", ".join(settings.pipelines)
         raise BadSettings(f"no pipeline {name!r}; known are: {known}")
@@ -48,13 +59,37 @@ def load_pipeline(settings: Settings, name: str) -> Pipeline:
         raise BadSettings(
             f"pipelines.{name} = {dotted!r}: {error}; install 'dicom-node[cpu]' or [gpu]"
         ) from None
-    models = settings.node.models_dir or SHARE / "models"
+    models = folder or models_dir(model_store_of(settings), name)
     pipeline: Pipeline = module.load(models, settings.inference.device, worker_threads(settings))
     return pipeline
 
 
-def reader(settings: Settings) -> Reader:
-    """Make what reading needs: decoders and loaded pipelines; raises BadSettings."""
+def model_store_of(settings: Settings) -> ModelStore:
+    """Say where the models are: the site's own over the shipped ones.
+
+    Without a configuration file (data_dir is relative) there is no site.
+    """
+    shipped = Path(settings.node.models_dir or SHARE / "models")
+    data_dir = settings.node.data_dir
+    return ModelStore(data_dir / "models" if data_dir.is_absolute() else NOWHERE, shipped)
+
+
+def _challengers(settings: Settings, tasks: Iterable[str]) -> Iterator[tuple[str, Pipeline]]:
+    """Load the challengers; one that does not load is logged and left out."""
+    for task in tasks:
+        try:
+            folder = models_dir(model_store_of(settings), task, "challenger")
+            if folder is not None:
+                yield task, load_pipeline(settings, task, folder)
+        except BadSettings as error:
+            log.error("challenger_unusable", pipeline=task, reason=str(error))
+
+
+def reader(settings: Settings, engine: Engine | None = None) -> Reader:
+    """Make what reading needs: decoders and loaded pipelines; raises BadSettings.
+
+    With a database's `engine`, challengers read in shadow.
+    """
     pipelines = load_pipelines(settings)
     for route, name, adjustable in adjusted(settings, pipelines):
         if adjustable is not None:
@@ -66,7 +101,19 @@ def reader(settings: Settings) -> Reader:
         pixels.read_radiograph,
         pipelines,
         choices={route.name: route.choice for route in settings.routes},
+        shadow=_shadow(settings, pipelines, engine),
     )
+
+
+def _shadow(
+    settings: Settings, pipelines: Mapping[str, Pipeline], engine: Engine | None
+) -> Shadow | None:
+    challengers = dict(_challengers(settings, pipelines)) if engine is not None else {}
+    for task, challenger in challengers.items():
+        log.info("challenger_ready", pipeline=task, version=challenger.version)
+    if engine is None or not challengers:
+        return None
+    return Shadow(challengers, partial(store_shadow, engine))
 
 
 def adjusted(

@@ -63,26 +63,34 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
 
 
 def run_work(settings: Settings, stop: threading.Event) -> None:
-    """Read images until `stop`; the one under way is finished first."""
+    """Read images until `stop`; the one under way is finished first.
+
+    When another model is promoted, rolled back or put into shadow, it is taken up
+    between two images.
+    """
     from dicom_node import reading
+    from dicom_node.adapters.model_store import stamp
     from dicom_node.flow.infer import work_once
 
     parts = node.open_parts(settings)
-    reader = reading.reader(settings)
-    reading.prove(reader)
+    store = reading.model_store_of(settings)
     write = reading.writer(settings, parts.archive)
-    turn = partial(
-        work_once,
-        parts.ledger,
-        parts.archive,
-        reader,
-        write,
-        node.worker_name("work"),
-        clock=time.time,
-        lease_s=node.LEASE_S,
-    )
-    log.info("worker_ready", pipelines=list(reader.pipelines))
-    node.loop(turn, stop, orphaned)
+    while not stop.is_set() and not orphaned():
+        seen = stamp(store, settings.pipelines)
+        reader = reading.reader(settings, parts.engine)
+        reading.prove(reader)
+        turn = partial(
+            work_once,
+            parts.ledger,
+            parts.archive,
+            reader,
+            write,
+            node.worker_name("work"),
+            clock=time.time,
+            lease_s=node.LEASE_S,
+        )
+        log.info("worker_ready", pipelines=list(reader.pipelines))
+        node.loop(turn, stop, lambda: orphaned() or stamp(store, settings.pipelines) != seen)  # noqa: B023 - the loop ends before `seen` changes
     parts.close()
 
 

@@ -15,6 +15,7 @@ from dicom_node.domain.ports import Adjustable, Archive, Ledger, Pipeline
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import JOB_RETRY, Claim, Job, Outcome, after_failure
 from dicom_node.flow.lease import kept_lease
+from dicom_node.flow.shadow import Shadow, read_in_shadow
 
 log = structlog.get_logger()
 
@@ -51,6 +52,8 @@ class Reader:
     """Asked first; an image that it declines is not shown to the others."""
     choices: Mapping[str, PointChoice] = field(default_factory=dict)
     """The operating point of each route that asks for one."""
+    shadow: Shadow | None = None
+    """Challengers, which read after the job is finished."""
 
 
 def read(path: Path, names: tuple[str, ...], reader: Reader, refusal: str | None = None) -> Reading:
@@ -168,6 +171,10 @@ def work_once(
         bound.error(event, attempt=attempt, error=type(error).__name__, reason=speakable(error))
     else:
         bound.info("jobs_finished", **_summary(claim.jobs, outcome))
+        if reader.shadow is not None and reading.radiograph is not None:
+            first = {one.pipeline: one.choice for one in reversed(reading.questions)}
+            image = claim.instance_id, reading.radiograph
+            read_in_shadow(reader.shadow, *image, first, clock())
     return True
 
 
