@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from dicom_node.domain.census import Census, Depth
+from dicom_node.domain.work import QUOTED
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem;
@@ -13,7 +14,7 @@ h1 { font-size: 1.35rem; } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
 table { border-collapse: collapse; width: 100%; background: #fff; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #dde4ea;
          vertical-align: top; overflow-wrap: anywhere; }
-th { font-weight: 600; color: #51606e; } td.number { text-align: right; }
+th { font-weight: 600; color: #51606e; } td.number { font-variant-numeric: tabular-nums; }
 .bad { color: #a3261d; font-weight: 600; } .calm { color: #51606e; }
 footer { margin-top: 2rem; color: #51606e; font-size: .85rem; }
 """
@@ -75,9 +76,15 @@ def _alarms(census: Census) -> list[Row]:
 
 
 def _letters(census: Census) -> list[Row]:
-    # the last error may quote a receiver's own words and so a patient: it stays in `status`
+    # a receiver's own words stay in `status`: this page has no login
     return [
-        (f"{one.kind} {one.id}", one.where, one.attempt, one.words.partition(";")[0], _when(one.at))
+        (
+            f"{one.kind} {one.id}",
+            one.where,
+            one.attempt,
+            one.words.partition(QUOTED)[0],
+            _when(one.at),
+        )
         for one in census.dead_letters
     ]
 

@@ -71,6 +71,10 @@ DELIVERY_RETRY = RetryRule(first_s=5, longest_s=900, attempts=300)
 """About three days of a PACS being down."""
 
 
+QUOTED = "; it says: "
+"""Stands between our words and a peer's own, which may name a patient."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What to do about failed work: repeat at `due_at`, or never (None)."""

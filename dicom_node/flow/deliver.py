@@ -10,6 +10,7 @@ from dicom_node.domain.errors import GiveUp, LeaseLost, speakable
 from dicom_node.domain.ports import Archive, Ledger
 from dicom_node.domain.work import (
     DELIVERY_RETRY,
+    QUOTED,
     Acknowledgement,
     Delivery,
     DeliveryBatch,
@@ -85,7 +86,7 @@ def _failure(missed: Undelivered, attempt: int, now: float) -> DeliveryFailure:
     failure = after_failure(missed.error, attempt, now, DELIVERY_RETRY)
     said = "; ".join(getattr(missed.error, "__notes__", ()))
     if said:
-        failure = replace(failure, words=f"{failure.words}; it says: {said}")
+        failure = replace(failure, words=failure.words + QUOTED + said)
     return DeliveryFailure(missed.delivery_id, failure)
 
 

@@ -1,0 +1,85 @@
+"""The status page over real HTTP."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from dicom_node.console.server import TakeCensus, serve
+from dicom_node.domain.census import Alarm, Caller, Census, DeadLetter, Depth, Sender
+from dicom_node.domain.errors import TryAgain
+from dicom_node.domain.work import QUOTED
+from tests.listeners import free_port, until
+
+CENSUS = Census(
+    at=1.7e9,
+    jobs=Depth("jobs", available=1, executing=2, completed=30, oldest_s=12.0),
+    deliveries=(Depth("pacs", discarded=2, oldest_s=5.0),),
+    analysed=28,
+    pending=3,
+    not_analysed=(("body part HIP not in route", 4),),
+    dead_letters=(
+        DeadLetter("delivery", 7, "pacs", "sr 1.2", "1", 9, f"GiveUp: no{QUOTED}DOE^JOHN", 1.7e9),
+    ),
+    senders=(Sender("XRAY1", 31, 1.7e9),),
+    callers=(Caller("<script>", "10.0.0.9", 3, 1.7e9),),
+    alarms=(Alarm("disk", "free disk space is below the reserve", 1, 1.7e9, 1.7e9),),
+)
+
+
+def away() -> Census:
+    raise TryAgain("database is away")
+
+
+@contextmanager
+def console(take_census: TakeCensus) -> Iterator[str]:
+    stop, port = threading.Event(), free_port()
+    thread = threading.Thread(target=serve, args=("127.0.0.1", port, take_census, stop))
+    thread.start()
+    address = f"http://127.0.0.1:{port}"
+    until(lambda: get(address + "/healthz")[0] == 200, "the console")
+    yield address
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def get(address: str) -> tuple[int, str]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(address, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def test_the_page_tells_the_state_and_escapes_what_strangers_sent() -> None:
+    with console(lambda: CENSUS) as address:
+        status, page = get(address + "/")
+    assert status == 200
+    for words in ("28 images analysed", "body part HIP", "XRAY1", "free disk space", "GiveUp: no"):
+        assert words in page, words
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "DOE" not in page  # a peer's own words may name a patient
+
+
+def test_status_as_json_and_health() -> None:
+    with console(lambda: CENSUS) as address:
+        assert json.loads(get(address + "/status.json")[1])["jobs"]["executing"] == 2
+        assert get(address + "/readyz") == (200, "ready\n")
+        assert get(address + "/elsewhere")[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/status.json", "/readyz"])
+def test_without_database_it_is_alive_but_not_ready(path: str) -> None:
+    with console(away) as address:
+        assert get(address + "/healthz")[0] == 200
+        assert get(address + path) == (503, "database is away\n")
