@@ -59,7 +59,8 @@ def evaluate(arguments: list[str]) -> int:
     if not cases:
         raise BadSettings(f"--data {options.data}: no expert labels in split {options.split!r}")
     readings = read_all(pipeline.session, pipeline.manifest, cases)
-    report = {name: summary(pipeline.manifest, part) for name, part in groups(readings).items()}
+    parts = {name: part for name, part in groups(readings).items() if part.cases}
+    report = {name: summary(pipeline.manifest, part) for name, part in parts.items()}
     tell(pipeline.manifest, options.split, report, options.json)
     return 0
 

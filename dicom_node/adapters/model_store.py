@@ -43,21 +43,23 @@ def models_dir(store: ModelStore, task: str, link: Link = "current") -> Path | N
     Without a `current` that is the shipped models' folder; without a challenger
     None. Raises BadSettings for a link that leads nowhere.
     """
-    name = _target(store, task, link)
+    return _models_dir(store, task, link, _target(store, task, link))
+
+
+def linked(store: ModelStore, task: str, link: Link = "current") -> ModelRef | None:
+    """Describe the linked model; None where there is no challenger."""
+    name = _target(store, task, link)  # read once: the link may change at any moment
+    folder = _models_dir(store, task, link, name)
+    return None if folder is None else describe(folder / task, name or "")
+
+
+def _models_dir(store: ModelStore, task: str, link: Link, name: str | None) -> Path | None:
     if name is None:
         return store.shipped if link == "current" else None
     folder = store.root / task / name
     if not (folder / CONTRACT).is_file():
         raise BadSettings(f"{store.root / task / link}: leads to no model; remove it or roll back")
     return folder.parent
-
-
-def linked(store: ModelStore, task: str, link: Link = "current") -> ModelRef | None:
-    """Describe the linked model; None where there is no challenger."""
-    folder = models_dir(store, task, link)
-    if folder is None:
-        return None
-    return describe(folder / task, _target(store, task, link) or "")
 
 
 def describe(folder: Path, kept_in: str = "") -> ModelRef:
