@@ -1,7 +1,10 @@
 """Segmentation: where the findings are, pixel by pixel.
 
 BINARY (PS3.3 A.51, C.8.20), one frame per segment, all in stored pixel order.
-A radiograph has no frame of reference, and none is invented.
+A radiograph has no frame of reference, and none is invented. The object is put
+together here of highdicom's parts: its whole Segmentation copies the patient's
+values through checks that real headers fail, and leaves out the plane orientation,
+and the pixel measures of a source without spacing, that viewers need.
 """
 
 from collections.abc import Iterator
