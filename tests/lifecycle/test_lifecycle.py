@@ -17,7 +17,7 @@ from dicom_node.domain.study import Radiograph
 from dicom_node.flow.infer import Reader
 from dicom_node.flow.shadow import Shadow
 from tests.lifecycle.challengers import SHIPPED, challenger
-from tests.lifecycle.site import Site
+from tests.lifecycle.site import MakeSite, Site
 
 TASK = "pneumothorax"
 Models = Callable[..., int]
@@ -117,11 +117,20 @@ def _shipped() -> str:
     return describe(SHIPPED).version
 
 
-def test_shadow_stops(site: Site, models: Models, eager: Path) -> None:
-    assert models("shadow", "--stop") == 2  # there is none
-    assert models("shadow", str(eager)) == 0
+def test_shadow_stops(make_site: MakeSite, eager: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = make_site('operating_point = "high_specificity"\n')
+
+    def models(action: str, *more: str) -> int:
+        return cli.main(["models", action, *more, "-c", str(site.config)])
+
+    assert models("shadow", TASK, "--stop") == 2  # there is none
+    assert models("shadow", TASK, str(eager)) == 0
+    assert models("verify") == 0
+    said = capsys.readouterr().out
+    assert "ok      challenger pneumothorax weights: version 9.9.9" in said
+    assert "ok      route chest pneumothorax: judged at high_specificity, threshold 0." in said
     assert reading.reader(site.settings, site.parts.engine).shadow is not None
-    assert models("shadow", "--stop") == 0
+    assert models("shadow", TASK, "--stop") == 0
     assert reading.reader(site.settings, site.parts.engine).shadow is None
 
 
