@@ -118,8 +118,9 @@ def write_down(store: ModelStore, task: str, change: Switch) -> None:
     path = store.root / task / HISTORY
     with _in_words():
         path.parent.mkdir(parents=True, exist_ok=True)
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write("\n" * torn + json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
         _flush_folder(path.parent)

@@ -8,10 +8,20 @@ from pathlib import Path
 import pytest
 
 from dicom_node import cli, reading
-from dicom_node.adapters.model_store import history, install, linked, models_dir, stamp, switch
+from dicom_node.adapters.model_store import (
+    describe,
+    history,
+    install,
+    linked,
+    models_dir,
+    stamp,
+    switch,
+    write_down,
+)
 from dicom_node.adapters.schema import deliveries, jobs, objects, results
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Findings
+from dicom_node.domain.models import Switch
 from dicom_node.domain.ports import Check, Pipeline
 from dicom_node.domain.study import Radiograph
 from dicom_node.flow.infer import Reader
@@ -112,8 +122,6 @@ def test_a_challenger_that_does_not_verify_is_refused(
 
 
 def _shipped() -> str:
-    from dicom_node.adapters.model_store import describe
-
     return describe(SHIPPED).version
 
 
@@ -199,3 +207,21 @@ def test_a_switch_shows_one_model_or_the_other(site: Site, eager: Path) -> None:
     with pytest.raises(BadSettings, match="leads to no model"):
         models_dir(store, TASK)
     assert history(store, TASK) == ()
+
+
+def test_rollback_mends_a_lost_model_and_a_torn_history(
+    site: Site, models: Models, eager: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = reading.model_store_of(site.settings)
+    ref = install(store, TASK, eager, lambda _: None)
+    shipped = linked(store, TASK)
+    assert shipped is not None
+    (store.root / TASK / "history.jsonl").write_text('{"from": {"ver')  # the power went here
+    write_down(store, TASK, Switch(1.0, "promote", shipped, ref, {"margin": 0.02}))
+    switch(store, TASK, "current", ref)
+    assert history(store, TASK) == (Switch(1.0, "promote", shipped, ref, {"margin": 0.02}),)
+    (store.root / TASK / ref.folder / "model.toml").unlink()
+    assert models("compare") == 2
+    assert "leads to no model" in capsys.readouterr().err
+    assert models("rollback") == 0
+    assert linked(store, TASK) == shipped
