@@ -96,10 +96,12 @@ def reader(settings: Settings, engine: Engine | None = None) -> Reader:
             adjustable.point_of(route.choice)
         else:
             log.warning("operating_point_unused", route=route.name, pipeline=name)
+    gate = settings.inference.gate
     return Reader(
         read_header,
         pixels.read_radiograph,
         pipelines,
+        gate=load_pipeline(settings, gate) if gate else None,
         choices={route.name: route.choice for route in settings.routes},
         shadow=_shadow(settings, pipelines, engine),
     )
@@ -169,7 +171,8 @@ def prove(reader: Reader) -> None:
     such a model must not serve.
     """
     warm_up()
-    for pipeline in reader.pipelines.values():
+    gate = () if reader.gate is None else (reader.gate,)
+    for pipeline in (*gate, *reader.pipelines.values()):
         for check in pipeline.verify():
             if not check.ok:
                 raise BadSettings(f"{check.name}: {check.words}; the model has drifted")

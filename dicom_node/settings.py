@@ -54,6 +54,7 @@ class InferenceSection(_Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=0)] = 0
+    gate: str = ""
     batch_ms: Literal[0] = 0
     engine: Literal["onnx"] = "onnx"
 
@@ -145,6 +146,13 @@ class Settings(BaseSettings):
             if peer.tls or peer.storage_commitment:
                 key = "tls" if peer.tls else "storage_commitment"
                 raise ValueError(f"peer {peer.name!r}: {key} = true is not in this version")
+        return self
+
+    @model_validator(mode="after")
+    def _gate_is_known(self) -> "Settings":
+        gate = self.inference.gate
+        if gate and gate not in self.pipelines:
+            raise ValueError(f"inference.gate {gate!r} is not in [pipelines]")
         return self
 
     def _check_route(self, route: Route) -> None:
