@@ -151,7 +151,7 @@ def running_node(config: Path) -> Iterator[RunningNode]:
         return dimse_scu.echo(Target(us, "MODALITY")).ok
 
     try:
-        until(answers, "the node's C-ECHO", 60)
+        until(answers, "the node's C-ECHO", 120)
         engine = open_database(settings.database.url)
         yield RunningNode(config.parent, settings.node.port, settings.console.port, engine, process)
         engine.dispose()
