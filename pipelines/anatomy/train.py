@@ -15,7 +15,7 @@ from pipelines.anatomy.outline import outline
 from pipelines.anatomy.pipeline import HEART, NAME, VISIBLE, WHOLE, grid_outline
 from pipelines.anatomy.preprocess import open_square, square
 from pipelines.anatomy.release import release
-from pipelines.loop import Losses, Marks, parser, rates, run, say
+from pipelines.loop import Losses, Marks, mixed, parser, rates, run, say
 from pipelines.metrics import dice
 from pipelines.phantom import chest_phantom
 from pipelines.training import augment, dice_loss
@@ -60,7 +60,7 @@ def train(arguments: list[str]) -> int:
         masks = torch.from_numpy(shelf.masks[rows]).float()
         images, masks = augment(images, masks, options.size, random)
         images = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             logits = network(images)
         return losses(logits.float(), masks, torch.from_numpy(shelf.known[rows]))
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipelines.loop import Losses, Marks, parser, rates, run, say
+from pipelines.loop import Losses, Marks, mixed, parser, rates, run, say
 from pipelines.phantom import chest_phantom
 from pipelines.suitability.cases import read_frontals, read_others
 from pipelines.suitability.network import TURNS, SuitabilityNet
@@ -25,7 +25,9 @@ TRUNK_RATE, NEW_RATE = 4e-4, 1.5e-3
 TURNED, INVERTED = 0.5, 0.35
 """Share of the chests that are turned, that are inverted."""
 SMOOTHING = 0.01
-PICTURES = 800
+PICTURES = 500
+MOST = {"train": 2400, "val": 150}
+"""Chests decoded of a split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def train(arguments: list[str]) -> int:
     def take_step(network: nn.Module, draw: np.random.Generator, random: torch.Generator) -> Losses:
         batch = assemble(shelf, options.size, draw, random)
         images = (batch.images * 2 - 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             answers = network(images)
         return losses(answers, batch)
 
@@ -84,7 +86,10 @@ def fill(folder: Path | None, split: str, phantoms: int, size: int, seed: int) -
     frontals, others = [], []
     if folder is not None:
         chests = [case.image for case in read_frontals(folder) if case.split == split]
-        frontals = [_grey(path, size) for path in chests]
+        # More than a short run will see are not worth decoding.
+        most = min(MOST[split], len(chests))
+        chosen = np.sort(draw.permutation(len(chests))[:most])
+        frontals = [_grey(chests[row], size) for row in chosen]
         others = [_grey(case.image, size) for case in read_others(folder) if case.split == split]
     film = max(192, 2 * size)
     for number in range(phantoms):
