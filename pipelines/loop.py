@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +40,7 @@ def parser(task: str, words: str | None, minutes: float, size: int) -> argparse.
     return options
 
 
-def mixed() -> Any:
+def mixed() -> torch.autocast:
     """Compute in bfloat16 where the processor has it; elsewhere it is slower."""
     return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
 
