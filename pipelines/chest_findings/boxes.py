@@ -43,16 +43,14 @@ def box_of(region: Flags, score: float) -> Box:
     return Box(float(left), float(top), float(right - left), float(bottom - top), score)
 
 
-def boxes_of(shares: Map, fraction: float, probability: float, most: int = 1) -> list[Box]:
+def boxes_of(shares: Map, fraction: float, most: int = 1) -> list[Box]:
     """Find boxes in a map, in shares of the image; the score ranks them.
 
-    A box scores the finding's probability times the height of its peak.
+    A box scores the height of its peak: on training and validation that ranked
+    boxes of different findings better than the findings' probabilities did.
     """
     fine = refined(shares)
-    return [
-        box_of(region, probability * float(fine[region].max()))
-        for region in regions(fine, fraction, most)
-    ]
+    return [box_of(region, float(fine[region].max())) for region in regions(fine, fraction, most)]
 
 
 def overlap(one: Box, other: Box) -> float:

@@ -85,7 +85,7 @@ def _finding(
     boxes: list[Box] = []
     if presence is Presence.PRESENT:
         fraction = model.manifest.map_fraction
-        boxes = boxes_of(answer.map_of(one.name), fraction, probability, MOST_BOXES)
+        boxes = boxes_of(answer.map_of(one.name), fraction, MOST_BOXES)
     return Finding(
         code=one.code,
         presence=presence,

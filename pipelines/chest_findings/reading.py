@@ -95,9 +95,12 @@ def open_model(models_dir: Path, name: str, device: str, threads: int) -> Shared
 
 
 def infer(session: Session, manifest: LabelledManifest, image: Numbers) -> tuple[Numbers, Numbers]:
-    """Give the score logits and the maps of a square."""
-    answers = session.run(network_input(image, manifest.input.mean, manifest.input.std))
-    return answers["scores"][0], answers["maps"][0]
+    """Give score logits and maps of a square: the mean of the film and its mirror image."""
+    film = network_input(image, manifest.input.mean, manifest.input.std)
+    answers = session.run(np.concatenate([film, film[..., ::-1]]))
+    maps, mirrored = answers["maps"]
+    scores: Numbers = answers["scores"].mean(axis=0)
+    return scores, np.asarray((maps + mirrored[..., ::-1]) / 2, np.float32)
 
 
 def read_phantom(model: SharedModel, seed: int, condition: str) -> tuple[float, ...]:

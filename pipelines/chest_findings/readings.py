@@ -93,16 +93,13 @@ def marked(manifest: LabelledManifest, readings: Readings) -> Marked:
     Experts boxed one finding or two of an image; a box of a finding that they
     left out counts as wrong here, though it may be right.
     """
-    labels = {label.name: label for label in manifest.labels}
     told: list[tuple[float, int, str, Box]] = []
     expert: list[tuple[int, BoxLabel]] = []
     boxed = [row for row, case in enumerate(readings.cases) if case.boxes]
     for image, row in enumerate(boxed):
         expert += [(image, b) for b in readings.cases[row].boxes if b.label in MAPPED]
         for place, name in enumerate(MAPPED):
-            label = labels[name]
-            share = label.calibration.probability(float(readings.scores[row, label.column]))
-            found = boxes_of(readings.maps[row, place], manifest.map_fraction, share)
+            found = boxes_of(readings.maps[row, place], manifest.map_fraction)
             told += [(box.score, image, name, box) for box in found]
     told.sort(key=lambda one: -one[0])
     met, open_boxes = [], set(range(len(expert)))
@@ -161,7 +158,7 @@ def place_hits(manifest: LabelledManifest, readings: Readings) -> tuple[Flags, F
             across, down = (x + 0.5) / wide - one.x, (y + 0.5) / high - one.y
             peaks.append(0 <= across <= one.width and 0 <= down <= one.height)
             drawn = Box(one.x, one.y, one.width, one.height, 1.0)
-            told = boxes_of(shares, manifest.map_fraction, 1.0)
+            told = boxes_of(shares, manifest.map_fraction)
             boxes.append(any(overlap(drawn, box) >= IOU for box in told))
             owners.append(case.patient_id)
     return np.asarray(peaks, np.bool_), np.asarray(boxes, np.bool_), owners

@@ -84,7 +84,7 @@ def _finding(model: SharedModel, label: Label, answer: Answer, radiograph: Radio
     presence = presence_of(label, probability)
     fine = refined(answer.map_of(codes.MAP))
     found = regions(fine, model.manifest.map_fraction) if presence is Presence.PRESENT else []
-    boxes = [box_of(region, probability * float(fine[region].max())) for region in found]
+    boxes = [box_of(region, float(fine[region].max())) for region in found]
     segment, side = None, Side.UNDETERMINED
     if found:
         drawn = standard_from_network(found[0].astype(np.float32), answer.geometry) > 0.5

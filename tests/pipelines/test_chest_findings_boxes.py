@@ -21,20 +21,20 @@ def bump(top: int, left: int, height: float = 0.8) -> NDArray[np.float32]:
 
 
 def test_a_plateau_gives_its_bounds() -> None:
-    (box,) = boxes_of(bump(4, 6), 0.5, probability=0.5)
+    (box,) = boxes_of(bump(4, 6), 0.5)
     assert box.y == pytest.approx(4 / 28, abs=0.01)
     assert box.x == pytest.approx(6 / 28, abs=0.01)
     assert box.height == pytest.approx(8 / 28, abs=0.02)
     assert box.width == pytest.approx(4 / 28, abs=0.02)
-    assert box.score == pytest.approx(0.4, abs=0.01)
+    assert box.score == pytest.approx(0.8, abs=0.01)
 
 
 def test_a_second_region_must_be_nearly_as_high() -> None:
     high = np.maximum(bump(4, 6), bump(16, 20, 0.7))
     low = np.maximum(bump(4, 6), bump(16, 20, 0.45))
-    assert [box.x < 0.5 for box in boxes_of(high, 0.5, 1.0, most=2)] == [True, False]
-    assert len(boxes_of(high, 0.5, 1.0)) == 1
-    assert len(boxes_of(low, 0.5, 1.0, most=2)) == 1
+    assert [box.x < 0.5 for box in boxes_of(high, 0.5, most=2)] == [True, False]
+    assert len(boxes_of(high, 0.5)) == 1
+    assert len(boxes_of(low, 0.5, most=2)) == 1
 
 
 def test_a_map_without_a_peak_has_no_region() -> None:

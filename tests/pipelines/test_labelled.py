@@ -1,0 +1,37 @@
+"""model.toml with several labels: round trip, and how errors read."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dicom_node.domain.errors import BadSettings
+from pipelines.labelled import load_labelled, write_labelled
+
+
+def test_what_is_written_is_read_back(models_dir: Path, tmp_path: Path) -> None:
+    manifest = load_labelled(models_dir / "pneumonia")
+    again = write_labelled(tmp_path / "pneumonia", manifest, "../chest_findings/model.onnx")
+    assert replace(again, weights=manifest.weights) == manifest
+    assert again.weights == tmp_path / "pneumonia" / "../chest_findings/model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('weights = "../chest', 'weights = "../../chest', "must be a file beside model.toml"),
+        ('default_operating_point = "balanced"', 'default_operating_point = "x"', "known are"),
+        ("probabilities = [", "probabilities = [0.5, ", "one per label"),
+        ("column = ", "column = -", "outside 0 to"),
+        ('meaning = "Pneumonia"', "", "meaning is missing"),
+    ],
+)
+def test_errors_name_file_and_key(
+    models_dir: Path, tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    text = (models_dir / "pneumonia" / "model.toml").read_text()
+    assert old in text
+    (tmp_path / "model.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(BadSettings, match=words) as caught:
+        load_labelled(tmp_path)
+    assert str(tmp_path / "model.toml") in str(caught.value)
