@@ -1,6 +1,6 @@
 """Read a chest radiograph for pneumonia: adults, or children."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -58,7 +58,7 @@ class PneumoniaPipeline:
         took = {"postprocess": 1000 * (perf_counter() - inferred)}
         words = codes.CHILD_HEAD if self.head == codes.CHILD else codes.ADULT_HEAD
         return Findings(
-            algorithm=self.model.algorithm,
+            algorithm=replace(self.model.algorithm, name=self.name),
             findings=(finding,),
             notes=(*notes_of(radiograph, (finding,), codes.REGION_IS_COARSE), words),
             timings_ms=answer.timings_ms | took,

@@ -77,7 +77,7 @@ def test_each_head_has_its_own_task(reading: Reading, noise: Radiograph, models_
     session = Session(OneHead(codes.CHILD), "image", manifest.outputs, "fixed")
     children = replace(paediatric.load(models_dir, "cpu"), model=SharedModel(manifest, session))
     read = children.read(noise)
-    assert children.name == "pneumonia_paediatric"
+    assert children.name == read.algorithm.name == "pneumonia_paediatric"
     assert read.findings[0].presence is Presence.PRESENT
     assert any("child" in note for note in read.notes)
 
