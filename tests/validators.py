@@ -20,7 +20,9 @@ def entity_errors(paths: Sequence[Path]) -> set[str]:
     command = ["dcentvfy", *map(str, paths)]
     said = subprocess.run(command, capture_output=True, text=True)
     lines = (said.stdout + said.stderr).splitlines()
-    return {line for line in lines if line.strip() and "<AccessionNumber>" not in line}
+    # a source without its Type 2 attributes gets results that have them, empty
+    known = ("<AccessionNumber>", "Attribute present in one instance but not the other")
+    return {line for line in lines if line.strip() and not any(one in line for one in known)}
 
 
 def structured_report(path: Path) -> str:
