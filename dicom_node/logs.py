@@ -26,7 +26,8 @@ def start_logs(form: Literal["auto", "json", "console"], level: str, role: str) 
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        # No cache: a module's logger would keep the stream of its first event for ever.
+        cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(role=role)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("DICOM_NODE_SHARED", ROOT.parent / "shared"))
@@ -51,3 +53,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def shared() -> Path:
     """The folder with the shared radiographs."""
     return SHARED / "data"
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_at_the_start() -> Iterator[None]:
+    """Undo what a command run in this process did to the logs: its stderr is closed by now."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()

@@ -9,14 +9,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from dicom_node.domain.findings import OperatingPoint
 from pipelines import metrics
 from pipelines.anatomy import codes
-from pipelines.anatomy.cases import Labelled, read_labelled
+from pipelines.anatomy.cases import Labelled, read_cases, read_labelled
 from pipelines.anatomy.network import AnatomyNet, ServedNet
-from pipelines.anatomy.pipeline import NAME, AnatomyPipeline, grid_outline, infer, read_phantom
-from pipelines.anatomy.preprocess import open_square
+from pipelines.anatomy.pipeline import (
+    HEART,
+    NAME,
+    VISIBLE,
+    WHOLE,
+    AnatomyPipeline,
+    grid_outline,
+    infer,
+    read_phantom,
+)
+from pipelines.anatomy.preprocess import Geometry, open_square, to_stored
 from pipelines.contract import WEIGHTS, Contract, publish
 from pipelines.manifest import ModelManifest, PhantomReference
 from pipelines.session import Session, open_session, sha256_of
@@ -25,6 +35,7 @@ from pipelines.training import export_onnx
 LARGEST_DIFFERENCE = 1e-3
 CALIBRATION_SHARE = 0.25
 """Share of the training patients whose labels calibrate; the network saw none."""
+LEVELS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 PHANTOMS = ((1, "none"), (2, "right"), (3, "none"), (4, "left"))
 SOURCES = (
     "COVID-19 chest radiographs with lung masks (ieee8023/covid-chestxray-dataset)",
@@ -54,6 +65,8 @@ def release(arguments: list[str]) -> int:
     manifest = publish(options.out, contract)
     session = open_session(manifest)
     if options.data:
+        contract = replace(contract, mask_threshold=_level(session, manifest, options.data))
+        manifest = publish(options.out, contract)
         contract = _calibrate(contract, session, manifest, options.data)
         manifest = publish(options.out, contract)
         print(f"calibration: {contract.validation}")
@@ -102,6 +115,23 @@ def _draft(size: int, weights: Path, version: str) -> Contract:
         licences=LICENCES,
         references=[PhantomReference(seed, condition, 0.0, 0.0) for seed, condition in PHANTOMS],
     )
+
+
+def _level(session: Session, manifest: ModelManifest, folder: Path) -> float:
+    """Choose the level of the masks with the best mean Dice on validation."""
+    marks: dict[float, list[float]] = {level: [] for level in LEVELS}
+    for case in (case for case in read_cases(folder) if case.split == "val"):
+        shares = infer(session, manifest, open_square(case.image, manifest.input.size))
+        drawn = [(WHOLE if case.behind_heart else VISIBLE, case.lungs)]
+        drawn += [(HEART, case.heart)] if case.heart is not None else []
+        for channel, path in drawn:
+            with Image.open(path) as picture:
+                truth = np.asarray(np.asarray(picture.convert("L")) > 127, np.bool_)
+            geometry = Geometry(truth.shape, truth.shape, None)
+            for level, dices in marks.items():
+                found = to_stored(shares[channel], geometry, level)
+                dices.append(metrics.dice(found, truth))
+    return max(marks, key=lambda level: float(np.mean(marks[level])))
 
 
 def calibrates(case: Labelled) -> bool:
