@@ -60,14 +60,14 @@ def _points(settings: Settings, name: str, pipeline: Pipeline) -> Iterator[Check
         if not isinstance(pipeline, Adjustable):
             yield Check(title, True, "has no operating points to choose from, reads at its own")
             continue
-        point = pipeline.point_of(route.choice)
-        least = "" if point.measured else "at least "
-        yield Check(
-            title,
-            True,
-            f"judged at {point.name}, threshold {point.threshold:g}: sensitivity "
-            f"{least}{point.sensitivity:.3f}, specificity {least}{point.specificity:.3f}",
-        )
+        for finding, point in pipeline.points_of(route.choice).items():
+            least = "" if point.measured else "at least "
+            yield Check(
+                title,
+                True,
+                f"{finding} judged at {point.name}, threshold {point.threshold:g}: sensitivity "
+                f"{least}{point.sensitivity:.3f}, specificity {least}{point.specificity:.3f}",
+            )
 
 
 def _routes(settings: Settings) -> str:

@@ -93,7 +93,7 @@ def reader(settings: Settings, engine: Engine | None = None) -> Reader:
     pipelines = load_pipelines(settings)
     for route, name, adjustable in adjusted(settings, pipelines):
         if adjustable is not None:
-            adjustable.point_of(route.choice)
+            adjustable.points_of(route.choice)
         else:
             log.warning("operating_point_unused", route=route.name, pipeline=name)
     gate = settings.inference.gate

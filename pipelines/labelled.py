@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.domain.findings import CodedConcept, OperatingPoint
+from dicom_node.domain.findings import (
+    OWN_POINT,
+    CodedConcept,
+    OperatingPoint,
+    PointChoice,
+    chosen_point,
+)
 from pipelines.manifest import (
     FILE_NAME,
     Calibration,
@@ -31,10 +37,9 @@ class Label:
     default: str
     """The operating point that decides about presence."""
 
-    @property
-    def point(self) -> OperatingPoint:
-        """The operating point that decides about presence."""
-        return self.operating_points[self.default]
+    def point(self, choice: PointChoice = OWN_POINT) -> OperatingPoint:
+        """Give the operating point that decides about presence; raises BadSettings."""
+        return chosen_point(choice, self.operating_points, self.operating_points[self.default])
 
 
 @dataclass(frozen=True, slots=True)

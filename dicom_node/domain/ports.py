@@ -1,6 +1,6 @@
 """Ports: what the story asks of the outside world."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -59,8 +59,8 @@ class Pipeline(Protocol):
 class Adjustable(Protocol):
     """A pipeline that judges at the operating point that a route asks for."""
 
-    def point_of(self, choice: PointChoice) -> OperatingPoint:
-        """Give the operating point; raises BadSettings where the model has none."""
+    def points_of(self, choice: PointChoice) -> Mapping[str, OperatingPoint]:
+        """Give each finding's operating point; raises BadSettings where the model has none."""
 
     def read_at(
         self, radiograph: Radiograph, choices: tuple[PointChoice, ...]

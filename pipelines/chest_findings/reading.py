@@ -1,6 +1,7 @@
 """What the tasks on the shared network have in common: load, infer, verify."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -8,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
-from dicom_node.domain.findings import Algorithm, Finding, Presence, Side
+from dicom_node.domain.findings import (
+    OWN_POINT,
+    Algorithm,
+    Finding,
+    Findings,
+    OperatingPoint,
+    PointChoice,
+    Presence,
+    Side,
+)
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
 from pipelines.chest_findings.codes import AP_VIEW, MAPPED, NO_ORIENTATION
@@ -40,20 +50,35 @@ class Answer:
         return place
 
 
+@dataclass(slots=True)
+class Network:
+    """A session, and its last answer: tasks on one file read one film one after the other."""
+
+    session: Session
+    last: tuple[Radiograph, Answer] | None = None
+
+
+_NETWORKS: dict[tuple[object, ...], Network] = {}
+"""Open networks by weights, input and device: three tasks share one file."""
+
+
 @dataclass(frozen=True, slots=True)
 class SharedModel:
-    """A manifest and its session; each task has its own manifest."""
+    """A manifest and its network; each task has its own manifest."""
 
     manifest: LabelledManifest
-    session: Session
+    network: Network
 
     @property
-    def algorithm(self) -> Algorithm:
-        """Who makes the results."""
-        return Algorithm(self.manifest.name, self.manifest.version, self.manifest.sha256)
+    def session(self) -> Session:
+        """The loaded network."""
+        return self.network.session
 
     def answer(self, radiograph: Radiograph) -> Answer:
-        """Run the network; NotAnalysable for an image without content."""
+        """Run the network, once for one film; NotAnalysable for an image without content."""
+        last = self.network.last
+        if last is not None and last[0] is radiograph:
+            return replace(last[1], timings_ms={})
         refuse_empty(radiograph.pixels)
         started = perf_counter()
         image, geometry = square(
@@ -65,7 +90,9 @@ class SharedModel:
             "preprocess": 1000 * (prepared - started),
             "inference": 1000 * (perf_counter() - prepared),
         }
-        return Answer(scores, maps, geometry, timings_ms)
+        answer = Answer(scores, maps, geometry, timings_ms)
+        self.network.last = radiograph, answer
+        return answer
 
     def verify(self) -> tuple[Check, ...]:
         """Check the weights and that the phantoms are read as at release."""
@@ -91,7 +118,116 @@ def open_model(models_dir: Path, name: str, device: str, threads: int) -> Shared
             f"{models_dir / name}: is a model {manifest.name!r} with outputs "
             f"{list(manifest.outputs)}; {name} needs 'scores' and 'maps'"
         )
-    return SharedModel(manifest, open_session(manifest, device, threads))
+    weights = manifest.weights.resolve()
+    key = (weights, sha256_of(weights), manifest.sha256, manifest.input, device, threads)
+    if key not in _NETWORKS:
+        _NETWORKS[key] = Network(open_session(manifest, device, threads))
+    return SharedModel(manifest, _NETWORKS[key])
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the network says of one label on one film, judged at a point."""
+
+    label: Label
+    probability: float
+    point: OperatingPoint
+    answer: Answer
+    radiograph: Radiograph
+    map_fraction: float
+
+    @property
+    def presence(self) -> Presence:
+        """Whether the probability reaches the point."""
+        present = self.probability >= self.point.threshold
+        return Presence.PRESENT if present else Presence.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPipeline:
+    """A reading task on the shared network: the labels that it speaks of."""
+
+    model: SharedModel
+    name: str
+    """The name used in routes."""
+    labels: tuple[str, ...]
+    find: Callable[[Said], Finding]
+    remarks: tuple[str, ...] = ()
+    """Notes on every result."""
+    remarks_if_present: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The model's version."""
+        return self.model.manifest.version
+
+    @property
+    def device(self) -> str:
+        """Where the network computes, in words."""
+        return self.model.session.device
+
+    def points_of(self, choice: PointChoice) -> dict[str, OperatingPoint]:
+        """Give each finding's operating point; BadSettings for one that it lacks."""
+        return {label.name: label.point(choice) for label in self._chosen()}
+
+    def read(self, radiograph: Radiograph) -> Findings:
+        """Read one radiograph; NotAnalysable for an image without content."""
+        (findings,) = self.read_at(radiograph, (OWN_POINT,))
+        return findings
+
+    def read_at(
+        self, radiograph: Radiograph, choices: tuple[PointChoice, ...]
+    ) -> tuple[Findings, ...]:
+        """Read once and judge at each operating point; raises as `read`."""
+        answer = self.model.answer(radiograph)
+        inferred = perf_counter()
+        judged = [
+            tuple(self._finding(label, choice, answer, radiograph) for label in self._chosen())
+            for choice in choices
+        ]
+        manifest = self.model.manifest
+        algorithm = Algorithm(self.name, manifest.version, manifest.sha256)
+        timings_ms = answer.timings_ms | {"postprocess": 1000 * (perf_counter() - inferred)}
+        return tuple(
+            Findings(algorithm, one, notes=self._notes(radiograph, one), timings_ms=timings_ms)
+            for one in judged
+        )
+
+    def verify(self) -> tuple[Check, ...]:
+        """Check the weights and that the phantoms are read as at release."""
+        return self.model.verify()
+
+    def _chosen(self) -> list[Label]:
+        known = {label.name: label for label in self.model.manifest.labels}
+        return [known[name] for name in self.labels]
+
+    def _finding(
+        self, label: Label, choice: PointChoice, answer: Answer, radiograph: Radiograph
+    ) -> Finding:
+        probability = label.calibration.probability(float(answer.scores[label.column]))
+        fraction = self.model.manifest.map_fraction
+        point = label.point(choice)
+        return self.find(Said(label, probability, point, answer, radiograph, fraction))
+
+    def _notes(self, radiograph: Radiograph, findings: tuple[Finding, ...]) -> tuple[str, ...]:
+        """Say what a reader of the result should know."""
+        notes = list(radiograph.notes)
+        if radiograph.view_position.upper() == "AP":
+            notes.append(AP_VIEW)
+        if any(one.presence is Presence.PRESENT for one in findings):
+            notes += self.remarks_if_present
+            if not knows_sides(radiograph):
+                notes.append(NO_ORIENTATION)
+        return tuple(dict.fromkeys((*notes, *self.remarks)))
+
+
+def open_task(pipeline: LabelledPipeline) -> LabelledPipeline:
+    """Check that the model has every label of the task; raises BadSettings."""
+    manifest = pipeline.model.manifest
+    missing = set(pipeline.labels) - {label.name for label in manifest.labels}
+    if missing:
+        raise BadSettings(f"{manifest.name}: model.toml lacks the labels {sorted(missing)}")
+    return pipeline
 
 
 def infer(session: Session, manifest: LabelledManifest, image: Numbers) -> tuple[Numbers, Numbers]:
@@ -117,11 +253,6 @@ def read_phantom(model: SharedModel, seed: int, condition: str) -> tuple[float, 
     )
 
 
-def presence_of(label: Label, probability: float) -> Presence:
-    """Decide at the label's operating point."""
-    return Presence.PRESENT if probability >= label.point.threshold else Presence.ABSENT
-
-
 def side_of(centre: float, radiograph: Radiograph) -> Side:
     """Give the patient's side of a place, 0..1 across the standard image.
 
@@ -136,15 +267,3 @@ def side_of(centre: float, radiograph: Radiograph) -> Side:
 def knows_sides(radiograph: Radiograph) -> bool:
     """Say whether left and right are known."""
     return radiograph.orientation is not None and radiograph.orientation.shows_sides
-
-
-def notes_of(radiograph: Radiograph, findings: tuple[Finding, ...], *more: str) -> tuple[str, ...]:
-    """Say what a reader of the result should know."""
-    notes = list(radiograph.notes)
-    if radiograph.view_position.upper() == "AP":
-        notes.append(AP_VIEW)
-    if any(one.presence is Presence.PRESENT for one in findings):
-        notes += more
-        if not knows_sides(radiograph):
-            notes.append(NO_ORIENTATION)
-    return tuple(dict.fromkeys(notes))

@@ -17,7 +17,7 @@ from pipelines.chest_findings import codes
 from pipelines.chest_findings.cases import read_cases
 from pipelines.chest_findings.judging import MIXES, auc_marks, mixed_scores, run
 from pipelines.chest_findings.network import ServedNet, TrunkNet
-from pipelines.chest_findings.reading import SharedModel, read_phantom
+from pipelines.chest_findings.reading import Network, SharedModel, read_phantom
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
 from pipelines.chest_findings.shelf import fill
 from pipelines.labelled import Label, LabelledManifest, ScoreReference, write_labelled
@@ -96,7 +96,7 @@ def release(arguments: list[str]) -> int:
         if readings is not None:
             manifest = _chosen(manifest, readings)
             print(f"{task.name}: {manifest.validation}")
-        model = SharedModel(manifest, session)
+        model = SharedModel(manifest, Network(session))
         references = tuple(
             ScoreReference(seed, condition, read_phantom(model, seed, condition))
             for seed, condition in PHANTOMS

@@ -1,13 +1,14 @@
 """Read a child's chest radiograph for pneumonia."""
 
-from dataclasses import replace
 from pathlib import Path
 
+from pipelines.chest_findings.reading import LabelledPipeline, open_model
 from pipelines.pneumonia import codes, pipeline
 
 NAME = "pneumonia_paediatric"
 
 
-def load(models_dir: Path, device: str = "auto", threads: int = 0) -> pipeline.PneumoniaPipeline:
+def load(models_dir: Path, device: str = "auto", threads: int = 0) -> LabelledPipeline:
     """Load the model of `models_dir`/pneumonia, for children; BadSettings if unfit."""
-    return replace(pipeline.load(models_dir, device, threads), name=NAME, head=codes.CHILD)
+    model = open_model(models_dir, pipeline.NAME, device, threads)
+    return pipeline.task_on(model, NAME, codes.CHILD, codes.CHILD_HEAD)

@@ -62,10 +62,11 @@ class PneumothoraxPipeline:
         """Where the network computes, in words."""
         return self.session.device
 
-    def point_of(self, choice: PointChoice) -> OperatingPoint:
+    def points_of(self, choice: PointChoice) -> dict[str, OperatingPoint]:
         """Give the operating point that was asked for; raises BadSettings."""
         manifest = self.manifest
-        return chosen_point(choice, manifest.operating_points, manifest.default_operating_point)
+        own = manifest.default_operating_point
+        return {codes.SEGMENT_LABEL: chosen_point(choice, manifest.operating_points, own)}
 
     def read(self, radiograph: Radiograph) -> Findings:
         """Read one radiograph; NotAnalysable for an image without content."""
@@ -85,8 +86,9 @@ class PneumothoraxPipeline:
         logit, shares = infer(self.session, self.manifest, image)
         inferred = perf_counter()
         judged = [
-            _finding(self.manifest, self.point_of(choice), radiograph, geometry, (logit, shares))
+            _finding(self.manifest, point, radiograph, geometry, (logit, shares))
             for choice in choices
+            for point in self.points_of(choice).values()
         ]
         timings_ms = {
             "preprocess": 1000 * (prepared - started),

@@ -6,15 +6,16 @@ import pytest
 
 from dicom_node.domain import codes
 from dicom_node.domain.study import Radiograph
-from pipelines.abnormality.pipeline import AbnormalityPipeline, load
+from pipelines.abnormality.pipeline import load
+from pipelines.chest_findings.reading import LabelledPipeline
 
 
 @pytest.fixture(scope="module")
-def shipped(models_dir: Path) -> AbnormalityPipeline:
+def shipped(models_dir: Path) -> LabelledPipeline:
     return load(models_dir, "cpu")
 
 
-def test_one_finding_is_told(shipped: AbnormalityPipeline, noise: Radiograph) -> None:
+def test_one_finding_is_told(shipped: LabelledPipeline, noise: Radiograph) -> None:
     found = shipped.read(noise)
     (finding,) = found.findings
     assert finding.code == codes.ABNORMAL
@@ -22,17 +23,17 @@ def test_one_finding_is_told(shipped: AbnormalityPipeline, noise: Radiograph) ->
     assert finding.boxes == ()
     assert 0 < finding.probability < 1
     assert found.algorithm.name == "abnormality"
-    assert set(found.timings_ms) == {"preprocess", "inference"}
+    assert set(found.timings_ms) == {"preprocess", "inference", "postprocess"}
     assert any("names no disease" in note for note in found.notes)
 
 
-def test_the_shipped_model_is_what_was_released(shipped: AbnormalityPipeline) -> None:
+def test_the_shipped_model_is_what_was_released(shipped: LabelledPipeline) -> None:
     assert [check.words for check in shipped.verify() if not check.ok] == []
 
 
 @pytest.mark.data
 def test_the_shipped_model_ranks_findings_above_none(
-    shipped: AbnormalityPipeline, shared: Path
+    shipped: LabelledPipeline, shared: Path
 ) -> None:
     from pipelines import metrics
     from pipelines.chest_findings.cases import read_cases

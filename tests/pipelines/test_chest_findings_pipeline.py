@@ -13,8 +13,8 @@ from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.findings import Finding, Presence, Side
 from dicom_node.domain.study import Orientation, Radiograph
 from pipelines.chest_findings.codes import MAPPED, SCORES
-from pipelines.chest_findings.pipeline import ChestFindingsPipeline, load
-from pipelines.chest_findings.reading import SharedModel
+from pipelines.chest_findings.pipeline import load, task_on
+from pipelines.chest_findings.reading import LabelledPipeline, Network, SharedModel
 from pipelines.labelled import load_labelled
 from pipelines.phantom import Phantom, chest_phantom
 from pipelines.session import Session
@@ -42,22 +42,22 @@ class FixedScores:
 
 
 @pytest.fixture(scope="module")
-def shipped(models_dir: Path) -> ChestFindingsPipeline:
+def shipped(models_dir: Path) -> LabelledPipeline:
     return load(models_dir, "cpu")
 
 
 @pytest.fixture(scope="module")
-def telling(models_dir: Path) -> Callable[[Told], ChestFindingsPipeline]:
+def telling(models_dir: Path) -> Callable[[Told], LabelledPipeline]:
     manifest = load_labelled(models_dir / "chest_findings")
 
-    def make(told: Told) -> ChestFindingsPipeline:
+    def make(told: Told) -> LabelledPipeline:
         session = Session(FixedScores(told), "image", manifest.outputs, "fixed")
-        return ChestFindingsPipeline(SharedModel(manifest, session))
+        return task_on(SharedModel(manifest, Network(session)))
 
     return make
 
 
-Telling = Callable[[Told], ChestFindingsPipeline]
+Telling = Callable[[Told], LabelledPipeline]
 
 
 def by_code(findings: tuple[Finding, ...]) -> dict[str, Finding]:
@@ -120,7 +120,7 @@ def test_images_without_content_are_not_analysed(telling: Telling, noise: Radiog
             telling({}).read(replace(noise, pixels=pixels))
 
 
-def test_the_shipped_model_is_what_was_released(shipped: ChestFindingsPipeline) -> None:
+def test_the_shipped_model_is_what_was_released(shipped: LabelledPipeline) -> None:
     manifest = shipped.model.manifest
     assert [check.words for check in shipped.verify() if not check.ok] == []
     assert {label.name for label in manifest.labels} == set(MAPPED)
@@ -133,7 +133,7 @@ def test_the_shipped_model_is_what_was_released(shipped: ChestFindingsPipeline) 
         assert label.column == SCORES.index(label.name)
 
 
-def test_a_drifted_model_is_noticed(shipped: ChestFindingsPipeline) -> None:
+def test_a_drifted_model_is_noticed(shipped: LabelledPipeline) -> None:
     manifest = shipped.model.manifest
     first, *rest = manifest.references
     moved = replace(first, probabilities=tuple(1 - value for value in first.probabilities))
@@ -142,7 +142,7 @@ def test_a_drifted_model_is_noticed(shipped: ChestFindingsPipeline) -> None:
     assert [check.ok for check in model.verify()] == [True, False, *(True for _ in rest)]
 
 
-def test_a_mirrored_file_is_read_like_the_film(shipped: ChestFindingsPipeline, film: Film) -> None:
+def test_a_mirrored_file_is_read_like_the_film(shipped: LabelledPipeline, film: Film) -> None:
     phantom = film(chest_phantom(21, "right", severity=0.8, rows=512, columns=512))
     mirrored = np.ascontiguousarray(phantom.pixels[:, ::-1])
     turned = replace(phantom, pixels=mirrored, orientation=Orientation("R", "F"))
@@ -154,9 +154,7 @@ def test_a_mirrored_file_is_read_like_the_film(shipped: ChestFindingsPipeline, f
 
 
 @pytest.mark.data
-def test_the_shipped_model_knows_a_large_heart(
-    shipped: ChestFindingsPipeline, shared: Path
-) -> None:
+def test_the_shipped_model_knows_a_large_heart(shipped: LabelledPipeline, shared: Path) -> None:
     from pipelines import metrics
     from pipelines.chest_findings.cases import read_cases
     from pipelines.chest_findings.readings import read_all

@@ -10,7 +10,7 @@ import pytest
 from dicom_node.domain.findings import Findings, Presence, Side
 from dicom_node.domain.study import Orientation, Radiograph
 from pipelines.chest_findings.codes import MAPPED, SCORES
-from pipelines.chest_findings.reading import SharedModel
+from pipelines.chest_findings.reading import Network, SharedModel
 from pipelines.labelled import load_labelled
 from pipelines.pneumonia import codes, paediatric, pipeline
 from pipelines.session import Session
@@ -41,7 +41,8 @@ def reading(models_dir: Path) -> Reading:
 
     def read(head: str, film: Radiograph) -> Findings:
         session = Session(OneHead(head), "image", manifest.outputs, "fixed")
-        return pipeline.PneumoniaPipeline(SharedModel(manifest, session)).read(film)
+        model = SharedModel(manifest, Network(session))
+        return pipeline.task_on(model, "pneumonia", codes.ADULT, codes.ADULT_HEAD).read(film)
 
     return read
 
@@ -75,7 +76,8 @@ def test_each_head_has_its_own_task(reading: Reading, noise: Radiograph, models_
     assert any("adult" in note for note in adult.notes)
     manifest = load_labelled(models_dir / "pneumonia")
     session = Session(OneHead(codes.CHILD), "image", manifest.outputs, "fixed")
-    children = replace(paediatric.load(models_dir, "cpu"), model=SharedModel(manifest, session))
+    model = SharedModel(manifest, Network(session))
+    children = replace(paediatric.load(models_dir, "cpu"), model=model)
     read = children.read(noise)
     assert children.name == read.algorithm.name == "pneumonia_paediatric"
     assert read.findings[0].presence is Presence.PRESENT
