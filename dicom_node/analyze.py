@@ -13,10 +13,10 @@ from dicom_node.adapters.images import is_dicom, secondary_capture
 from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import BadSettings, NotAnalysable
-from dicom_node.domain.findings import finding_as_json, findings_as_json
+from dicom_node.domain.findings import Findings, finding_as_json, findings_as_json
 from dicom_node.domain.study import HL7Destination
 from dicom_node.flow.infer import Reader, Reading, read
-from dicom_node.reading import load_pipeline
+from dicom_node.reading import load_gate, load_pipeline, readers
 from dicom_node.reports import oru
 from dicom_node.reports.common import ReportContext
 from dicom_node.reports.registry import BUILDERS
@@ -39,10 +39,8 @@ def analyze(paths: list[Path], out: Path, names: tuple[str, ...], device: str) -
     settings = defaults.model_copy(
         update={"inference": defaults.inference.model_copy(update={"device": device})}
     )
-    wanted = names or tuple(settings.pipelines)
-    reader = Reader(
-        read_header, read_radiograph, {name: load_pipeline(settings, name) for name in wanted}
-    )
+    pipelines = {name: load_pipeline(settings, name) for name in names or readers(settings)}
+    reader = Reader(read_header, read_radiograph, pipelines, load_gate(settings))
     taken: set[str] = set()
     for path in files:
         folder = out / _free_name(path.stem, taken)
@@ -129,10 +127,18 @@ def _result(
         "findings": [finding_as_json(finding) for one in read_by for finding in one.findings],
         "notes": list(reading.radiograph.notes) if reading and reading.radiograph else [],
         "objects": list(objects),
-        "timings_ms": {
-            name: round(spent, 1) for one in read_by for name, spent in one.timings_ms.items()
-        },
+        "timings_ms": _timings(read_by),
     }
+
+
+def _timings(read_by: tuple[Findings, ...]) -> dict[str, float]:
+    """Add up each step over the pipelines; what was done once for all counts once."""
+    total: dict[str, float] = {}
+    for one in read_by:
+        for name, spent in one.timings_ms.items():
+            once = all(other.timings_ms.get(name) == spent for other in read_by)
+            total[name] = spent if once else total.get(name, 0.0) + spent
+    return {name: round(spent, 1) for name, spent in total.items()}
 
 
 def in_words(result: Result) -> str:

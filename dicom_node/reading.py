@@ -36,12 +36,23 @@ NOWHERE = Path("/nonexistent")
 
 
 def load_pipelines(settings: Settings) -> dict[str, Pipeline]:
-    """Load every pipeline that a route names, by its dotted path.
+    """Load every pipeline that a route names, or without routes all but the gate.
 
     Raises BadSettings when a module, its weights or their digest is wrong.
     """
     wanted = dict.fromkeys(name for route in settings.routes for name in route.pipelines)
-    return {name: load_pipeline(settings, name) for name in wanted or settings.pipelines}
+    return {name: load_pipeline(settings, name) for name in wanted or readers(settings)}
+
+
+def readers(settings: Settings) -> tuple[str, ...]:
+    """Name the installed pipelines that read: all but the gate."""
+    return tuple(name for name in settings.pipelines if name != settings.inference.gate)
+
+
+def load_gate(settings: Settings) -> Pipeline | None:
+    """Load the pipeline that looks first, if there is one; raises BadSettings."""
+    gate = settings.inference.gate
+    return load_pipeline(settings, gate) if gate else None
 
 
 def load_pipeline(settings: Settings, name: str, folder: Path | None = None) -> Pipeline:
@@ -96,12 +107,11 @@ def reader(settings: Settings, engine: Engine | None = None) -> Reader:
             adjustable.points_of(route.choice)
         else:
             log.warning("operating_point_unused", route=route.name, pipeline=name)
-    gate = settings.inference.gate
     return Reader(
         read_header,
         pixels.read_radiograph,
         pipelines,
-        gate=load_pipeline(settings, gate) if gate else None,
+        gate=load_gate(settings),
         choices={route.name: route.choice for route in settings.routes},
         shadow=_shadow(settings, pipelines, engine),
     )

@@ -54,7 +54,7 @@ class InferenceSection(_Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=0)] = 0
-    gate: str = ""
+    gate: str = "suitability"
     batch_ms: Literal[0] = 0
     engine: Literal["onnx"] = "onnx"
 
@@ -115,7 +115,13 @@ class Settings(BaseSettings):
     retention: RetentionSection = RetentionSection()
     console: ConsoleSection = ConsoleSection()
     logs: LogsSection = LogsSection()
-    pipelines: dict[str, str] = {"pneumothorax": "pipelines.pneumothorax.pipeline"}
+    pipelines: dict[str, str] = {
+        "pneumothorax": "pipelines.pneumothorax.pipeline",
+        "chest_findings": "pipelines.chest_findings.pipeline",
+        "pneumonia": "pipelines.pneumonia.pipeline",
+        "abnormality": "pipelines.abnormality.pipeline",
+        "suitability": "pipelines.suitability.pipeline",
+    }
     peers: tuple[Peer, ...] = ()
     hl7: tuple[HL7Destination, ...] = ()
     stow: Annotated[tuple[dict[str, Any], ...], Field(max_length=0)] = ()

@@ -31,6 +31,8 @@ LARGEST_DIFFERENCE = 1e-3
 POINTS = ("high_sensitivity", "balanced", "high_specificity")
 SENSITIVE, SPECIFIC = 0.9, 0.9
 """What `high_sensitivity` and `high_specificity` reach on validation."""
+BALANCED = (pneumonia.CHILD, abnormality.LABEL)
+"""Judged at `balanced`; eight findings judged there would mark most normal films."""
 FRACTIONS, MIDDLE = (0.3, 0.4, 0.5, 0.6, 0.7), 0.45
 """Where maps are cut; of cuts that do equally well the one nearest to the middle."""
 PHANTOMS = ((1, "none"), (2, "right"), (3, "left"))
@@ -139,7 +141,14 @@ def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledMa
         input=InputSpec("image", options.size, 0.5, 0.5),
         outputs=("scores", "maps"),
         labels=tuple(
-            Label(name, codes.SCORES.index(name), code, Calibration(1.0, 0.0), points, "balanced")
+            Label(
+                name,
+                codes.SCORES.index(name),
+                code,
+                Calibration(1.0, 0.0),
+                points,
+                "balanced" if name in BALANCED else "high_specificity",
+            )
             for name, code in task.labels.items()
         ),
         map_fraction=0.5,

@@ -73,8 +73,16 @@ def test_analyze_writes_every_result(tmp_path: Path, right: Path) -> None:
     assert cli.main(["analyze", str(right), "--out", str(tmp_path), "--device", "cpu"]) == 0
     folder = tmp_path / "right"
     result = json.loads((folder / "findings.json").read_text())
-    (finding,) = result["findings"]
+    tasks = ["pneumothorax", "chest_findings", "pneumonia", "abnormality"]
+    assert [one["name"] for one in result["pipelines"]] == tasks
+    assert [one["code"]["meaning"] for one in result["findings"]][:2] == [
+        "Pneumothorax",
+        "Atelectasis",
+    ]
+    assert len(result["findings"]) == 1 + 8 + 1 + 1
+    finding = result["findings"][0]
     assert result["not_analysed"] is None
+    assert {"decode", "suitability", "inference"} <= set(result["timings_ms"])
     assert result["sop_instance_uid"] == dcmread(right).SOPInstanceUID
     assert (finding["present"], finding["side"]) == ("present", "right")
     assert set(result["objects"]) == {path.name for path in folder.iterdir()} - {"findings.json"}
@@ -89,15 +97,18 @@ def test_analyze_takes_png_and_names_the_unreadable(
     low, high = np.percentile(shown, (0.5, 99.5))
     grey = np.clip((shown - low) / (high - low), 0, 1)
     Image.fromarray((255 * grey).astype(np.uint8)).save(tmp_path / "film.png")
+    noise = np.random.default_rng(5).integers(0, 256, (512, 512), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
     (tmp_path / "notes.txt").write_text("no image")
     out = tmp_path / "out"
-    paths = [str(tmp_path / "film.png"), str(tmp_path / "notes.txt")]
+    paths = [str(tmp_path / "film.png"), str(tmp_path / "noise.png"), str(tmp_path / "notes.txt")]
     assert cli.main(["analyze", *paths, "--out", str(out), "--json"]) == 0
-    film, notes = map(json.loads, capsys.readouterr().out.splitlines())
+    film, snow, notes = map(json.loads, capsys.readouterr().out.splitlines())
     assert film["not_analysed"] is None
     assert film["findings"][0]["present"] == "present"
     assert film["findings"][0]["side"] == "undetermined"  # a picture has no orientation
-    assert notes["findings"] == []
+    assert snow["findings"] == notes["findings"] == []
+    assert snow["not_analysed"].startswith("not a frontal chest radiograph")
     assert notes["not_analysed"]
 
 
