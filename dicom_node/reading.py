@@ -71,7 +71,10 @@ def load_pipeline(settings: Settings, name: str, folder: Path | None = None) -> 
             f"pipelines.{name} = {dotted!r}: {error}; install 'dicom-node[cpu]' or [gpu]"
         ) from None
     models = folder or models_dir(model_store_of(settings), name)
-    pipeline: Pipeline = module.load(models, settings.inference.device, worker_threads(settings))
+    uses = getattr(module, "USES", ())
+    others = {one: load_pipeline(settings, one) for one in uses if one in settings.pipelines}
+    how = (settings.inference.device, worker_threads(settings))
+    pipeline: Pipeline = module.load(models, *how, **others)
     return pipeline
 
 

@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     logs: LogsSection = LogsSection()
     pipelines: dict[str, str] = {
         "pneumothorax": "pipelines.pneumothorax.pipeline",
+        "anatomy": "pipelines.anatomy.pipeline",
         "chest_findings": "pipelines.chest_findings.pipeline",
         "pneumonia": "pipelines.pneumonia.pipeline",
         "abnormality": "pipelines.abnormality.pipeline",

@@ -195,7 +195,7 @@ def open_table(folder: Path) -> Table:
     try:
         return Table(path, tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise BadSettings(f"{path}: no such file; point `models` at a folder with models") from None
+        raise BadSettings(f"{path}: no such file; set node.models_dir to a folder of models") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSettings(f"{path}: not valid TOML ({error})") from error
 

@@ -1,10 +1,10 @@
 """An ONNX Runtime session for a model folder."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -15,6 +15,7 @@ from pipelines.manifest import Contract
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,38 @@ class Session:
         """Give every output for a batch (N, 1, size, size)."""
         answers = self.engine.run(list(self.output_names), {self.input_name: image})
         return dict(zip(self.output_names, answers, strict=True))
+
+
+@dataclass(slots=True)
+class SharedSession:
+    """A session that several tasks ask about a film, one after the other.
+
+    Remembers its last answer and holds that film until the next one comes.
+    """
+
+    session: Session
+    _film: object | None = None
+    _answer: Any = None
+
+    def once(self, film: object, ask: Callable[[], T]) -> T:
+        """Give what `ask` says of a film; the same object is asked about once."""
+        if self._film is not film:
+            self._answer, self._film = ask(), film
+        answer: T = self._answer
+        return answer
+
+
+_SHARED: dict[tuple[object, ...], SharedSession] = {}
+"""Open sessions by weights, input and device: tasks on one file share one."""
+
+
+def share_session(manifest: Contract, device: str = "auto", threads: int = 0) -> SharedSession:
+    """Load the weights as `open_session` does, once in a process; raises as it does."""
+    weights = manifest.weights.resolve()
+    key = (weights, sha256_of(weights), manifest.sha256, manifest.input, device, threads)
+    if key not in _SHARED:
+        _SHARED[key] = SharedSession(open_session(manifest, device, threads))
+    return _SHARED[key]
 
 
 def sha256_of(path: Path) -> str:

@@ -17,7 +17,7 @@ from pipelines.anatomy.outline import Outline, Width, outline
 from pipelines.anatomy.preprocess import Geometry, network_input, refuse_empty, square, to_stored
 from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
 from pipelines.phantom import CONDITIONS, chest_phantom
-from pipelines.session import Session, open_session, sha256_of
+from pipelines.session import Session, SharedSession, sha256_of, share_session
 
 NAME = "anatomy"
 VISIBLE, WHOLE, HEART = range(3)
@@ -42,7 +42,12 @@ class AnatomyPipeline:
     """The reading task with its loaded model."""
 
     manifest: ModelManifest
-    session: Session
+    network: SharedSession
+
+    @property
+    def session(self) -> Session:
+        """The loaded network."""
+        return self.network.session
 
     @property
     def name(self) -> str:
@@ -104,10 +109,13 @@ class AnatomyPipeline:
     def regions(self, radiograph: Radiograph) -> tuple[NDArray[np.float32], Geometry]:
         """Give the regions' probabilities (3, size, size) in standard orientation."""
         refuse_empty(radiograph.pixels)
-        image, geometry = square(
-            radiograph.pixels, radiograph.orientation, self.manifest.input.size
-        )
-        return infer(self.session, self.manifest, image), geometry
+
+        def ask() -> tuple[NDArray[np.float32], Geometry]:
+            size = self.manifest.input.size
+            image, geometry = square(radiograph.pixels, radiograph.orientation, size)
+            return infer(self.session, self.manifest, image), geometry
+
+        return self.network.once(radiograph, ask)
 
     def verify(self) -> tuple[Check, ...]:
         """Check the weights and that the phantoms are read as at release."""
@@ -140,7 +148,7 @@ def load(models_dir: Path, device: str = "auto", threads: int = 0) -> AnatomyPip
             f"{models_dir / NAME}: is a model {manifest.name!r} with outputs "
             f"{list(manifest.outputs)}; {NAME} needs 'regions'"
         )
-    return AnatomyPipeline(manifest, open_session(manifest, device, threads))
+    return AnatomyPipeline(manifest, share_session(manifest, device, threads))
 
 
 def infer(

@@ -29,7 +29,7 @@ from pipelines.anatomy.pipeline import (
 from pipelines.anatomy.preprocess import Geometry, open_square, to_stored
 from pipelines.contract import WEIGHTS, Contract, publish
 from pipelines.manifest import ModelManifest, PhantomReference
-from pipelines.session import Session, open_session, sha256_of
+from pipelines.session import Session, SharedSession, open_session, sha256_of
 from pipelines.training import export_onnx
 
 LARGEST_DIFFERENCE = 1e-3
@@ -70,7 +70,7 @@ def release(arguments: list[str]) -> int:
         contract = _calibrate(contract, session, manifest, options.data)
         manifest = publish(options.out, contract)
         print(f"calibration: {contract.validation}")
-    pipeline = AnatomyPipeline(manifest, session)
+    pipeline = AnatomyPipeline(manifest, SharedSession(session))
     publish(options.out, replace(contract, references=_references(pipeline)))
     return 0
 

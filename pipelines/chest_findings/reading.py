@@ -1,7 +1,7 @@
 """What the tasks on the shared network have in common: load, infer, verify."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -25,7 +25,7 @@ from pipelines.chest_findings.codes import AP_VIEW, MAPPED, NO_ORIENTATION
 from pipelines.chest_findings.preprocess import Geometry, network_input, refuse_empty, square
 from pipelines.labelled import Label, LabelledManifest, load_labelled
 from pipelines.phantom import CONDITIONS, chest_phantom
-from pipelines.session import Session, open_session, sha256_of
+from pipelines.session import Session, SharedSession, sha256_of, share_session
 
 Numbers = NDArray[np.float32]
 OUTPUTS = {"scores", "maps"}
@@ -35,7 +35,10 @@ MIDLINE = 0.06
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The network's answer for one radiograph, and where its square lies."""
+    """The network's answer for one radiograph, and where its square lies.
+
+    `timings_ms` is empty where another task had asked before.
+    """
 
     scores: Numbers
     """Logits, one per column."""
@@ -50,24 +53,12 @@ class Answer:
         return place
 
 
-@dataclass(slots=True)
-class Network:
-    """A session, and its last answer: tasks on one file read one film one after the other."""
-
-    session: Session
-    last: tuple[Radiograph, Answer] | None = None
-
-
-_NETWORKS: dict[tuple[object, ...], Network] = {}
-"""Open networks by weights, input and device: three tasks share one file."""
-
-
 @dataclass(frozen=True, slots=True)
 class SharedModel:
     """A manifest and its network; each task has its own manifest."""
 
     manifest: LabelledManifest
-    network: Network
+    network: SharedSession
 
     @property
     def session(self) -> Session:
@@ -76,23 +67,20 @@ class SharedModel:
 
     def answer(self, radiograph: Radiograph) -> Answer:
         """Run the network, once for one film; NotAnalysable for an image without content."""
-        last = self.network.last
-        if last is not None and last[0] is radiograph:
-            return replace(last[1], timings_ms={})
         refuse_empty(radiograph.pixels)
-        started = perf_counter()
-        image, geometry = square(
-            radiograph.pixels, radiograph.orientation, self.manifest.input.size
-        )
-        prepared = perf_counter()
-        scores, maps = infer(self.session, self.manifest, image)
-        timings_ms = {
-            "preprocess": 1000 * (prepared - started),
-            "inference": 1000 * (perf_counter() - prepared),
-        }
-        answer = Answer(scores, maps, geometry, timings_ms)
-        self.network.last = radiograph, answer
-        return answer
+        timings_ms: dict[str, float] = {}
+
+        def ask() -> tuple[Numbers, Numbers, Geometry]:
+            started = perf_counter()
+            size = self.manifest.input.size
+            image, geometry = square(radiograph.pixels, radiograph.orientation, size)
+            prepared = perf_counter()
+            told = infer(self.session, self.manifest, image)
+            timings_ms["preprocess"] = 1000 * (prepared - started)
+            timings_ms["inference"] = 1000 * (perf_counter() - prepared)
+            return *told, geometry
+
+        return Answer(*self.network.once(radiograph, ask), timings_ms)
 
     def verify(self) -> tuple[Check, ...]:
         """Check the weights and that the phantoms are read as at release."""
@@ -118,11 +106,7 @@ def open_model(models_dir: Path, name: str, device: str, threads: int) -> Shared
             f"{models_dir / name}: is a model {manifest.name!r} with outputs "
             f"{list(manifest.outputs)}; {name} needs 'scores' and 'maps'"
         )
-    weights = manifest.weights.resolve()
-    key = (weights, sha256_of(weights), manifest.sha256, manifest.input, device, threads)
-    if key not in _NETWORKS:
-        _NETWORKS[key] = Network(open_session(manifest, device, threads))
-    return SharedModel(manifest, _NETWORKS[key])
+    return SharedModel(manifest, share_session(manifest, device, threads))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from pipelines.chest_findings import codes
 from pipelines.chest_findings.cases import read_cases
 from pipelines.chest_findings.judging import MIXES, auc_marks, mixed_scores, run
 from pipelines.chest_findings.network import ServedNet, TrunkNet
-from pipelines.chest_findings.reading import Network, SharedModel, read_phantom
+from pipelines.chest_findings.reading import SharedModel, read_phantom
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
 from pipelines.chest_findings.shelf import fill
 from pipelines.labelled import Label, LabelledManifest, ScoreReference, write_labelled
 from pipelines.manifest import Calibration, InputSpec
 from pipelines.pneumonia import codes as pneumonia
-from pipelines.session import open_session, sha256_of
+from pipelines.session import SharedSession, open_session, sha256_of
 from pipelines.training import export_onnx
 
 SHARED, WEIGHTS = "chest_findings", "model.onnx"
@@ -98,7 +98,7 @@ def release(arguments: list[str]) -> int:
         if readings is not None:
             manifest = _chosen(manifest, readings)
             print(f"{task.name}: {manifest.validation}")
-        model = SharedModel(manifest, Network(session))
+        model = SharedModel(manifest, SharedSession(session))
         references = tuple(
             ScoreReference(seed, condition, read_phantom(model, seed, condition))
             for seed, condition in PHANTOMS

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 
 from dicom_node.domain.findings import Side
+from pipelines.pneumothorax.thorax import UNKNOWN, Thorax
 
 Mask = NDArray[np.bool_]
 Point = tuple[float, float]
@@ -23,8 +24,6 @@ SUBSTANTIAL = 0.25
 """Both sides are named when the lesser holds this share of the greater."""
 APEX_BAND = 0.30
 """A mask whose top lies below this share of the film does not reach the apex."""
-HILUM_BAND = (0.38, 0.52)
-"""Where on a frontal film the hila lie; without a lung model, an estimate."""
 BTS_LARGE_MM = 20.0
 """BTS guideline 2010: 2 cm or more between lung and chest wall at the hilum."""
 ACCP_LARGE_MM = 30.0
@@ -66,15 +65,16 @@ def plausible(shares: NDArray[np.float32], threshold: float) -> Mask:
     return np.asarray(kept[numbered], np.bool_)
 
 
-def side_of(mask: Mask) -> Side:
+def side_of(mask: Mask, thorax: Thorax = UNKNOWN) -> Side:
     """Name the patient's side; every component counts where its centre lies."""
+    midline = thorax.midline(mask.shape[1])
     numbered, count = label(mask)
     if count == 0:
         return Side.UNDETERMINED
     on_right, on_left = 0, 0
     for number in range(1, count + 1):
         columns = np.nonzero(numbered == number)[1]
-        if columns.mean() + 0.5 < mask.shape[1] / 2:
+        if columns.mean() + 0.5 < midline:
             on_right += len(columns)
         else:
             on_left += len(columns)
@@ -124,18 +124,18 @@ def apex_to_cupola(mask: Mask, scale: Scale) -> Distance | None:
     return Distance(run * scale.row_mm, start, end)
 
 
-def at_hilum_mm(mask: Mask, scale: Scale) -> float:
+def at_hilum_mm(mask: Mask, scale: Scale, thorax: Thorax = UNKNOWN) -> float:
     """Give the widest horizontal gap at the height of the hila, per side."""
-    first, last = (round(share * mask.shape[0]) for share in HILUM_BAND)
-    middle = mask.shape[1] // 2
-    band = mask[first:last]
-    halves = (band[:, :middle], band[:, middle:])
-    return max(float(half.sum(axis=1).max()) for half in halves) * scale.column_mm
+    gaps = [
+        float(half[hilum].sum(axis=1).max())
+        for half, hilum in zip(thorax.halves(mask), thorax.hila(mask), strict=True)
+    ]
+    return max(gaps) * scale.column_mm
 
 
-def size_class(mask: Mask, scale: Scale, apex: Distance | None) -> str:
+def size_class(mask: Mask, scale: Scale, apex: Distance | None, thorax: Thorax = UNKNOWN) -> str:
     """Name the size in the two guidelines' words."""
-    hilum_mm = at_hilum_mm(mask, scale)
+    hilum_mm = at_hilum_mm(mask, scale, thorax)
     bts = "large" if hilum_mm >= BTS_LARGE_MM else "small"
     words = [f"{bts} (BTS 2010: {hilum_mm:.0f} mm at the hilum, limit 20 mm)"]
     if apex is not None:

@@ -12,31 +12,29 @@ from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import (
     OWN_POINT,
     Algorithm,
-    Finding,
     Findings,
-    Measurement,
     OperatingPoint,
     PointChoice,
-    Presence,
-    Segment,
-    Side,
     chosen_point,
 )
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
+from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
 from pipelines.phantom import CONDITIONS, chest_phantom
-from pipelines.pneumothorax import codes, measure
+from pipelines.pneumothorax import codes
+from pipelines.pneumothorax.finding import Answer, finding_of, grid_scale, notes_of
 from pipelines.pneumothorax.preprocess import (
     LEAST_CONTRAST,
-    Geometry,
     network_input,
     square,
-    standard_from_network,
 )
+from pipelines.pneumothorax.thorax import find_thorax
 from pipelines.session import Session, open_session, sha256_of
 
 NAME = "pneumothorax"
+USES = ("anatomy",)
+"""Pipelines that `load` takes by name, where they are installed."""
 LEAST_SIDE = 64
 
 
@@ -46,6 +44,8 @@ class PneumothoraxPipeline:
 
     manifest: ModelManifest
     session: Session
+    anatomy: AnatomyPipeline | None = None
+    """Outlines the lungs; without it sides and heights come from the film's proportions."""
 
     @property
     def name(self) -> str:
@@ -85,19 +85,29 @@ class PneumothoraxPipeline:
         prepared = perf_counter()
         logit, shares = infer(self.session, self.manifest, image)
         inferred = perf_counter()
+        thorax = find_thorax(self.anatomy, radiograph, shares.shape[0])
+        outlined = perf_counter()
+        answer = Answer(logit, shares, geometry, thorax)
         judged = [
-            _finding(self.manifest, point, radiograph, geometry, (logit, shares))
+            finding_of(self.manifest, point, radiograph, answer)
             for choice in choices
             for point in self.points_of(choice).values()
         ]
         timings_ms = {
             "preprocess": 1000 * (prepared - started),
             "inference": 1000 * (inferred - prepared),
-            "postprocess": 1000 * (perf_counter() - inferred),
+            "anatomy": 1000 * (outlined - inferred),
+            "postprocess": 1000 * (perf_counter() - outlined),
         }
         algorithm = Algorithm(self.name, self.version, self.manifest.sha256)
+        level = self.manifest.mask_threshold
         return tuple(
-            Findings(algorithm, (one,), notes=_notes(radiograph, one), timings_ms=timings_ms)
+            Findings(
+                algorithm,
+                (one,),
+                notes=tuple(dict.fromkeys(notes_of(radiograph, one, answer, level))),
+                timings_ms=timings_ms,
+            )
             for one in judged
         )
 
@@ -124,7 +134,12 @@ class PneumothoraxPipeline:
         return Check(f"{self.name} phantom {reference.seed} {reference.condition}", ok, words)
 
 
-def load(models_dir: Path, device: str = "auto", threads: int = 0) -> PneumothoraxPipeline:
+def load(
+    models_dir: Path,
+    device: str = "auto",
+    threads: int = 0,
+    anatomy: AnatomyPipeline | None = None,
+) -> PneumothoraxPipeline:
     """Load the model of `models_dir`/pneumothorax; BadSettings if unfit."""
     manifest = load_manifest(models_dir / NAME)
     if manifest.name != NAME or {"mask", "presence"} - set(manifest.outputs):
@@ -132,7 +147,7 @@ def load(models_dir: Path, device: str = "auto", threads: int = 0) -> Pneumothor
             f"{models_dir / NAME}: is a model {manifest.name!r} with outputs "
             f"{list(manifest.outputs)}; {NAME} needs 'mask' and 'presence'"
         )
-    return PneumothoraxPipeline(manifest, open_session(manifest, device, threads))
+    return PneumothoraxPipeline(manifest, open_session(manifest, device, threads), anatomy)
 
 
 def infer(
@@ -167,7 +182,7 @@ def read_phantom(
     image, geometry = square(film.pixels, film.orientation, pipeline.manifest.input.size)
     logit, shares = infer(pipeline.session, pipeline.manifest, image)
     spacing = Spacing(phantom.spacing_mm, phantom.spacing_mm)
-    scale = _scale(spacing, geometry, shares.shape[0])
+    scale = grid_scale(spacing, geometry, shares.shape[0])
     cells = int((shares > pipeline.manifest.mask_threshold).sum())
     probability = pipeline.manifest.calibration.probability(logit)
     return probability, cells * scale.row_mm * scale.column_mm
@@ -180,105 +195,3 @@ def _refuse_empty(pixels: NDArray[np.float32]) -> None:
         raise NotAnalysable("pixels are not finite")
     if float(np.ptp(pixels)) < LEAST_CONTRAST:
         raise NotAnalysable("image has no contrast")
-
-
-def _finding(
-    manifest: ModelManifest,
-    point: OperatingPoint,
-    radiograph: Radiograph,
-    geometry: Geometry,
-    answer: tuple[float, NDArray[np.float32]],
-) -> Finding:
-    """Turn the network's answer into a finding."""
-    logit, shares = answer
-    probability = manifest.calibration.probability(logit)
-    present = probability >= point.threshold
-    mask = measure.plausible(shares, manifest.mask_threshold)
-    drawn = present and bool(mask.any())
-    segment = _segment(shares, mask, manifest.mask_threshold, geometry) if drawn else None
-    side = measure.side_of(mask) if drawn and _knows_sides(radiograph) else Side.UNDETERMINED
-    measurements: tuple[Measurement, ...] = ()
-    size = ""
-    if segment is not None and radiograph.spacing is not None:
-        measurements, size = _measurements(mask, segment, radiograph.spacing, geometry)
-    return Finding(
-        code=codes.CODE,
-        presence=Presence.PRESENT if present else Presence.ABSENT,
-        probability=probability,
-        operating_point=point,
-        site=codes.SITE,
-        side=side,
-        urgent=present and probability >= manifest.urgent_operating_point.threshold,
-        measurements=measurements,
-        segment=segment,
-        size_class=size,
-    )
-
-
-def _segment(
-    shares: NDArray[np.float32], mask: measure.Mask, threshold: float, geometry: Geometry
-) -> Segment | None:
-    """Draw the mask in stored pixels, with the map's smooth border."""
-    noise = (shares > threshold) & ~mask
-    kept = np.where(noise, np.float32(0), shares)
-    standard = standard_from_network(kept, geometry) > threshold
-    stored = np.ascontiguousarray(geometry.to_stored(standard), dtype=np.bool_)
-    return Segment(stored, codes.SEGMENT_LABEL) if stored.any() else None
-
-
-def _measurements(
-    mask: measure.Mask, segment: Segment, spacing: Spacing, geometry: Geometry
-) -> tuple[tuple[Measurement, ...], str]:
-    """Measure in millimetres, and name the size."""
-    scale = _scale(spacing, geometry, mask.shape[0])
-    gap = measure.interpleural(mask, scale)
-    apex = measure.apex_to_cupola(mask, scale)
-    pixels = int(np.count_nonzero(segment.mask))
-    found = [
-        codes.area(pixels * spacing.row_mm * spacing.column_mm),
-        codes.interpleural_distance(gap.length_mm, _stored_line(gap, mask.shape, geometry)),
-    ]
-    if apex is not None:
-        line = _stored_line(apex, mask.shape, geometry)
-        found.append(codes.apex_distance(apex.length_mm, line))
-    return tuple(found), measure.size_class(mask, scale, apex)
-
-
-def _scale(spacing: Spacing, geometry: Geometry, size: int) -> measure.Scale:
-    """Size of a network cell in mm; turned images swap their spacings."""
-    row_mm, column_mm = spacing.row_mm, spacing.column_mm
-    if geometry.transposed:
-        row_mm, column_mm = column_mm, row_mm
-    rows, columns = geometry.standard_shape
-    return measure.Scale(row_mm * rows / size, column_mm * columns / size)
-
-
-def _stored_line(
-    distance: measure.Distance, shape: tuple[int, ...], geometry: Geometry
-) -> codes.Line:
-    """Carry a line from the network's grid to stored pixels (SCOORD sense)."""
-    rows, columns = geometry.standard_shape
-    start, end = (
-        geometry.point_to_stored((row * rows / shape[0], column * columns / shape[1]))
-        for row, column in (distance.start, distance.end)
-    )
-    return start, end
-
-
-def _knows_sides(radiograph: Radiograph) -> bool:
-    return radiograph.orientation is not None and radiograph.orientation.shows_sides
-
-
-def _notes(radiograph: Radiograph, finding: Finding) -> tuple[str, ...]:
-    """Say what a reader of the result should know."""
-    notes = list(radiograph.notes)
-    if radiograph.view_position.upper() == "AP":
-        notes.append(codes.AP_VIEW)
-    if finding.presence is Presence.PRESENT:
-        if radiograph.spacing is None:
-            notes.append(codes.NO_SPACING)
-        elif radiograph.spacing.plane == "detector":
-            notes.append(codes.DETECTOR_PLANE)
-        if not _knows_sides(radiograph):
-            notes.append(codes.NO_ORIENTATION)
-    return tuple(dict.fromkeys(notes))

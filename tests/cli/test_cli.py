@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,13 +74,13 @@ def test_analyze_writes_every_result(tmp_path: Path, right: Path) -> None:
     assert cli.main(["analyze", str(right), "--out", str(tmp_path), "--device", "cpu"]) == 0
     folder = tmp_path / "right"
     result = json.loads((folder / "findings.json").read_text())
-    tasks = ["pneumothorax", "chest_findings", "pneumonia", "abnormality"]
+    tasks = ["pneumothorax", "anatomy", "chest_findings", "pneumonia", "abnormality"]
     assert [one["name"] for one in result["pipelines"]] == tasks
     assert [one["code"]["meaning"] for one in result["findings"]][:2] == [
         "Pneumothorax",
-        "Atelectasis",
+        "Cardiomegaly",
     ]
-    assert len(result["findings"]) == 1 + 8 + 1 + 1
+    assert len(result["findings"]) == 1 + 1 + 8 + 1 + 1
     finding = result["findings"][0]
     assert result["not_analysed"] is None
     assert {"decode", "suitability", "inference"} <= set(result["timings_ms"])
@@ -113,11 +114,8 @@ def test_analyze_takes_png_and_names_the_unreadable(
 
 
 def test_a_drifted_model_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = cli.node.SHARE / "models" / "pneumothorax"
+    shutil.copytree(cli.node.SHARE / "models", tmp_path / "models")
     folder = tmp_path / "models" / "pneumothorax"
-    folder.mkdir(parents=True)
-    for name in ("model.toml", "model.onnx"):
-        (folder / name).write_bytes((source / name).read_bytes())
     contract = (folder / "model.toml").read_text()
     (folder / "model.toml").write_text(re.sub(r"\nslope = .*", "\nslope = 0.1", contract))
     config = configure(tmp_path)

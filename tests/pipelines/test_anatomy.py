@@ -16,7 +16,7 @@ from pipelines.anatomy import codes
 from pipelines.anatomy.pipeline import NAME, AnatomyPipeline, load
 from pipelines.contract import Contract, publish
 from pipelines.manifest import PhantomReference
-from pipelines.session import Session
+from pipelines.session import Session, SharedSession
 
 SIZE = 64
 Regions = NDArray[np.float32]
@@ -54,7 +54,8 @@ def telling(tmp_path: Path) -> Answering:
     )
     manifest = publish(tmp_path, contract)
     return lambda regions: AnatomyPipeline(
-        manifest, Session(FixedRegions(regions), "image", ("regions",), "fixed")
+        manifest,
+        SharedSession(Session(FixedRegions(regions), "image", ("regions",), "fixed")),
     )
 
 

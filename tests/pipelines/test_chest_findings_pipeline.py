@@ -14,10 +14,10 @@ from dicom_node.domain.findings import Finding, Presence, Side
 from dicom_node.domain.study import Orientation, Radiograph
 from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.pipeline import load, task_on
-from pipelines.chest_findings.reading import LabelledPipeline, Network, SharedModel
+from pipelines.chest_findings.reading import LabelledPipeline, SharedModel
 from pipelines.labelled import load_labelled
 from pipelines.phantom import Phantom, chest_phantom
-from pipelines.session import Session
+from pipelines.session import Session, SharedSession
 
 Film = Callable[[Phantom], Radiograph]
 Told = dict[str, tuple[int, int]]
@@ -52,7 +52,7 @@ def telling(models_dir: Path) -> Callable[[Told], LabelledPipeline]:
 
     def make(told: Told) -> LabelledPipeline:
         session = Session(FixedScores(told), "image", manifest.outputs, "fixed")
-        return task_on(SharedModel(manifest, Network(session)))
+        return task_on(SharedModel(manifest, SharedSession(session)))
 
     return make
 

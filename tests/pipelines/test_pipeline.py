@@ -176,7 +176,7 @@ def test_the_model_reads_a_healthy_phantom(
     findings = pipeline.read(film(chest_phantom(seed, rows=512, columns=512)))
     (finding,) = findings.findings
     assert finding.presence is Presence.ABSENT
-    assert set(findings.timings_ms) == {"preprocess", "inference", "postprocess"}
+    assert set(findings.timings_ms) == {"preprocess", "inference", "anatomy", "postprocess"}
     assert findings.algorithm.model_sha256 == pipeline.manifest.sha256
 
 

@@ -10,10 +10,10 @@ import pytest
 from dicom_node.domain.findings import Findings, Presence, Side
 from dicom_node.domain.study import Orientation, Radiograph
 from pipelines.chest_findings.codes import MAPPED, SCORES
-from pipelines.chest_findings.reading import Network, SharedModel
+from pipelines.chest_findings.reading import SharedModel
 from pipelines.labelled import load_labelled
 from pipelines.pneumonia import codes, paediatric, pipeline
-from pipelines.session import Session
+from pipelines.session import Session, SharedSession
 
 Reading = Callable[[str, Radiograph], Findings]
 
@@ -41,7 +41,7 @@ def reading(models_dir: Path) -> Reading:
 
     def read(head: str, film: Radiograph) -> Findings:
         session = Session(OneHead(head), "image", manifest.outputs, "fixed")
-        model = SharedModel(manifest, Network(session))
+        model = SharedModel(manifest, SharedSession(session))
         return pipeline.task_on(model, "pneumonia", codes.ADULT, codes.ADULT_HEAD).read(film)
 
     return read
@@ -76,7 +76,7 @@ def test_each_head_has_its_own_task(reading: Reading, noise: Radiograph, models_
     assert any("adult" in note for note in adult.notes)
     manifest = load_labelled(models_dir / "pneumonia")
     session = Session(OneHead(codes.CHILD), "image", manifest.outputs, "fixed")
-    model = SharedModel(manifest, Network(session))
+    model = SharedModel(manifest, SharedSession(session))
     children = replace(paediatric.load(models_dir, "cpu"), model=model)
     read = children.read(noise)
     assert children.name == read.algorithm.name == "pneumonia_paediatric"
