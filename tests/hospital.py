@@ -57,6 +57,7 @@ allow_empty_patient_id = true
 [[routes]]
 name = "chest"
 modality = ["CR", "DX", ""]
+pipelines = {pipelines}
 outputs = {outputs}
 send_to = ["pacs"]
 notify = ["ris"]
@@ -125,6 +126,7 @@ def configure(folder: Path, **values: object) -> Path:
         "pacs_title": "ORTHANC",
         "pacs_port": free_port(),
         "hl7_port": free_port(),
+        "pipelines": ["pneumothorax"],
         "outputs": ["seg", "sr", "text_sr", "sc"],
     }
     path = folder / "node.toml"

@@ -1,11 +1,17 @@
 """Real radiographs in each transfer syntax, through a running node to Orthanc."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    UID,
+    ComprehensiveSRStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+)
 
 from dicom_node.domain.work import derive_uid
 from tests.hospital import configure, dcmsend, running_node
@@ -15,6 +21,7 @@ from tests.validators import entity_errors, errors_of, structured_report
 pytestmark = [pytest.mark.peers, pytest.mark.data]
 
 CHEST = ("siim_*.dcm", "simpleitk_cxr.dcm", "RG1_J2KI.dcm", "nih_google_nhsx.dcm", "cxr_*.dcm")
+TASKS = ["pneumothorax", "anatomy", "chest_findings", "pneumonia", "abnormality"]
 OTHERS = {  # Secondary Captures and CR that are no chest, and why no pipeline reads them
     "other_RG2_J2KI.dcm": "body part HIP not in route",
     "other_RG2_JPLY.dcm": "body part HIP not in route",
@@ -51,9 +58,8 @@ def test_every_chest_file_comes_back_valid(
         str(dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID) for path in sources
     }
     assert len(syntaxes) >= 7
-    config = configure(
-        tmp_path, url=url, workers=2, pacs_port=orthanc.dicom_port, hl7_port=ris.port
-    )
+    receivers = {"pacs_port": orthanc.dicom_port, "hl7_port": ris.port}
+    config = configure(tmp_path, url=url, workers=2, pipelines=TASKS, **receivers)
     with running_node(config) as node:
         dcmsend(node, sources)
         census = node.settle(len(sources), 300)
@@ -87,9 +93,21 @@ def _check(orthanc: Orthanc, source: Path, folder: Path) -> None:
         path.write_bytes(orthanc.content(f"/instances/{name}/file"))
         results.append(path)
         assert errors_of(path) <= known, (source.name, path)
-        if dcmread(path, stop_before_pixels=True).Modality == "SR":
+        ds = dcmread(path, stop_before_pixels=True)
+        if ds.Modality == "SR":
             structured_report(path)
+        if ds.SOPClassUID == ComprehensiveSRStorage:
+            assert set(_algorithms(ds)) == set(TASKS), source.name
     assert entity_errors([_inflated(source, folder), *results]) == set(), source.name
+
+
+def _algorithms(item: Dataset) -> Iterator[str]:
+    """Name the algorithms of all measurement groups."""
+    for child in item.get("ContentSequence", ()):
+        name = child.get("ConceptNameCodeSequence")
+        if name and name[0].CodeMeaning == "Algorithm Name":
+            yield child.TextValue
+        yield from _algorithms(child)
 
 
 def _inflated(source: Path, folder: Path) -> Path:
