@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dicom_node.domain.errors import BadSettings
 from pipelines import metrics
+from pipelines.datasets.picture import open_grey, open_mask
 from pipelines.manifest import ModelManifest
 from pipelines.metrics import Estimate, Flags, Numbers
 from pipelines.pneumothorax.cases import Case, read_cases
@@ -82,8 +82,7 @@ def read_all(session: Session, manifest: ModelManifest, cases: list[Case]) -> Re
     logits = np.zeros(len(cases))
     maps = np.zeros((len(cases), size, size), np.uint8)
     for row, case in enumerate(cases):
-        with Image.open(case.image) as picture:
-            pixels = np.asarray(picture.convert("L"), np.float32) / np.float32(255)
+        pixels = open_grey(case.image)
         logits[row], shares = infer(session, manifest, square(pixels, None, size)[0])
         maps[row] = np.rint(shares * 255)
     return Readings(tuple(cases), np.array([case.present for case in cases]), logits, maps)
@@ -147,8 +146,7 @@ def dice_of(readings: Readings, threshold: float) -> tuple[Numbers, list[str]]:
     for case, shares in zip(readings.cases, readings.maps, strict=True):
         if case.mask is None:
             continue
-        with Image.open(case.mask) as picture:
-            drawn = np.asarray(picture.convert("L")) > 127
+        drawn = open_mask(case.mask)
         overlaps.append(metrics.dice(mask_at(shares, threshold, drawn.shape), drawn))
         owners.append(case.patient_id)
     return np.asarray(overlaps), owners

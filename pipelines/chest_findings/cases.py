@@ -2,30 +2,20 @@
 
 import csv
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MINED, NO_FINDING, SCORES
+from pipelines.datasets.catalogue import AUTO, OWN, detect, read_records
+from pipelines.datasets.nih import BOX_SIDE
+from pipelines.datasets.record import BoxLabel, Record, held_out
+
+__all__ = ["BoxLabel", "Case", "from_record", "mined_labels", "read_cases"]
 
 EXPERT_SOURCES = ("siim", "google", "box")
-BOX_SIDE = 1024
-"""ChestX-ray14's boxes count pixels of the published files, which are square."""
-VALIDATION_PERCENT = 15
-"""Share of patients that a table without a validation split gives up for one."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoxLabel:
-    """An expert's box; left, top, width, height as shares of the image."""
-
-    label: str
-    x: float
-    y: float
-    width: float
-    height: float
+EXPERT_FORMATS = ("siim", "feedback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +26,7 @@ class Case:
     patient_id: str
     split: str
     source: str
-    """full, small (NIH copies of 448 and 128 px), child (Kermany), nih (the original)."""
+    """full, small (NIH copies of 448 and 128 px), child (Kermany), or a public format's name."""
     labels: tuple[float, ...]
     """One of 0, 1 or NaN (unknown) for every score."""
     boxes: tuple[BoxLabel, ...] = ()
@@ -116,16 +106,32 @@ def _children(folder: Path) -> Iterator[Case]:
             )
 
 
-def held_out(patient_id: str) -> bool:
-    """Choose validation patients by their identifier: the same on every run."""
-    return zlib.crc32(patient_id.encode()) % 100 < VALIDATION_PERCENT
+def from_record(record: Record) -> Case:
+    """Make a case of a public data set's record."""
+    labels = tuple(float(record.labels.get(name, float("nan"))) for name in SCORES)
+    return Case(
+        image=record.image,
+        patient_id=record.patient_id,
+        split=record.split,
+        source=record.source,
+        labels=labels,
+        boxes=record.boxes,
+        view=record.view,
+        age=record.age,
+        sex=record.sex,
+        expert=record.source in EXPERT_FORMATS and "Pneumothorax" in record.labels,
+        pneumothorax=record.labels.get("Pneumothorax", False),
+    )
 
 
-def read_cases(folder: Path) -> tuple[Case, ...]:
-    """Read every labelled radiograph of a data directory's `cxr` folder.
+def read_cases(folder: Path, form: str = AUTO) -> tuple[Case, ...]:
+    """Read every labelled radiograph of a data directory, whatever its format.
 
-    Raises BadSettings when the tables are not there.
+    Raises BadSettings when no format fits, or a table is not there.
     """
+    form = detect(folder) if form == AUTO else form
+    if form != OWN:
+        return tuple(from_record(one) for one in read_records(folder, form, SCORES))
     tables = folder / "cxr"
     for name in ("manifest.csv", "kermany.csv"):
         if not (tables / name).is_file():

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dicom_node.domain.findings import Box
 from pipelines.chest_findings.boxes import boxes_of, overlap
@@ -13,6 +12,7 @@ from pipelines.chest_findings.cases import BoxLabel, Case
 from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.preprocess import square
 from pipelines.chest_findings.reading import infer
+from pipelines.datasets.picture import open_grey
 from pipelines.labelled import LabelledManifest
 from pipelines.metrics import Flags, Numbers
 from pipelines.session import Session
@@ -63,8 +63,7 @@ def read_all(session: Session, manifest: LabelledManifest, cases: Sequence[Case]
     """Read every case's image; a case's own view is the standard one."""
     scores, maps = [], []
     for case in cases:
-        with Image.open(case.image) as picture:
-            pixels = np.asarray(picture.convert("L"), np.float32) / np.float32(255)
+        pixels = open_grey(case.image)
         told, places = infer(session, manifest, square(pixels, None, manifest.input.size)[0])
         scores.append(told)
         maps.append(places)
@@ -164,4 +163,4 @@ def place_hits(manifest: LabelledManifest, readings: Readings) -> tuple[Flags, F
     return np.asarray(peaks, np.bool_), np.asarray(boxes, np.bool_), owners
 
 
-ADULT_SOURCES = ("full", "small", "nih")
+ADULT_SOURCES = ("full", "small", "nih", "siim", "rsna", "classes", "feedback")

@@ -9,21 +9,32 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from pipelines.chest_findings.cases import BoxLabel, Case, mined_labels
 from pipelines.chest_findings.codes import MAPPED, NO_FINDING, SCORES
 from pipelines.chest_findings.preprocess import square
+from pipelines.datasets.picture import open_grey
 from pipelines.phantom import Condition, chest_phantom
 from pipelines.training import photograph, random_affine, write_markers
 
-SOURCES = ("full", "small", "child", "nih", "phantom")
+SOURCES = ("full", "small", "child", "nih", "phantom", "siim", "rsna", "classes", "feedback")
 CONDITIONS: tuple[Condition, ...] = ("none", "right", "none", "left")
 PHANTOM_SIDE = 256
 GRID = 56
 """Boxes are drawn on a grid of this size."""
-BATCH = {"boxed": 5, "full": 10, "nih": 10, "small": 13, "child": 4, "phantom": 4}
+BATCH = {
+    "boxed": 5,
+    "full": 10,
+    "nih": 10,
+    "small": 13,
+    "child": 4,
+    "siim": 6,
+    "rsna": 10,
+    "classes": 10,
+    "feedback": 4,
+    "phantom": 4,
+}
 """Images per step, by group; groups that are not there are left out."""
 ASPECTS = (1.0, 1.7)
 """A child's radiograph is cropped to an aspect ratio drawn from here."""
@@ -91,8 +102,7 @@ def _decode(cases: Sequence[Case], side: int) -> tuple[NDArray[np.uint8], NDArra
     images = np.zeros((len(cases), side, side), np.uint8)
     aspects = np.ones(len(cases), np.float32)
     for row, case in enumerate(cases):
-        with Image.open(case.image) as picture:
-            pixels = np.asarray(picture.convert("L"), np.float32) / np.float32(255)
+        pixels = open_grey(case.image)
         images[row] = np.rint(square(pixels, None, side)[0] * 255)
         if case.source == "child":
             aspects[row] = pixels.shape[1] / pixels.shape[0]

@@ -19,7 +19,6 @@ from pipelines.chest_findings.network import (
     load_imagenet,
     map_scores,
 )
-from pipelines.chest_findings.nih import read_nih
 from pipelines.chest_findings.release import release
 from pipelines.chest_findings.shelf import SOURCES, Batch, batch, columns_of, fill, pick
 from pipelines.training import Average, dice_loss, learning_rate
@@ -43,7 +42,6 @@ def train(arguments: list[str]) -> int:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     cases = (*(read_cases(options.data) if options.data else ()),)
-    cases = (*cases, *(read_nih(options.nih) if options.nih else ()))
     learning = [case for case in cases if case.split == "train"]
     judging = [case for case in cases if case.split == "val"]
     phantoms = options.phantoms if cases else max(options.phantoms, 8)
@@ -130,7 +128,6 @@ def best_step(out: Path) -> int:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dicom-node train chest_findings", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder with cxr/ and weights/; none: phantoms")
-    parser.add_argument("--nih", type=Path, help="folder of the original ChestX-ray14, added")
     parser.add_argument("--start", type=Path, help="checkpoint with an encoder to start from")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and log")
     parser.add_argument("--minutes", type=float, default=28.0, help="time spent in all steps")

@@ -1,30 +1,18 @@
 """The radiographs to learn from, read from the tables."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.domain.errors import BadSettings
+from pipelines.datasets.catalogue import AUTO, OWN, detect, read_records
+from pipelines.datasets.record import FINDINGS, Mask, Record
 
-AUXILIARY = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Consolidation",
-    "Edema",
-    "Effusion",
-    "Emphysema",
-    "Fibrosis",
-    "Hernia",
-    "Infiltration",
-    "Mass",
-    "Nodule",
-    "Pleural_Thickening",
-    "Pneumonia",
-)
+AUXILIARY = tuple(name for name in FINDINGS if name != "Pneumothorax")
 """The other ChestX-ray14 labels: a second task that only training sees."""
 
-EXPERT_SOURCES = ("siim", "google", "box")
+EXPERT_SOURCES = ("siim", "google", "box", "feedback")
 WEAK_PRESENT = 0.75
 WEAK_ABSENT = 0.08
 """A published classifier's output counts as a label beyond these."""
@@ -35,12 +23,12 @@ class Case:
     """One radiograph with what is known about it."""
 
     image: Path
-    mask: Path | None
+    mask: Mask | None
     patient_id: str
     split: str
     present: bool
     source: str
-    """siim, google, box (experts), nih_text (mined), weak (a classifier)."""
+    """siim, google, box, feedback (experts), nih_text (mined), classes, weak (a classifier)."""
     findings: tuple[str, ...] | None
     """Other ChestX-ray14 labels; None where they are unknown."""
     small: bool = False
@@ -95,13 +83,37 @@ def _number(text: str) -> float | None:
     return float(text) if text else None
 
 
-def read_cases(folder: Path) -> tuple[Case, ...]:
-    """Read every usable radiograph of a data directory's `cxr` folder.
+def from_record(record: Record) -> Case:
+    """Make a case of a public data set's record that knows of a pneumothorax."""
+    named = tuple(name for name in AUXILIARY if record.labels.get(name))
+    return Case(
+        image=record.image,
+        mask=record.mask,
+        patient_id=record.patient_id,
+        split=record.split,
+        present=record.labels["Pneumothorax"],
+        source="nih_text" if record.source == "nih" else record.source,
+        findings=named if set(AUXILIARY) <= record.labels.keys() else None,
+        view=record.view,
+    )
 
-    Raises BadSettings when the tables are not there.
+
+def read_cases(folder: Path, form: str = AUTO) -> tuple[Case, ...]:
+    """Read every usable radiograph of a data directory, whatever its format.
+
+    Raises BadSettings when no format fits, or a table is not there.
     """
+    form = detect(folder) if form == AUTO else form
+    if form != OWN:
+        return tuple(from_record(one) for one in read_records(folder, form, ["Pneumothorax"]))
     tables = folder / "cxr"
     for name in ("manifest.csv", "stage2.csv"):
         if not (tables / name).is_file():
             raise BadSettings(f"--data {folder}: {tables / name} is missing")
     return (*_manifest(tables), *_weak(tables))
+
+
+def judges(cases: Sequence[Case]) -> list[Case]:
+    """Choose what validates: experts' labels, or all where a set has none."""
+    found = [case for case in cases if case.split == "val" and not case.small]
+    return [case for case in found if case.expert] or found

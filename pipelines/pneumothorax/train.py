@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from pipelines.datasets.picture import open_grey, small_mask
 from pipelines.metrics import auc
 from pipelines.phantom import Condition, chest_phantom
 from pipelines.pneumothorax.cases import AUXILIARY, Case, read_cases
@@ -158,13 +159,9 @@ def fill(cases: list[Case], phantoms: int, size: int, seed: int) -> Shelf:
     labels = np.full((count, 1 + len(AUXILIARY)), np.nan, np.float32)
     groups: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
-        with Image.open(case.image) as picture:
-            pixels = np.asarray(picture.convert("L"), np.float32) / np.float32(255)
-        images[row] = np.rint(square(pixels, None, size)[0] * 255)
+        images[row] = np.rint(square(open_grey(case.image), None, size)[0] * 255)
         if case.mask is not None:
-            with Image.open(case.mask) as picture:
-                small = picture.convert("L").resize((size, size), Image.Resampling.BILINEAR)
-            masks[row] = np.asarray(small) > 127
+            masks[row] = small_mask(case.mask, size)
         has_mask[row] = case.mask is not None or (case.expert and not case.present)
         labels[row, 0] = case.present
         if case.findings is not None:

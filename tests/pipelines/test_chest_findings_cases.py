@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.chest_findings.cases import read_cases
+from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.codes import CHILD_PNEUMONIA, MINED, SCORES
-from pipelines.chest_findings.nih import read_nih
 
 ENTRIES = """\
 Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,\
@@ -24,6 +23,10 @@ Image Index,Finding Label,Bbox [x,y,w,h],,,
 """
 
 
+def nih_cases(folder: Path) -> tuple[Case, ...]:
+    return read_cases(folder, "nih")
+
+
 @pytest.fixture
 def nih(tmp_path: Path) -> Path:
     (tmp_path / "Data_Entry_2017.csv").write_text(ENTRIES)
@@ -36,7 +39,7 @@ def nih(tmp_path: Path) -> Path:
 
 
 def test_the_nih_tables_are_read_as_published(nih: Path) -> None:
-    first, second = read_nih(nih)
+    first, second = nih_cases(nih)
     assert first.patient_id == "NIH-00000001"
     assert first.has("Cardiomegaly")
     assert first.has("Effusion")
@@ -52,17 +55,17 @@ def test_the_nih_tables_are_read_as_published(nih: Path) -> None:
 
 def test_the_official_test_list_makes_the_test_split(nih: Path) -> None:
     (nih / "test_list.txt").write_text("00000002_000.png\n")
-    first, second = read_nih(nih)
+    first, second = nih_cases(nih)
     assert first.split in ("train", "val")
     assert second.split == "test"
 
 
 def test_missing_nih_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match=r"Data_Entry_2017\.csv is missing"):
-        read_nih(tmp_path)
+    with pytest.raises(BadSettings, match=r"Data_Entry_2017\*\.csv is missing"):
+        nih_cases(tmp_path)
     (tmp_path / "Data_Entry_2017.csv").write_text(ENTRIES)
     with pytest.raises(BadSettings, match="none of the images"):
-        read_nih(tmp_path)
+        nih_cases(tmp_path)
 
 
 def test_missing_tables_are_named(tmp_path: Path) -> None:
