@@ -22,7 +22,7 @@ from pipelines.pneumothorax.cases import Case, read_cases
 from pipelines.pneumothorax.measure import plausible
 from pipelines.pneumothorax.pipeline import infer, load
 from pipelines.pneumothorax.preprocess import Geometry, square, standard_from_network
-from pipelines.session import Session
+from pipelines.session import Runner
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 
@@ -76,14 +76,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def read_all(session: Session, manifest: ModelManifest, cases: list[Case]) -> Readings:
+def read_all(session: Runner, manifest: ModelManifest, cases: list[Case]) -> Readings:
     """Read every case's image; a case's own view is the standard one."""
     size = manifest.input.size
     logits = np.zeros(len(cases))
     maps = np.zeros((len(cases), size, size), np.uint8)
     for row, case in enumerate(cases):
         pixels = open_grey(case.image)
-        logits[row], shares = infer(session, manifest, square(pixels, None, size)[0])
+        logits[row], shares, _ = infer(session, manifest, square(pixels, None, size)[0])
         maps[row] = np.rint(shares * 255)
     return Readings(tuple(cases), np.array([case.present for case in cases]), logits, maps)
 

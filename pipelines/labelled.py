@@ -16,9 +16,11 @@ from pipelines.manifest import (
     FILE_NAME,
     Calibration,
     InputSpec,
+    Member,
     Table,
     open_table,
     read_input,
+    read_members,
     read_operating_points,
     read_sha256,
     read_weights,
@@ -71,6 +73,7 @@ class LabelledManifest:
     validation: str
     training_sources: tuple[str, ...]
     licences: tuple[str, ...]
+    members: tuple[Member, ...] = ()
 
 
 def load_labelled(folder: Path) -> LabelledManifest:
@@ -93,6 +96,7 @@ def load_labelled(folder: Path) -> LabelledManifest:
         validation=root.text("validation"),
         training_sources=root.table("training").texts("sources"),
         licences=root.table("training").texts("licences"),
+        members=read_members(root),
     )
 
 

@@ -39,6 +39,16 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """Another file of weights that answers with the first one, calibrated for itself."""
+
+    weights: Path
+    sha256: str
+    calibrations: tuple[Calibration, ...]
+    """One per label, in the manifest's order."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhantomReference:
     """What this model said about one digital phantom when it was released."""
 
@@ -78,6 +88,7 @@ class ModelManifest:
     constancy: Constancy
     training_sources: tuple[str, ...]
     licences: tuple[str, ...]
+    members: tuple[Member, ...] = ()
 
 
 class Contract(Protocol):
@@ -148,6 +159,13 @@ class Table:
             raise self.wrong(key, "must be a list of texts")
         return tuple(value)
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """Read a list of numbers."""
+        value = self._get(key)
+        if not isinstance(value, list) or not all(isinstance(one, int | float) for one in value):
+            raise self.wrong(key, "must be a list of numbers")
+        return tuple(map(float, value))
+
     def table(self, key: str) -> "Table":
         """Read a table inside this one."""
         name = f"{self.where}.{key}" if self.where else key
@@ -186,6 +204,7 @@ def load_manifest(folder: Path) -> ModelManifest:
         constancy=_constancy(root.table("phantom")),
         training_sources=root.table("training").texts("sources"),
         licences=root.table("training").texts("licences"),
+        members=read_members(root),
     )
 
 
@@ -195,7 +214,9 @@ def open_table(folder: Path) -> Table:
     try:
         return Table(path, tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise BadSettings(f"{path}: no such file; set node.models_dir to a folder of models") from None
+        raise BadSettings(
+            f"{path}: no such file; set node.models_dir to a folder of models"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSettings(f"{path}: not valid TOML ({error})") from error
 
@@ -215,6 +236,20 @@ def read_weights(root: Table) -> Path:
     if not own and not (len(weights.parts) == 3 and weights.parts[0] == ".." != weights.parts[1]):
         raise root.wrong("weights", "must be a file beside model.toml, or ../OTHER/FILE")
     return root.path.parent / weights
+
+
+def read_members(root: Table) -> tuple[Member, ...]:
+    """Read the other files of an ensemble; none without `[[members]]`."""
+    if "members" not in root.values:
+        return ()
+    members = []
+    for table in root.tables("members"):
+        slopes, intercepts = table.numbers("slopes"), table.numbers("intercepts")
+        if len(slopes) != len(intercepts) or not all(slope > 0 for slope in slopes):
+            raise table.wrong("slopes", "must be above 0, as many as intercepts")
+        calibrations = tuple(map(Calibration, slopes, intercepts))
+        members.append(Member(read_weights(table), read_sha256(table), calibrations))
+    return tuple(members)
 
 
 def read_input(table: Table) -> InputSpec:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -16,6 +16,17 @@ from pipelines.manifest import Contract
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """What runs a network, or several that answer as one."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes, in words."""
+
+    def run(self, image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Give every output for a batch (N, 1, size, size)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ class SharedSession:
     Remembers its last answer and holds that film until the next one comes.
     """
 
-    session: Session
+    session: Runner
     _film: object | None = None
     _answer: Any = None
 
@@ -56,8 +67,18 @@ _SHARED: dict[tuple[object, ...], SharedSession] = {}
 """Open sessions by weights, input and device: tasks on one file share one."""
 
 
-def share_session(manifest: Contract, device: str = "auto", threads: int = 0) -> SharedSession:
-    """Load the weights as `open_session` does, once in a process; raises as it does."""
+def share_session(
+    manifest: Contract,
+    device: str = "auto",
+    threads: int = 0,
+    gather: Callable[[Session], Runner] | None = None,
+) -> SharedSession:
+    """Load the weights as `open_session` does, once in a process; raises as it does.
+
+    `gather` puts the members of an ensemble to it; such a session is not shared.
+    """
+    if gather is not None:
+        return SharedSession(gather(open_session(manifest, device, threads)))
     weights = manifest.weights.resolve()
     key = (weights, sha256_of(weights), manifest.sha256, manifest.input, device, threads)
     if key not in _SHARED:

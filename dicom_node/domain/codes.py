@@ -50,6 +50,9 @@ MAXIMUM = _sct("56851009", "Maximum")
 CARDIOTHORACIC_RATIO = CodedConcept("CTR", "99CXRAI", "Cardiothoracic ratio")
 CARDIAC_DIAMETER = CodedConcept("CARDIAC-D", "99CXRAI", "Transverse diameter of heart")
 THORACIC_DIAMETER = CodedConcept("THORACIC-D", "99CXRAI", "Inner diameter of thorax")
+PROBABILITY_DEVIATION = CodedConcept(
+    "PROB-SD", "99CXRAI", "Standard deviation of the models' probabilities"
+)
 HEMITHORAX_SHARE = CodedConcept("HEMITHORAX-SHARE", "99CXRAI", "Share of hemithorax area")
 RIGHT_LUNG_AREA = CodedConcept("LUNG-AREA-R", "99CXRAI", "Area of right lung")
 LEFT_LUNG_AREA = CodedConcept("LUNG-AREA-L", "99CXRAI", "Area of left lung")

@@ -145,6 +145,8 @@ class Finding:
     boxes: tuple[Box, ...] = ()
     size_class: str = ""
     """In words with the guideline's name, for example "large (BTS: 2 cm or more at the hilum)"."""
+    uncertainty: float | None = None
+    """Standard deviation of an ensemble's probabilities; None for a single model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,7 @@ def finding_as_json(finding: Finding) -> dict[str, object]:
         },
         "present": finding.presence.value,
         "probability": round(finding.probability, 4),
+        "uncertainty": None if finding.uncertainty is None else round(finding.uncertainty, 4),
         "operating_point": {
             "name": point.name,
             "threshold": point.threshold,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from dicom_node.domain.findings import Findings, Presence
+from dicom_node.domain.findings import Algorithm, Finding, Findings, Presence, Side
 from dicom_node.domain.study import Radiograph
 from dicom_node.reports import words as say
 from dicom_node.reports.colours import RGB
@@ -20,6 +20,8 @@ FOUND: RGB = (150, 95, 0)
 CALM: RGB = (44, 62, 80)
 NOTICE: RGB = (240, 228, 66)
 PAD = 18
+APART = 2
+"""More absent findings than these share one paragraph."""
 SWATCH_ROOM = 26
 SIZES = (1.0, 0.9, 0.8, 0.7, 0.62, 0.55)
 """Tried in turn until the words fit."""
@@ -63,17 +65,26 @@ def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> 
     """Choose what is said, the most important first."""
     yield _banner(findings)
     marks = marked(findings)
+    absent = [one for one in marks if one.finding.presence is Presence.ABSENT]
+    bare = [one for one in absent if not one.finding.measurements]
+    together = bare if len(bare) > APART else []
     for mark in sorted(marks, key=lambda one: one.finding.presence is Presence.ABSENT):
-        yield from _about(mark)
+        if mark not in together:
+            yield from _about(mark)
+    if together:
+        listed = ", ".join(_odds(one.finding) for one in together)
+        yield Line(f"Not detected (probability, threshold): {listed}", 20, WHITE, 14)
     if radiograph.orientation is None or not radiograph.orientation.shows_sides:
         yield Line("Side not known: the image has no orientation", 18, SOFT, 12)
     for note in say.remarks(radiograph, findings)[:-1]:
         yield Line(note, 17, QUIET, 8)
-    for one in findings:
-        name = f"{one.algorithm.name} {one.algorithm.version}"
-        weights = f", weights {one.algorithm.model_sha256[:12]}"
-        yield Line(name + (weights if one.algorithm.model_sha256 else ""), 16, QUIET, 8)
+    yield Line("; ".join(_who(one.algorithm) for one in findings), 16, QUIET, 8)
     yield Line(made, 16, QUIET, 4)
+
+
+def _who(algorithm: Algorithm) -> str:
+    weights = f", weights {algorithm.model_sha256[:12]}" if algorithm.model_sha256 else ""
+    return f"{algorithm.name} {algorithm.version}{weights}"
 
 
 def _banner(findings: tuple[Findings, ...]) -> Line:
@@ -98,13 +109,22 @@ def _about(mark: Mark) -> Iterator[Line]:
         shown = region_of(finding) is not None or finding.boxes
         swatch = mark.colour if shown else None
         yield Line(f"{name}: {say.STATE[finding.presence]}", 28, WHITE, 16, swatch=swatch)
-        yield Line(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
+        if shown or finding.side is not Side.UNDETERMINED:
+            yield Line(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
         yield Line(odds, 22, SOFT)
     for letter, one in zip(mark.letters, finding.measurements, strict=True):
         said = say.capital(say.measurement(one))
         yield Line(f"{letter}: {said}" if letter else said, 22, SOFT)
     if finding.size_class:
         yield Line(f"Size: {finding.size_class}", 22, SOFT)
+    if finding.uncertainty is not None:
+        yield Line(say.capital(say.uncertainty(finding.uncertainty)), 22, SOFT)
+
+
+def _odds(finding: Finding) -> str:
+    """Say an absent finding in few words."""
+    name = finding.code.meaning.lower()
+    return f"{name} {say.probability(finding)} (<{finding.operating_point.threshold:.2g})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ def _finding_group(
         words(codes.ALGORITHM_PARAMETERS, operating_point(finding), MODIFIES),
         words(codes.ALGORITHM_PARAMETERS, f"weights SHA-256 {algorithm.model_sha256}", MODIFIES),
         _probability(finding, image_of),
+        *_uncertainty(finding),
         *(_measured(one, image_of) for one in sizes),
         code(finding.code, codes.PRESENCE[finding.presence]),
         *(words(codes.COMMENT, remark) for remark in remarks),
@@ -176,6 +177,13 @@ def _probability(finding: Finding, image_of: _Image) -> Dataset:
     if any(one.line for one in finding.measurements) and not finding.boxes:
         return ds
     return with_children(ds, *(line(points, image_of.ref) for points in _places(finding, image_of)))
+
+
+def _uncertainty(finding: Finding) -> Iterator[Dataset]:
+    """Give the deviation of an ensemble's probabilities; nothing for a single model."""
+    if finding.uncertainty is not None:
+        deviation = round(float(finding.uncertainty), 4)
+        yield number(codes.PROBABILITY_DEVIATION, deviation, codes.NO_UNITS)
 
 
 def _places(finding: Finding, image_of: _Image) -> Iterator[Points]:

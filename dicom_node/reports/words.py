@@ -59,9 +59,16 @@ def sentences(finding: Finding) -> list[str]:
     said += [capital(measurement(one)) for one in finding.measurements]
     if finding.size_class:
         said.append(f"Size: {finding.size_class}")
+    if finding.uncertainty is not None:
+        said.append(capital(uncertainty(finding.uncertainty)))
     if finding.urgent:
         said.append("URGENT")
     return said
+
+
+def uncertainty(deviation: float) -> str:
+    """Say how far the models of an ensemble disagree."""
+    return f"the models' probabilities deviate by {number(deviation, 2)}"
 
 
 def impression(finding: Finding) -> str:

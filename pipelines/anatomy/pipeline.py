@@ -17,7 +17,7 @@ from pipelines.anatomy.outline import Outline, Width, outline
 from pipelines.anatomy.preprocess import Geometry, network_input, refuse_empty, square, to_stored
 from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
 from pipelines.phantom import CONDITIONS, chest_phantom
-from pipelines.session import Session, SharedSession, sha256_of, share_session
+from pipelines.session import Runner, SharedSession, sha256_of, share_session
 
 NAME = "anatomy"
 VISIBLE, WHOLE, HEART = range(3)
@@ -45,7 +45,7 @@ class AnatomyPipeline:
     network: SharedSession
 
     @property
-    def session(self) -> Session:
+    def session(self) -> Runner:
         """The loaded network."""
         return self.network.session
 
@@ -152,7 +152,7 @@ def load(models_dir: Path, device: str = "auto", threads: int = 0) -> AnatomyPip
 
 
 def infer(
-    session: Session, manifest: ModelManifest, image: NDArray[np.float32]
+    session: Runner, manifest: ModelManifest, image: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Give the probabilities (3, size, size) of a 0..1 square."""
     answers: Mapping[str, NDArray[np.float32]] = session.run(

@@ -54,4 +54,4 @@ MAPPED = tuple(one.name for one in REPORTED)
 
 BOXES_ARE_COARSE = "boxes show where the score comes from; they are coarse"
 AP_VIEW = "AP view: the heart looks larger and sensitivity is lower than on PA radiographs"
-NO_ORIENTATION = "no patient orientation: sides are undetermined"
+NO_ORIENTATION = "no patient orientation: the side is undetermined"

@@ -1,9 +1,11 @@
 """What the tasks on the shared network have in common: load, infer, verify."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +25,17 @@ from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
 from pipelines.chest_findings.codes import AP_VIEW, MAPPED, NO_ORIENTATION
 from pipelines.chest_findings.preprocess import Geometry, network_input, refuse_empty, square
+from pipelines.ensemble import SPREAD, Columns, check_members, digest_of, gather
 from pipelines.labelled import Label, LabelledManifest, load_labelled
 from pipelines.phantom import CONDITIONS, chest_phantom
-from pipelines.session import Session, SharedSession, sha256_of, share_session
+from pipelines.session import (
+    Runner,
+    Session,
+    SharedSession,
+    open_session,
+    sha256_of,
+    share_session,
+)
 
 Numbers = NDArray[np.float32]
 OUTPUTS = {"scores", "maps"}
@@ -44,6 +54,8 @@ class Answer:
     """Logits, one per column."""
     maps: Numbers
     """(mapped, h, w), 0..1."""
+    spread: Numbers | None
+    """Of an ensemble: how far its members' probabilities deviate, one per column."""
     geometry: Geometry
     timings_ms: dict[str, float]
 
@@ -61,7 +73,7 @@ class SharedModel:
     network: SharedSession
 
     @property
-    def session(self) -> Session:
+    def session(self) -> Runner:
         """The loaded network."""
         return self.network.session
 
@@ -70,7 +82,7 @@ class SharedModel:
         refuse_empty(radiograph.pixels)
         timings_ms: dict[str, float] = {}
 
-        def ask() -> tuple[Numbers, Numbers, Geometry]:
+        def ask() -> tuple[Numbers, Numbers, Numbers | None, Geometry]:
             started = perf_counter()
             size = self.manifest.input.size
             image, geometry = square(radiograph.pixels, radiograph.orientation, size)
@@ -89,6 +101,7 @@ class SharedModel:
         words = f"version {manifest.version}, SHA-256 {manifest.sha256[:12]}..., "
         words += self.session.device
         checks = [Check(f"{manifest.name} weights", intact, words if intact else "SHA-256 differs")]
+        checks += check_members(manifest.name, manifest)
         for reference in manifest.references:
             found = read_phantom(self, reference.seed, reference.condition)
             gaps = [abs(a - b) for a, b in zip(found, reference.probabilities, strict=True)]
@@ -106,7 +119,27 @@ def open_model(models_dir: Path, name: str, device: str, threads: int) -> Shared
             f"{models_dir / name}: is a model {manifest.name!r} with outputs "
             f"{list(manifest.outputs)}; {name} needs 'scores' and 'maps'"
         )
-    return SharedModel(manifest, share_session(manifest, device, threads))
+    gathered = partial(_gathered, manifest, device, threads) if manifest.members else None
+    return SharedModel(manifest, share_session(manifest, device, threads, gathered))
+
+
+def _gathered(manifest: LabelledManifest, device: str, threads: int, lead: Session) -> Runner:
+    """Open the members of an ensemble; raises BadSettings."""
+    columns = Columns(
+        "scores",
+        tuple(label.column for label in manifest.labels),
+        tuple(label.calibration for label in manifest.labels),
+    )
+    others = [
+        (
+            open_session(
+                replace(manifest, weights=one.weights, sha256=one.sha256), device, threads
+            ),
+            one,
+        )
+        for one in manifest.members
+    ]
+    return gather(lead, manifest, columns, others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +203,7 @@ class LabelledPipeline:
             for choice in choices
         ]
         manifest = self.model.manifest
-        algorithm = Algorithm(self.name, manifest.version, manifest.sha256)
+        algorithm = Algorithm(self.name, manifest.version, digest_of(manifest))
         timings_ms = answer.timings_ms | {"postprocess": 1000 * (perf_counter() - inferred)}
         return tuple(
             Findings(algorithm, one, notes=self._notes(radiograph, one), timings_ms=timings_ms)
@@ -191,7 +224,10 @@ class LabelledPipeline:
         probability = label.calibration.probability(float(answer.scores[label.column]))
         fraction = self.model.manifest.map_fraction
         point = label.point(choice)
-        return self.find(Said(label, probability, point, answer, radiograph, fraction))
+        found = self.find(Said(label, probability, point, answer, radiograph, fraction))
+        if answer.spread is None:
+            return found
+        return replace(found, uncertainty=float(answer.spread[label.column]))
 
     def _notes(self, radiograph: Radiograph, findings: tuple[Finding, ...]) -> tuple[str, ...]:
         """Say what a reader of the result should know."""
@@ -214,13 +250,22 @@ def open_task(pipeline: LabelledPipeline) -> LabelledPipeline:
     return pipeline
 
 
-def infer(session: Session, manifest: LabelledManifest, image: Numbers) -> tuple[Numbers, Numbers]:
-    """Give score logits and maps of a square: the mean of the film and its mirror image."""
+class Told(NamedTuple):
+    """What the network says of a square: as in `Answer`."""
+
+    scores: Numbers
+    maps: Numbers
+    spread: Numbers | None
+
+
+def infer(session: Runner, manifest: LabelledManifest, image: Numbers) -> Told:
+    """Give what a network says of a square: the mean of the film and its mirror image."""
     film = network_input(image, manifest.input.mean, manifest.input.std)
     answers = session.run(np.concatenate([film, film[..., ::-1]]))
     maps, mirrored = answers["maps"]
     scores: Numbers = answers["scores"].mean(axis=0)
-    return scores, np.asarray((maps + mirrored[..., ::-1]) / 2, np.float32)
+    spread = answers[SPREAD].mean(axis=0) if SPREAD in answers else None
+    return Told(scores, np.asarray((maps + mirrored[..., ::-1]) / 2, np.float32), spread)
 
 
 def read_phantom(model: SharedModel, seed: int, condition: str) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ from pipelines.chest_findings.reading import infer
 from pipelines.datasets.picture import open_grey
 from pipelines.labelled import LabelledManifest
 from pipelines.metrics import Flags, Numbers
-from pipelines.session import Session
+from pipelines.session import Runner
 
 IOU = 0.3
 """A box is met when it overlaps the expert's by this much."""
@@ -59,12 +59,12 @@ class Readings:
         return [case.patient_id for case in self.cases]
 
 
-def read_all(session: Session, manifest: LabelledManifest, cases: Sequence[Case]) -> Readings:
+def read_all(session: Runner, manifest: LabelledManifest, cases: Sequence[Case]) -> Readings:
     """Read every case's image; a case's own view is the standard one."""
     scores, maps = [], []
     for case in cases:
         pixels = open_grey(case.image)
-        told, places = infer(session, manifest, square(pixels, None, manifest.input.size)[0])
+        told, places, _ = infer(session, manifest, square(pixels, None, manifest.input.size)[0])
         scores.append(told)
         maps.append(places)
     labels = np.asarray([case.labels for case in cases], np.float64)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dicom_node.domain.findings import OperatingPoint
-from pipelines.manifest import PhantomReference
+from pipelines.manifest import Member, PhantomReference
 from pipelines.pneumothorax import codes
 
 PHANTOM_SIZE = 512
@@ -39,13 +39,14 @@ class Facts:
     points: Sequence[OperatingPoint]
     validation: str
     references: Sequence[PhantomReference]
+    members: Sequence[Member] = ()
 
 
 def as_toml(facts: Facts) -> str:
     """Give the text of model.toml."""
     parts = [_identity(facts), _input(facts), _labels()]
     parts += [_point(point) for point in facts.points]
-    parts += [_calibration(facts), _training(), _phantom(facts)]
+    parts += [_calibration(facts), *map(_member, facts.members), _training(), _phantom(facts)]
     return "\n".join(parts)
 
 
@@ -101,6 +102,17 @@ method = "platt"
 slope = {facts.slope:.6f}
 intercept = {facts.intercept:.6f}
 validation = "{facts.validation}"
+"""
+
+
+def _member(member: Member) -> str:
+    (calibration,) = member.calibrations
+    return f"""\
+[[members]]  # answers with the first: the probability is the mean, the spread the uncertainty
+weights = "{member.weights.name}"
+sha256 = "{member.sha256}"
+slopes = [{calibration.slope:.6f}]
+intercepts = [{calibration.intercept:.6f}]
 """
 
 

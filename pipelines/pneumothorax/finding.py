@@ -27,6 +27,7 @@ class Answer:
 
     logit: float
     shares: NDArray[np.float32]
+    spread: float | None
     geometry: Geometry
     thorax: Thorax
 
@@ -56,6 +57,7 @@ def finding_of(
         measurements=measurements,
         segment=segment,
         size_class=size,
+        uncertainty=answer.spread,
     )
 
 

@@ -11,8 +11,16 @@ import torch
 
 from dicom_node.domain.findings import OperatingPoint
 from pipelines import metrics
+from pipelines.ensemble import open_ensemble
 from pipelines.evaluation import Readings, dice_of, read_all
-from pipelines.manifest import FILE_NAME, ModelManifest, PhantomReference, load_manifest
+from pipelines.manifest import (
+    FILE_NAME,
+    Calibration,
+    Member,
+    ModelManifest,
+    PhantomReference,
+    load_manifest,
+)
 from pipelines.pneumothorax.cases import AUXILIARY, Case, read_cases
 from pipelines.pneumothorax.contract import Facts, as_toml
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
@@ -35,13 +43,13 @@ def release(arguments: list[str]) -> int:
     difference = _export(options.checkpoint, options.size, options.out / WEIGHTS)
     print(f"largest difference between torch and ONNX: {difference:.2g}")
     facts = _draft(options.size, options.out / WEIGHTS, options.version)
+    cases = [c for c in read_cases(options.data) if _judges(c)] if options.data else []
+    facts = _judged(options.out, facts, cases)
+    if options.member:
+        members = [_member(options, number, facts, cases) for number in range(len(options.member))]
+        facts = _judged(options.out, replace(facts, members=members), cases)
     manifest = _write(options.out, facts)
-    session = open_session(manifest)
-    if options.data:
-        cases = [case for case in read_cases(options.data) if _judges(case)]
-        facts = _choose(facts, read_all(session, manifest, cases))
-        manifest = _write(options.out, facts)
-        print(f"validation: {facts.validation}")
+    session = open_ensemble(open_session(manifest), manifest, "presence", "auto", 0)
     references = _references(PneumothoraxPipeline(manifest, session))
     _write(options.out, replace(facts, references=references))
     return 0
@@ -50,6 +58,7 @@ def release(arguments: list[str]) -> int:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="release", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="averaged")
+    parser.add_argument("--member", type=Path, action="append", default=[], help="of an ensemble")
     parser.add_argument("--data", type=Path, help="folder that holds cxr/; none: uncalibrated")
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     parser.add_argument("--size", type=int, default=320)
@@ -68,6 +77,26 @@ def _export(checkpoints: list[Path], size: int, weights: Path) -> float:
     if difference > LARGEST_DIFFERENCE:
         raise SystemExit(f"ONNX and torch differ by {difference}")
     return difference
+
+
+def _judged(out: Path, facts: Facts, cases: list[Case]) -> Facts:
+    """Choose calibration and thresholds of what is there; nothing without cases."""
+    if not cases:
+        return facts
+    manifest = _write(out, facts)
+    session = open_ensemble(open_session(manifest), manifest, "presence", "auto", 0)
+    chosen = _choose(facts, read_all(session, manifest, cases))
+    print(f"validation, {1 + len(facts.members)} models: {chosen.validation}")
+    return chosen
+
+
+def _member(options: argparse.Namespace, number: int, lead: Facts, cases: list[Case]) -> Member:
+    """Export and calibrate one more file of weights."""
+    weights = options.out / f"member-{number + 2}.onnx"
+    _export([options.member[number]], options.size, weights)
+    alone = replace(lead, weights=weights.name, sha256=sha256_of(weights))
+    judged = _judged(options.out, alone, cases)
+    return Member(weights, alone.sha256, (Calibration(judged.slope, judged.intercept),))
 
 
 def _judges(case: Case) -> bool:
@@ -94,7 +123,9 @@ def _draft(size: int, weights: Path, version: str) -> Facts:
 def _choose(facts: Facts, readings: Readings) -> Facts:
     """Choose calibration and thresholds on the validation split."""
     truth = readings.truth
-    slope, intercept = metrics.fit_platt(truth, readings.logits)
+    slope, intercept = facts.slope, facts.intercept
+    if not facts.members:  # the mean of calibrated probabilities is taken as it is
+        slope, intercept = metrics.fit_platt(truth, readings.logits)
     shares = 1 / (1 + np.exp(-(slope * readings.logits + intercept)))
     thresholds = {
         "high_sensitivity": metrics.threshold_for_sensitivity(truth, shares, SENSITIVE),

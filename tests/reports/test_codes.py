@@ -78,7 +78,14 @@ NOT_IN_PYDICOM = {
     # SNOMED CT concepts outside PS3.16's context groups, from STANDARDS.md
     *("46621007", "8186001", "409609008", "233604007", "399208008"),
     *("CTR", "en-US", "{pixels}"),  # private, RFC 5646, UCUM annotation
-    *("CARDIAC-D", "THORACIC-D", "LUNG-AREA-R", "LUNG-AREA-L"),  # private
+    *(
+        "CARDIAC-D",
+        "THORACIC-D",
+        "LUNG-AREA-R",
+        "LUNG-AREA-L",
+        "HEMITHORAX-SHARE",
+        "PROB-SD",
+    ),  # private
 }
 
 

@@ -170,6 +170,20 @@ def test_words_beside_the_picture(
     assert "Side not known: the image has no orientation" in unknown
 
 
+def test_many_absent_findings_share_a_paragraph(
+    source: Built, radiograph: MakeRadiograph, positive: Make, negative: Findings
+) -> None:
+    image = radiograph(source())
+    unsaid = negative.findings[0]
+    measured = replace(unsaid, measurements=positive().findings[0].measurements)
+    many = replace(negative, findings=(unsaid, unsaid, measured, unsaid))
+    said = lines_of(image, many, positive(uncertainty=0.07))
+    (together,) = (one for one in said if one.startswith("Not detected"))
+    assert together.count("pneumothorax 0.03 (<0.42)") == 3
+    assert said.count("Pneumothorax: not detected") == 1  # the one with a measured line
+    assert "The models' probabilities deviate by 0.07" in said
+
+
 def test_colours_and_letters_agree_in_picture_and_panel(positive: Make, negative: Findings) -> None:
     marks = picture.marked((negative, positive(), positive(segment=None, measurements=())))
     assert [mark.letters for mark in marks] == [(), ("", "a"), ()]

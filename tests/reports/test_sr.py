@@ -52,6 +52,12 @@ def test_positive_says_everything(built: Built, positive: Make, tree: Tree) -> N
     assert any("BTS" in one for one in comments)
 
 
+def test_an_ensemble_says_how_far_it_disagrees(built: Built, positive: Make, tree: Tree) -> None:
+    ds = built("sr", (positive(uncertainty=0.1234),))
+    assert numbers(tree, ds, "PROB-SD") == [(0.1234, "1")]
+    assert numbers(tree, built("sr", (positive(),)), "PROB-SD") == []
+
+
 def test_document_is_preliminary_and_unverified(built: Built, positive: Make) -> None:
     ds = built("sr", (positive(),))
     flags = (ds.CompletionFlag, ds.VerificationFlag, ds.PreliminaryFlag)
