@@ -102,7 +102,7 @@ def test_sides(telling: Telling, noise: Radiograph) -> None:
     assert told["Cardiomegaly"].side is Side.UNDETERMINED
     bare = telling({"Effusion": (14, 22)}).read(replace(noise, orientation=None))
     assert by_code(bare.findings)["Pleural effusion"].side is Side.UNDETERMINED
-    assert any("sides are undetermined" in note for note in bare.notes)
+    assert any("the side is undetermined" in note for note in bare.notes)
     pipeline = telling({"Effusion": (14, 22)})
     pipeline.model.session.engine.maps[0, MAPPED.index("Effusion"), 14:22, 2:6] = 0.9
     both = by_code(pipeline.read(noise).findings)["Pleural effusion"]
