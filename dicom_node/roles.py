@@ -70,17 +70,19 @@ def run_work(settings: Settings, stop: threading.Event) -> None:
     """
     from dicom_node import reading
     from dicom_node.adapters.model_store import stamp
+    from dicom_node.flow.batch import work_batch
     from dicom_node.flow.infer import work_once
 
     parts = node.open_parts(settings)
     store = reading.model_store_of(settings)
     write = reading.writer(settings, parts.archive)
+    wait_s = settings.inference.batch_ms / 1000
     while not stop.is_set() and not orphaned():
         seen = stamp(store, settings.pipelines)
         reader = reading.reader(settings, parts.engine)
         reading.prove(reader)
         turn = partial(
-            work_once,
+            partial(work_batch, wait_s=wait_s) if wait_s else work_once,
             parts.ledger,
             parts.archive,
             reader,

@@ -55,7 +55,7 @@ class InferenceSection(_Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=0)] = 0
     gate: str = "suitability"
-    batch_ms: Literal[0] = 0
+    batch_ms: Annotated[float, Field(ge=0, le=1000)] = 0
     engine: Literal["onnx"] = "onnx"
 
 

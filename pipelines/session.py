@@ -1,7 +1,7 @@
 """An ONNX Runtime session for a model folder."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -10,7 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.errors import BadSettings, NotAnalysable
+from dicom_node.domain.study import Radiograph
 from pipelines.manifest import Contract
 
 CUDA = "CUDAExecutionProvider"
@@ -48,19 +49,25 @@ class Session:
 class SharedSession:
     """A session that several tasks ask about a film, one after the other.
 
-    Remembers its last answer and holds that film until the next one comes.
+    Remembers its last answers and holds those films until others come.
     """
 
     session: Runner
-    _film: object | None = None
-    _answer: Any = None
+    _told: tuple[tuple[object, Any], ...] = ()
 
     def once(self, film: object, ask: Callable[[], T]) -> T:
         """Give what `ask` says of a film; the same object is asked about once."""
-        if self._film is not film:
-            self._answer, self._film = ask(), film
-        answer: T = self._answer
-        return answer
+        for known, answer in self._told:
+            if known is film:
+                remembered: T = answer
+                return remembered
+        told = ask()
+        self._told = ((film, told),)
+        return told
+
+    def remember(self, films: Sequence[object], answers: Sequence[object]) -> None:
+        """Keep the answers to a batch of films, until `once` is asked about another."""
+        self._told = tuple(zip(films, answers, strict=True))
 
 
 _SHARED: dict[tuple[object, ...], SharedSession] = {}
@@ -164,3 +171,17 @@ def _warm_up(session: Session, manifest: Contract) -> None:
     except Exception as error:
         # The engine's own exceptions share no public base class.
         raise BadSettings(f"{manifest.weights}: does not run at {size} px ({error})") from error
+
+
+def readable(
+    radiographs: Sequence[Radiograph], prepare: Callable[[Radiograph], T]
+) -> tuple[list[Radiograph], list[T]]:
+    """Prepare what can be read of a batch; the others are refused when they are read."""
+    films, prepared = [], []
+    for radiograph in radiographs:
+        try:
+            prepared.append(prepare(radiograph))
+        except NotAnalysable:
+            continue
+        films.append(radiograph)
+    return films, prepared

@@ -1,6 +1,6 @@
 """Ports: what the story asks of the outside world."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -69,6 +69,14 @@ class Adjustable(Protocol):
 
         Presence and what follows from it depend on the choice, the probability not.
         """
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A pipeline that can run its network on several films at once."""
+
+    def prefetch(self, radiographs: Sequence[Radiograph]) -> None:
+        """Compute what `read` will need of these films; leaves out what it cannot read."""
 
 
 class Archive(Protocol):

@@ -148,10 +148,25 @@ def work_once(
     claim = ledger.claim_jobs(worker, clock(), lease_s)
     if claim is None:
         return False
+    work_on(claim, ledger, archive, reader, report, clock=clock, lease_s=lease_s)
+    return True
+
+
+def work_on(
+    claim: Claim,
+    ledger: Ledger,
+    archive: Archive,
+    reader: Reader,
+    report: Callable[[Claim, Reading, float], Outcome],
+    *,
+    clock: Callable[[], float],
+    lease_s: float,
+) -> None:
+    """Do the jobs of one instance to their end, whatever that is; never raises."""
     bound = log.bind(
         sop_instance_uid=claim.arrival.instance.ref.sop_instance_uid,
         jobs=[job.id for job in claim.jobs],
-        worker=worker,
+        worker=claim.worker,
     )
     bound.info("jobs_claimed", pipelines=[job.pipeline for job in claim.jobs])
     try:
@@ -175,7 +190,6 @@ def work_once(
             first = {one.pipeline: one.choice for one in reversed(reading.questions)}
             image = claim.instance_id, reading.radiograph
             read_in_shadow(reader.shadow, *image, first, clock())
-    return True
 
 
 def _summary(jobs: tuple[Job, ...], outcome: Outcome) -> dict[str, object]:

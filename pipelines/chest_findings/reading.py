@@ -1,6 +1,6 @@
 """What the tasks on the shared network have in common: load, infer, verify."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from pipelines.session import (
     Session,
     SharedSession,
     open_session,
+    readable,
     sha256_of,
     share_session,
 )
@@ -79,20 +80,31 @@ class SharedModel:
 
     def answer(self, radiograph: Radiograph) -> Answer:
         """Run the network, once for one film; NotAnalysable for an image without content."""
-        refuse_empty(radiograph.pixels)
         timings_ms: dict[str, float] = {}
 
-        def ask() -> tuple[Numbers, Numbers, Numbers | None, Geometry]:
+        def ask() -> tuple[Told, Geometry]:
             started = perf_counter()
-            size = self.manifest.input.size
-            image, geometry = square(radiograph.pixels, radiograph.orientation, size)
+            image, geometry = self._square(radiograph)
             prepared = perf_counter()
             told = infer(self.session, self.manifest, image)
             timings_ms["preprocess"] = 1000 * (prepared - started)
             timings_ms["inference"] = 1000 * (perf_counter() - prepared)
-            return *told, geometry
+            return told, geometry
 
-        return Answer(*self.network.once(radiograph, ask), timings_ms)
+        told, geometry = self.network.once(radiograph, ask)
+        return Answer(*told, geometry, timings_ms)
+
+    def prefetch(self, radiographs: Sequence[Radiograph]) -> None:
+        """Run the network on several films at once; `answer` then has them."""
+        films, squares = readable(radiographs, self._square)
+        if films:
+            told = infer_all(self.session, self.manifest, [image for image, _ in squares])
+            answers = [(one, geometry) for one, (_, geometry) in zip(told, squares, strict=True)]
+            self.network.remember(films, answers)
+
+    def _square(self, radiograph: Radiograph) -> tuple[Numbers, Geometry]:
+        refuse_empty(radiograph.pixels)
+        return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)
 
     def verify(self) -> tuple[Check, ...]:
         """Check the weights and that the phantoms are read as at release."""
@@ -210,6 +222,10 @@ class LabelledPipeline:
             for one in judged
         )
 
+    def prefetch(self, radiographs: Sequence[Radiograph]) -> None:
+        """Run the network on several films at once; `read` then has them."""
+        self.model.prefetch(radiographs)
+
     def verify(self) -> tuple[Check, ...]:
         """Check the weights and that the phantoms are read as at release."""
         return self.model.verify()
@@ -260,12 +276,22 @@ class Told(NamedTuple):
 
 def infer(session: Runner, manifest: LabelledManifest, image: Numbers) -> Told:
     """Give what a network says of a square: the mean of the film and its mirror image."""
-    film = network_input(image, manifest.input.mean, manifest.input.std)
-    answers = session.run(np.concatenate([film, film[..., ::-1]]))
-    maps, mirrored = answers["maps"]
-    scores: Numbers = answers["scores"].mean(axis=0)
-    spread = answers[SPREAD].mean(axis=0) if SPREAD in answers else None
-    return Told(scores, np.asarray((maps + mirrored[..., ::-1]) / 2, np.float32), spread)
+    (told,) = infer_all(session, manifest, [image])
+    return told
+
+
+def infer_all(session: Runner, manifest: LabelledManifest, images: Sequence[Numbers]) -> list[Told]:
+    """Give what a network says of several squares, in one run."""
+    films = [network_input(one, manifest.input.mean, manifest.input.std) for one in images]
+    answers = session.run(np.concatenate([part for one in films for part in (one, one[..., ::-1])]))
+    found = []
+    for row in range(0, 2 * len(films), 2):
+        maps, mirrored = answers["maps"][row : row + 2]
+        both = slice(row, row + 2)
+        spread = answers[SPREAD][both].mean(axis=0) if SPREAD in answers else None
+        mean = np.asarray((maps + mirrored[..., ::-1]) / 2, np.float32)
+        found.append(Told(answers["scores"][both].mean(axis=0), mean, spread))
+    return found
 
 
 def read_phantom(model: SharedModel, seed: int, condition: str) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
 """Decline what is no upright frontal chest radiograph."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +14,7 @@ from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
 from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
 from pipelines.phantom import CONDITIONS, chest_phantom
-from pipelines.session import Session, open_session, sha256_of
+from pipelines.session import Runner, SharedSession, readable, sha256_of, share_session
 from pipelines.suitability import codes
 from pipelines.suitability.preprocess import network_input, refuse_empty, square
 
@@ -49,7 +49,12 @@ class SuitabilityPipeline:
     """The gate before the reading tasks, with its loaded model."""
 
     manifest: ModelManifest
-    session: Session
+    network: SharedSession
+
+    @property
+    def session(self) -> Runner:
+        """The loaded network."""
+        return self.network.session
 
     @property
     def name(self) -> str:
@@ -79,10 +84,21 @@ class SuitabilityPipeline:
 
     def judge(self, radiograph: Radiograph) -> Verdict:
         """Give the probabilities; NotAnalysable for an image without content."""
+
+        def ask() -> Verdict:
+            return infer(self.session, self.manifest, self._square(radiograph))
+
+        return self.network.once(radiograph, ask)
+
+    def prefetch(self, radiographs: Sequence[Radiograph]) -> None:
+        """Run the network on several films at once; `judge` then has them."""
+        films, squares = readable(radiographs, self._square)
+        if films:
+            self.network.remember(films, infer_all(self.session, self.manifest, squares))
+
+    def _square(self, radiograph: Radiograph) -> NDArray[np.float32]:
         refuse_empty(radiograph.pixels)
-        size = self.manifest.input.size
-        image, _ = square(radiograph.pixels, radiograph.orientation, size)
-        return infer(self.session, self.manifest, image)
+        return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)[0]
 
     def verify(self) -> tuple[Check, ...]:
         """Check the weights and that the phantoms are accepted as at release."""
@@ -112,20 +128,29 @@ def load(models_dir: Path, device: str = "auto", threads: int = 0) -> Suitabilit
             f"{models_dir / NAME}: is a model {manifest.name!r} with outputs "
             f"{list(manifest.outputs)}; {NAME} lacks {sorted(missing)}"
         )
-    return SuitabilityPipeline(manifest, open_session(manifest, device, threads))
+    return SuitabilityPipeline(manifest, share_session(manifest, device, threads))
 
 
-def infer(session: Session, manifest: ModelManifest, image: NDArray[np.float32]) -> Verdict:
+def infer(session: Runner, manifest: ModelManifest, image: NDArray[np.float32]) -> Verdict:
     """Judge a 0..1 square."""
-    answers: Mapping[str, NDArray[np.float32]] = session.run(
-        network_input(image, manifest.input.mean, manifest.input.std)
-    )
-    upright, once, twice, thrice = (float(share) for share in answers["turn"][0])
-    return Verdict(
-        manifest.calibration.probability(float(answers["frontal"][0, 0])),
-        (upright, once, twice, thrice),
-        float(answers["inverted"][0, 0]),
-    )
+    (verdict,) = infer_all(session, manifest, [image])
+    return verdict
+
+
+def infer_all(
+    session: Runner, manifest: ModelManifest, images: Sequence[NDArray[np.float32]]
+) -> list[Verdict]:
+    """Judge several 0..1 squares in one run."""
+    size = manifest.input
+    told = session.run(np.concatenate([network_input(one, size.mean, size.std) for one in images]))
+    verdicts = []
+    for frontal, turns, inverted in zip(
+        told["frontal"], told["turn"], told["inverted"], strict=True
+    ):
+        upright, once, twice, thrice = map(float, turns)
+        share = manifest.calibration.probability(float(frontal[0]))
+        verdicts.append(Verdict(share, (upright, once, twice, thrice), float(inverted[0])))
+    return verdicts
 
 
 def read_phantom(pipeline: SuitabilityPipeline, reference: PhantomReference) -> float:

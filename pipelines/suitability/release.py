@@ -15,7 +15,7 @@ from dicom_node.domain.findings import OperatingPoint
 from pipelines import metrics
 from pipelines.contract import WEIGHTS, Contract, publish
 from pipelines.manifest import ModelManifest, PhantomReference
-from pipelines.session import Session, open_session, sha256_of
+from pipelines.session import Session, SharedSession, open_session, sha256_of
 from pipelines.suitability import codes
 from pipelines.suitability.cases import read_frontals
 from pipelines.suitability.network import ServedNet, SuitabilityNet
@@ -60,7 +60,7 @@ def release(arguments: list[str]) -> int:
         contract = _choose(contract, session, manifest, options.data)
         manifest = publish(options.out, contract)
         print(f"validation: {contract.validation}")
-    pipeline = SuitabilityPipeline(manifest, session)
+    pipeline = SuitabilityPipeline(manifest, SharedSession(session))
     references = [
         replace(reference, probability=read_phantom(pipeline, reference))
         for reference in manifest.constancy.references

@@ -11,7 +11,7 @@ from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacin
 from pipelines.manifest import load_manifest
 from pipelines.phantom import Phantom
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
-from pipelines.session import Session
+from pipelines.session import Session, SharedSession
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 REF = InstanceRef("1.2.840.10008.5.1.4.1.1.1.1", "1.2.3")
@@ -52,7 +52,7 @@ def answering(models_dir: Path) -> Answering:
     def make(shares: NDArray[np.float32], logit: float = 20.0) -> PneumothoraxPipeline:
         manifest = load_manifest(models_dir / "pneumothorax")
         session = Session(FixedAnswer(shares, logit), "image", manifest.outputs, "fixed")
-        return PneumothoraxPipeline(manifest, session)
+        return PneumothoraxPipeline(manifest, SharedSession(session))
 
     return make
 

@@ -13,7 +13,7 @@ from dicom_node.domain.findings import OperatingPoint
 from dicom_node.domain.study import Orientation, Radiograph
 from pipelines.contract import Contract, publish
 from pipelines.manifest import PhantomReference
-from pipelines.session import Session
+from pipelines.session import Session, SharedSession
 from pipelines.suitability import codes
 from pipelines.suitability.cases import TEST_KINDS, read_frontals, read_others
 from pipelines.suitability.pipeline import NAME, OUTPUTS, SuitabilityPipeline, load
@@ -59,7 +59,7 @@ def judging(tmp_path: Path) -> Answering:
     )
     manifest = publish(tmp_path, contract)
     return lambda answers: SuitabilityPipeline(
-        manifest, Session(FixedVerdict(answers), "image", OUTPUTS, "fixed")
+        manifest, SharedSession(Session(FixedVerdict(answers), "image", OUTPUTS, "fixed"))
     )
 
 

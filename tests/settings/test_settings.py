@@ -25,7 +25,7 @@ def write(folder: Path, text: str) -> Path:
         ('[node]\nae_title = "TITLE WITH TOO MANY LETTERS"', "node.ae_title: AE title"),
         ('[node]\nae_title = ""', "node.ae_title: AE title"),
         ('[inference]\ndevice = "gpu"', "inference.device = 'gpu'"),
-        ("[inference]\nbatch_ms = 5", "inference.batch_ms = 5"),
+        ("[inference]\nbatch_ms = -5", "inference.batch_ms = -5"),
         ('[tls]\nmode = "mutual"', "tls.mode = 'mutual'"),
         ('[[stow]]\nname = "cloud"', "[[stow]] is not in this version"),
         (PACS + "tls = true", "peer 'pacs': tls = true is not in this version"),
