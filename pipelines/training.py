@@ -29,11 +29,11 @@ def random_affine(count: int, random: torch.Generator) -> Tensor:
     """Draw (count, 2, 3) maps from output to input coordinates."""
 
     def draw(spread: float) -> Tensor:
-        return (torch.rand(count, generator=random) * 2 - 1) * spread
+        return (torch.rand(count, generator=random, device=random.device) * 2 - 1) * spread
 
     angle = draw(math.radians(ROTATION_DEGREES))
     scale_x, scale_y = torch.exp(draw(SCALE)), torch.exp(draw(SCALE))
-    mirror = torch.where(torch.rand(count, generator=random) < 0.5, -1.0, 1.0)
+    mirror = torch.where(draw(1.0) < 0.0, -1.0, 1.0)
     shear = draw(SHEAR)
     cosine, sine = angle.cos(), angle.sin()
     rows = [
@@ -62,15 +62,26 @@ def photograph(images: Tensor, random: torch.Generator) -> Tensor:
     """Vary exposure, contrast, sharpness and noise of a 0..1 batch."""
 
     def draw(low: float, high: float) -> Tensor:
-        return torch.rand(len(images), 1, 1, 1, generator=random) * (high - low) + low
+        shares = torch.rand(len(images), 1, 1, 1, generator=random, device=random.device)
+        return shares * (high - low) + low
 
     images = images.clamp(1e-4, 1.0) ** torch.exp(draw(-0.5, 0.5))
     images = (images - 0.5) * draw(0.75, 1.25) + 0.5 + draw(-0.12, 0.12)
     # From a soft film to the edge enhancement of a digital detector.
     images = images + draw(-0.6, 1.0) * (images - _blur(images))
-    noise = torch.randn(images.shape, generator=random)
+    noise = torch.randn(images.shape, generator=random, device=random.device)
     images = images + noise * draw(0.0, 0.03)
     return images.clamp(0.0, 1.0)
+
+
+def equalise(images: Tensor, random: torch.Generator, share: float) -> Tensor:
+    """Flatten the histograms of a share of a 0..1 batch (N, 1, h, w)."""
+    if share <= 0:
+        return images
+    flat = images.flatten(1).contiguous()
+    ranks = torch.searchsorted(flat.sort(dim=1).values, flat, right=True).float() / flat.shape[1]
+    chosen = torch.rand(len(images), 1, generator=random, device=random.device) < share
+    return torch.where(chosen, ranks, flat).reshape(images.shape)
 
 
 def write_markers(images: Tensor, random: torch.Generator, chance: float = 0.3) -> Tensor:
@@ -78,30 +89,43 @@ def write_markers(images: Tensor, random: torch.Generator, chance: float = 0.3) 
     size = images.shape[-1]
     images = images.clone()
     for image in images:
-        if float(torch.rand(1, generator=random)) < chance:
-            glyph = (torch.rand(5, 4 * 3, generator=random) < 0.55).float()
-            scale = int(torch.randint(1, max(2, size // 80), (1,), generator=random))
+        if _chance(random) < chance:
+            glyph = (_shares(5, 4 * 3, random) < 0.55).float()
+            scale = _whole(1, max(2, size // 80), random)
             glyph = glyph.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
             rows, columns = glyph.shape
-            top = int(torch.randint(0, size - rows, (1,), generator=random))
-            left = int(torch.randint(0, size - columns, (1,), generator=random))
+            top, left = _whole(0, size - rows, random), _whole(0, size - columns, random)
             if not size // 4 < top < size * 3 // 4:  # letters lie above or below the lungs
                 spot = image[0, top : top + rows, left : left + columns]
                 torch.maximum(spot, glyph, out=spot)
-        if float(torch.rand(1, generator=random)) < chance / 2:
-            width = int(torch.randint(1, max(2, size // 16), (1,), generator=random))
-            level = float(torch.rand(1, generator=random) < 0.3)
-            side = int(torch.randint(0, 4, (1,), generator=random))
-            turned = torch.rot90(image[0], side)
-            turned[:width] = level
+        if _chance(random) < chance / 2:
+            width = _whole(1, max(2, size // 16), random)
+            level = float(_chance(random) < 0.3)
+            torch.rot90(image[0], _whole(0, 4, random))[:width] = level
     return images
 
 
+def _shares(rows: int, columns: int, random: torch.Generator) -> Tensor:
+    return torch.rand(rows, columns, generator=random, device=random.device)
+
+
+def _chance(random: torch.Generator) -> float:
+    return float(_shares(1, 1, random))
+
+
+def _whole(low: int, high: int, random: torch.Generator) -> int:
+    return int(torch.randint(low, high, (1,), generator=random, device=random.device))
+
+
 def augment(
-    images: Tensor, masks: Tensor, size: int, random: torch.Generator
+    images: Tensor, masks: Tensor, size: int, random: torch.Generator, flattened: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Make a batch (N, 1, h, w) of 0..1 into one to learn from."""
+    """Make a batch (N, 1, h, w) of 0..1 into one to learn from.
+
+    `flattened` is the share of images whose histogram is equalised.
+    """
     images, masks = warp(images, masks, size, random)
+    images = equalise(images, random, flattened)
     return write_markers(photograph(images, random), random), masks
 
 

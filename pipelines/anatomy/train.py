@@ -15,9 +15,21 @@ from pipelines.anatomy.outline import outline
 from pipelines.anatomy.pipeline import HEART, NAME, VISIBLE, WHOLE, grid_outline
 from pipelines.anatomy.preprocess import open_square, square
 from pipelines.anatomy.release import release
-from pipelines.loop import Losses, Marks, mixed, parser, rates, run, say
+from pipelines.loop import (
+    Draws,
+    Losses,
+    Marks,
+    device_of,
+    imagenet_of,
+    mixed,
+    parser,
+    rates,
+    run,
+    to_input,
+)
 from pipelines.metrics import dice
 from pipelines.phantom import chest_phantom
+from pipelines.rundir import open_run, say
 from pipelines.training import augment, dice_loss
 
 BATCH = 14
@@ -39,10 +51,8 @@ class Shelf:
 def train(arguments: list[str]) -> int:
     """Run one training; `--resume` goes on where the last run stopped."""
     options = parser(NAME, __doc__, minutes=14, size=256).parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
     cases = read_cases(options.data) if options.data else ()
+    open_run(NAME, options)
     learning = [case for case in cases if case.split == "train" and not case.poor]
     judging = [case for case in cases if case.split == "val"]
     shelf = fill(learning, options.phantoms, options.size * 6 // 5, seed=2000)
@@ -50,19 +60,20 @@ def train(arguments: list[str]) -> int:
     say(options.out, event="ready", learning=len(shelf.images), judging=len(exam.images))
 
     network = AnatomyNet()
-    if options.data and not options.resume:
-        network.trunk.load_imagenet(options.data / "weights" / "mobilenet_v2_imagenet.npz")
-    network = network.to(memory_format=torch.channels_last)
+    imagenet = imagenet_of(options)
+    if imagenet:
+        network.trunk.load_imagenet(imagenet)
+    network = network.to(device=options.device, memory_format=torch.channels_last)
 
-    def take_step(network: nn.Module, draw: np.random.Generator, random: torch.Generator) -> Losses:
-        rows = pick(shelf, draw)
-        images = torch.from_numpy(shelf.images[rows]).float()[:, None] / 255
-        masks = torch.from_numpy(shelf.masks[rows]).float()
-        images, masks = augment(images, masks, options.size, random)
-        images = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
-        with mixed():
-            logits = network(images)
-        return losses(logits.float(), masks, torch.from_numpy(shelf.known[rows]))
+    def take_step(network: nn.Module, draws: Draws) -> Losses:
+        rows = pick(shelf, draws.numpy)
+        images = torch.from_numpy(shelf.images[rows]).to(draws.device).float()[:, None] / 255
+        masks = torch.from_numpy(shelf.masks[rows]).to(draws.device).float()
+        images, masks = augment(images, masks, options.size, draws.torch, options.equalise)
+        with mixed(draws.device):
+            logits = network(to_input(images))
+        known = torch.from_numpy(shelf.known[rows]).to(draws.device)
+        return losses(logits.float(), masks, known)
 
     groups = rates(network.trunk, network, TRUNK_RATE, NEW_RATE)
     checkpoint = run(network, groups, options, take_step, lambda net: judge(net, exam))
@@ -132,13 +143,14 @@ def losses(logits: Tensor, masks: Tensor, known: Tensor) -> Losses:
 def judge(network: nn.Module, exam: Shelf) -> Marks:
     """Measure Dice by region, and the ratio's error where the heart is known."""
     network.eval()
+    device = device_of(network)
     dices: dict[int, list[float]] = {region: [] for region in range(len(REGIONS))}
     errors = []
     for image, masks, known in zip(exam.images, exam.masks, exam.known, strict=True):
         with torch.no_grad():
-            tensor = torch.from_numpy(image).float()[None, None] / 127.5 - 1
-            shares = network(tensor.contiguous(memory_format=torch.channels_last))
-        found = torch.sigmoid(shares)[0].numpy()
+            grey = torch.from_numpy(image).to(device).float()[None, None] / 255
+            shares = network(to_input(grey))
+        found = torch.sigmoid(shares)[0].cpu().numpy()
         for region in np.flatnonzero(known):
             dices[int(region)].append(dice(found[region] > 0.5, masks[region] > 0))
         if known[HEART]:

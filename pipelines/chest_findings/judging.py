@@ -20,16 +20,17 @@ def run(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Give score logits, scores of the maps, and map probabilities."""
     network.eval()
+    device = next(network.parameters()).device
     scores, pooled, maps = [], [], []
     for start in range(0, len(exam.images), AT_ONCE):
-        images = torch.from_numpy(exam.images[start : start + AT_ONCE]).float()[:, None]
+        images = torch.from_numpy(exam.images[start : start + AT_ONCE]).to(device).float()[:, None]
         with torch.no_grad():
             told, places = network(
                 (images / 127.5 - 1).contiguous(memory_format=torch.channels_last)
             )
-            pooled.append(map_scores(places, highest_cells(places[0, 0].numel())).numpy())
-        scores.append(told.numpy())
-        maps.append(places.sigmoid().numpy())
+            pooled.append(map_scores(places, highest_cells(places[0, 0].numel())).cpu().numpy())
+        scores.append(told.cpu().numpy())
+        maps.append(places.sigmoid().cpu().numpy())
     return np.concatenate(scores), np.concatenate(pooled), np.concatenate(maps)
 
 
@@ -48,7 +49,7 @@ def judge(network: nn.Module, exam: Shelf) -> dict[str, float]:
     ]
     if hits:
         marks["peaks"] = round(float(np.mean(hits)), 4)
-    return marks
+    return marks | {"worth": round(worth(marks), 4)}
 
 
 def auc_marks(scores: NDArray[np.float32], exam: Shelf) -> dict[str, float]:

@@ -20,6 +20,7 @@ from pipelines.chest_findings.network import ServedNet, TrunkNet
 from pipelines.chest_findings.reading import SharedModel, read_phantom
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
 from pipelines.chest_findings.shelf import fill
+from pipelines.datasets.catalogue import AUTO, FORMATS
 from pipelines.labelled import Label, LabelledManifest, ScoreReference, write_labelled
 from pipelines.manifest import Calibration, InputSpec
 from pipelines.pneumonia import codes as pneumonia
@@ -74,14 +75,17 @@ TASKS = (
 def release(arguments: list[str]) -> int:
     """Write `model.onnx` once, and each task's `model.toml`."""
     options = _parse(arguments)
-    cases = [c for c in read_cases(options.data) if c.split == "val"] if options.data else []
+    everything = read_cases(options.data, options.format) if options.data else ()
+    cases = [case for case in everything if case.split == "val"]
     network = TrunkNet()
     network.load_state_dict(torch.load(options.checkpoint, weights_only=True))
     mix = 0.0
     if cases:
         exam = fill(cases, 0, options.size, options.store)
         scores, pooled, _ = run(network, exam)
-        marks = {m: auc_marks(mixed_scores(scores, pooled, m), exam)["eight"] for m in MIXES}
+        marks = {
+            m: auc_marks(mixed_scores(scores, pooled, m), exam).get("eight", 0.0) for m in MIXES
+        }
         mix = max(marks, key=lambda m: marks[m])
         print(f"mean AUC of eight on validation by share of the map: {marks}; taken {mix}")
     weights = options.out / SHARED / WEIGHTS
@@ -111,7 +115,8 @@ def release(arguments: list[str]) -> int:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="release", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="averaged weights")
-    parser.add_argument("--data", type=Path, help="folder that holds cxr/; none: uncalibrated")
+    parser.add_argument("--data", type=Path, help="labelled images; none: uncalibrated")
+    parser.add_argument("--format", choices=FORMATS, default=AUTO, help="of --data")
     parser.add_argument("--out", type=Path, required=True, help="the folder of model folders")
     parser.add_argument("--store", type=Path, help="where decoded validation images are kept")
     parser.add_argument("--size", type=int, default=224)
@@ -165,9 +170,8 @@ def _chosen(manifest: LabelledManifest, readings: Readings) -> LabelledManifest:
     """Choose calibration, thresholds and the maps' cut on the validation split."""
     labels = tuple(_calibrated(label, readings) for label in manifest.labels)
     known = replace(manifest, labels=labels)
-    aucs = [
-        f"{label.name} {metrics.auc(*readings.of_label(label.name)):.3f}" for label in known.labels
-    ]
+    told = {label.name: metrics.auc(*readings.of_label(label.name)) for label in known.labels}
+    aucs = [f"{name} {value:.3f}" for name, value in told.items() if not np.isnan(value)]
     validation = f"{len(readings.cases)} images; AUC " + ", ".join(aucs)
     if manifest.name != SHARED:
         return replace(known, validation=validation)
@@ -183,6 +187,8 @@ def _chosen(manifest: LabelledManifest, readings: Readings) -> LabelledManifest:
 def _calibrated(label: Label, readings: Readings) -> Label:
     """Fit Platt's scaling, then choose the operating points on its probability."""
     truth, logits = readings.of_label(label.name)
+    if truth.all() or not truth.any():
+        return label  # this set says nothing of it
     slope, intercept = metrics.fit_platt(truth, logits)
     shares = 1 / (1 + np.exp(-(slope * logits + intercept)))
     # Where a label is easy, the three aims may come out in another order: sorted, the

@@ -16,7 +16,7 @@ from pipelines.chest_findings.codes import MAPPED, NO_FINDING, SCORES
 from pipelines.chest_findings.preprocess import square
 from pipelines.datasets.picture import open_grey
 from pipelines.phantom import Condition, chest_phantom
-from pipelines.training import photograph, random_affine, write_markers
+from pipelines.training import equalise, photograph, random_affine, write_markers
 
 SOURCES = ("full", "small", "child", "nih", "phantom", "siim", "rsna", "classes", "feedback")
 CONDITIONS: tuple[Condition, ...] = ("none", "right", "none", "left")
@@ -142,23 +142,37 @@ def pick(shelf: Shelf, draw: np.random.Generator) -> NDArray[np.int64]:
     )
 
 
-def batch(shelf: Shelf, rows: NDArray[np.int64], size: int, random: torch.Generator) -> Batch:
-    """Turn, crop, expose and mark images and boxes alike."""
-    images = torch.from_numpy(shelf.images[rows]).float()[:, None] / 255
-    grids = torch.from_numpy(np.stack([draw_boxes(shelf.boxes.get(int(r), ())) for r in rows]))
+def batch(
+    shelf: Shelf,
+    rows: NDArray[np.int64],
+    size: int,
+    random: torch.Generator,
+    flattened: float = 0.0,
+) -> Batch:
+    """Turn, crop, expose and mark images and boxes alike, on the generator's device.
+
+    `flattened` is the share of images whose histogram is equalised.
+    """
+
+    def there(values: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(values).to(random.device)
+
+    images = there(shelf.images[rows]).float()[:, None] / 255
+    grids = there(np.stack([draw_boxes(shelf.boxes.get(int(row), ())) for row in rows]))
     maps = random_affine(len(rows), random)
-    maps[:, :, :2] *= _crops(torch.from_numpy(shelf.aspects[rows]), random)[:, :, None]
+    maps[:, :, :2] *= _crops(there(shelf.aspects[rows]), random)[:, :, None]
     maps[:, :, 2] *= 0.7
     warped = _warp(images, maps, size)
-    soft = torch.rand(len(rows), generator=random) < SOFTENED
+    soft = torch.rand(len(rows), generator=random, device=random.device) < SOFTENED
     if soft.any():
         warped[soft] = soften(warped[soft])
+    warped = equalise(warped, random, flattened)
     return Batch(
         write_markers(photograph(warped, random), random),
-        torch.from_numpy(shelf.labels[rows]),
-        torch.from_numpy(shelf.sources[rows]),
+        there(shelf.labels[rows]),
+        there(shelf.sources[rows]),
         (_warp(grids, maps, GRID) > 0.5).float(),
-        torch.tensor([int(row) in shelf.boxes for row in rows]),
+        torch.tensor([int(row) in shelf.boxes for row in rows], device=random.device),
     )
 
 
@@ -175,7 +189,8 @@ def _crops(aspects: Tensor, random: torch.Generator) -> Tensor:
     than one of 1.2: cropped to random aspects first, all are squeezed alike.
     """
     low, high = (math.log(bound) for bound in ASPECTS)
-    aims = torch.exp(torch.rand(len(aspects), generator=random) * (high - low) + low)
+    drawn = torch.rand(len(aspects), generator=random, device=random.device)
+    aims = torch.exp(drawn * (high - low) + low)
     ratio = torch.where(aspects == 1, torch.ones_like(aims), aims / aspects)
     return torch.stack([ratio.clamp(max=1.0), (1 / ratio).clamp(max=1.0)], dim=1)
 

@@ -11,6 +11,7 @@ import torch
 
 from dicom_node.domain.findings import OperatingPoint
 from pipelines import metrics
+from pipelines.datasets.catalogue import AUTO, FORMATS
 from pipelines.ensemble import open_ensemble
 from pipelines.evaluation import Readings, dice_of, read_all
 from pipelines.manifest import (
@@ -21,11 +22,11 @@ from pipelines.manifest import (
     PhantomReference,
     load_manifest,
 )
-from pipelines.pneumothorax.cases import AUXILIARY, Case, read_cases
+from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
 from pipelines.pneumothorax.contract import Facts, as_toml
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, read_phantom
-from pipelines.session import open_session, sha256_of
+from pipelines.session import SharedSession, open_session, sha256_of
 from pipelines.training import average_weights, export_onnx
 
 WEIGHTS = "model.onnx"
@@ -43,14 +44,14 @@ def release(arguments: list[str]) -> int:
     difference = _export(options.checkpoint, options.size, options.out / WEIGHTS)
     print(f"largest difference between torch and ONNX: {difference:.2g}")
     facts = _draft(options.size, options.out / WEIGHTS, options.version)
-    cases = [c for c in read_cases(options.data) if _judges(c)] if options.data else []
+    cases = judges(read_cases(options.data, options.format)) if options.data else []
     facts = _judged(options.out, facts, cases)
     if options.member:
         members = [_member(options, number, facts, cases) for number in range(len(options.member))]
         facts = _judged(options.out, replace(facts, members=members), cases)
     manifest = _write(options.out, facts)
     session = open_ensemble(open_session(manifest), manifest, "presence", "auto", 0)
-    references = _references(PneumothoraxPipeline(manifest, session))
+    references = _references(PneumothoraxPipeline(manifest, SharedSession(session)))
     _write(options.out, replace(facts, references=references))
     return 0
 
@@ -59,7 +60,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="release", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="averaged")
     parser.add_argument("--member", type=Path, action="append", default=[], help="of an ensemble")
-    parser.add_argument("--data", type=Path, help="folder that holds cxr/; none: uncalibrated")
+    parser.add_argument("--data", type=Path, help="labelled images; none: uncalibrated")
+    parser.add_argument("--format", choices=FORMATS, default=AUTO, help="of --data")
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--version", default="0.1.0")
@@ -97,10 +99,6 @@ def _member(options: argparse.Namespace, number: int, lead: Facts, cases: list[C
     alone = replace(lead, weights=weights.name, sha256=sha256_of(weights))
     judged = _judged(options.out, alone, cases)
     return Member(weights, alone.sha256, (Calibration(judged.slope, judged.intercept),))
-
-
-def _judges(case: Case) -> bool:
-    return case.split == "val" and case.expert and not case.small
 
 
 def _draft(size: int, weights: Path, version: str) -> Facts:
@@ -141,16 +139,18 @@ def _choose(facts: Facts, readings: Readings) -> Facts:
         )
         for name, threshold in thresholds.items()
     ]
-    marks = {level: float(dice_of(readings, level)[0].mean()) for level in MASK_LEVELS}
+    overlaps = {level: dice_of(readings, level)[0] for level in MASK_LEVELS}
+    marks = {level: float(found.mean()) for level, found in overlaps.items() if len(found)}
+    drawn = f", Dice {max(marks.values()):.3f}" if marks else "; no masks"
     return replace(
         facts,
         slope=slope,
         intercept=intercept,
         points=points,
-        mask_threshold=max(marks, key=lambda level: marks[level]),
+        mask_threshold=max(marks, key=lambda level: marks[level], default=facts.mask_threshold),
         validation=(
             f"{len(truth)} images, {int(truth.sum())} positive, AUC "
-            f"{metrics.auc(truth, readings.logits):.3f}, Dice {max(marks.values()):.3f}"
+            f"{metrics.auc(truth, readings.logits):.3f}{drawn}"
         ),
     )
 

@@ -1,6 +1,6 @@
 """Train the suitability network; reads top to bottom."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +8,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipelines.loop import Losses, Marks, mixed, parser, rates, run, say
+from pipelines.loop import (
+    Draws,
+    Losses,
+    Marks,
+    device_of,
+    imagenet_of,
+    mixed,
+    parser,
+    rates,
+    run,
+    to_input,
+)
 from pipelines.phantom import chest_phantom
+from pipelines.rundir import open_run, say
 from pipelines.suitability.cases import read_frontals, read_others
 from pipelines.suitability.network import TURNS, SuitabilityNet
 from pipelines.suitability.pipeline import NAME
@@ -49,28 +61,33 @@ class Batch:
     """Quarter turns counterclockwise; only frontal ones count."""
     inverted: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """Carry the batch to a device."""
+        return Batch(*(getattr(self, part.name).to(device) for part in fields(self)))
+
 
 def train(arguments: list[str]) -> int:
     """Run one training; `--resume` goes on where the last run stopped."""
     options = parser(NAME, __doc__, minutes=8, size=160).parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
+    open_run(NAME, options)
     shelf = fill(options.data, "train", options.phantoms, options.size * 6 // 5, seed=3000)
     exam = examine(fill(options.data, "val", 4, options.size, seed=2))
     count = len(shelf.frontals) + len(shelf.others) + len(shelf.drawn)
     say(options.out, event="ready", learning=count, judging=len(exam.images))
 
     network = SuitabilityNet()
-    if options.data and not options.resume:
-        network.trunk.load_imagenet(options.data / "weights" / "mobilenet_v2_imagenet.npz")
-    network = network.to(memory_format=torch.channels_last)
+    imagenet = imagenet_of(options)
+    if imagenet:
+        network.trunk.load_imagenet(imagenet)
+    network = network.to(device=options.device, memory_format=torch.channels_last)
 
-    def take_step(network: nn.Module, draw: np.random.Generator, random: torch.Generator) -> Losses:
-        batch = assemble(shelf, options.size, draw, random)
-        images = (batch.images * 2 - 1).contiguous(memory_format=torch.channels_last)
-        with mixed():
-            answers = network(images)
+    def take_step(network: nn.Module, draws: Draws) -> Losses:
+        # Cutting films to pieces is work for the processor, whatever the device.
+        random = torch.Generator().manual_seed(int(draws.numpy.integers(1 << 62)))
+        batch = assemble(shelf, options.size, draws.numpy, random, options.equalise)
+        batch = batch.to(draws.device)
+        with mixed(draws.device):
+            answers = network(to_input(batch.images))
         return losses(answers, batch)
 
     groups = rates(network.trunk, network, TRUNK_RATE, NEW_RATE)
@@ -109,7 +126,13 @@ def _grey(path: Path, size: int) -> NDArray[np.uint8]:
     return np.rint(open_square(path, size) * 255).astype(np.uint8)
 
 
-def assemble(shelf: Shelf, size: int, draw: np.random.Generator, random: torch.Generator) -> Batch:
+def assemble(
+    shelf: Shelf,
+    size: int,
+    draw: np.random.Generator,
+    random: torch.Generator,
+    flattened: float = 0.0,
+) -> Batch:
     """Make one step's batch: chests first, then what is none."""
 
     def some(images: NDArray[np.uint8], count: int) -> Tensor:
@@ -121,7 +144,7 @@ def assemble(shelf: Shelf, size: int, draw: np.random.Generator, random: torch.G
     together = torch.cat(parts)
     frontal = torch.zeros(len(together))
     frontal[: len(parts[0])] = 1.0
-    images = augment(together, together[:, :0], size, random)[0]
+    images = augment(together, together[:, :0], size, random, flattened)[0]
     chance = torch.rand(2, len(images), generator=random)
     turn = torch.randint(1, TURNS, (len(images),), generator=random) * (chance[0] < TURNED)
     inverted = (chance[1] < INVERTED).float()
@@ -179,12 +202,12 @@ def examine(shelf: Shelf) -> Batch:
 def judge(network: nn.Module, exam: Batch) -> Marks:
     """Measure the losses and the shares of right answers."""
     network.eval()
+    device = device_of(network)
     found = []
     for start in range(0, len(exam.images), 32):
-        images = exam.images[start : start + 32] * 2 - 1
         with torch.no_grad():
-            found.append(network(images.contiguous(memory_format=torch.channels_last)))
-    frontal, turn, inverted = (torch.cat(parts) for parts in zip(*found, strict=True))
+            found.append(network(to_input(exam.images[start : start + 32].to(device))))
+    frontal, turn, inverted = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
     parts = losses((frontal, turn, inverted), exam)
     chests = exam.frontal > 0.5
     marks = {
