@@ -2,12 +2,8 @@
 
 import copy
 import math
-import warnings
 from collections.abc import Iterable
-from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -165,35 +161,3 @@ def average_weights(states: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
         if tensor.is_floating_point():
             tensor.copy_(torch.stack([member[name] for member in members]).mean(dim=0))
     return mean
-
-
-def export_onnx(network: nn.Module, example: Tensor, path: Path, outputs: tuple[str, ...]) -> float:
-    """Write an ONNX file and give the largest difference to torch.
-
-    The batch is dynamic; the check runs with batches of one and of two.
-    """
-    network.eval()
-    names = {"image": {0: "batch"}, **{name: {0: "batch"} for name in outputs}}
-    with warnings.catch_warnings():
-        # The exporter through torch.export takes a minute for the same graph.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            network,
-            (example,),
-            path,
-            input_names=["image"],
-            output_names=list(outputs),
-            dynamic_axes=names,
-            opset_version=17,
-            dynamo=False,
-        )
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    worst = 0.0
-    for count in (1, 2):
-        batch = example[:1].repeat(count, 1, 1, 1)
-        with torch.no_grad():
-            expected = network(batch)
-        answers = session.run(None, {"image": batch.numpy()})
-        for want, got in zip(expected, answers, strict=True):
-            worst = max(worst, float(np.abs(want.numpy() - got).max()))
-    return worst

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from dicom_node.domain.findings import OperatingPoint
@@ -28,11 +27,10 @@ from pipelines.anatomy.pipeline import (
 )
 from pipelines.anatomy.preprocess import Geometry, open_square, to_stored
 from pipelines.contract import WEIGHTS, Contract, publish
+from pipelines.export import LEAST_SLOPE, export, load_average, parser
 from pipelines.manifest import ModelManifest, PhantomReference
 from pipelines.session import Session, SharedSession, open_session, sha256_of
-from pipelines.training import export_onnx
 
-LARGEST_DIFFERENCE = 1e-3
 CALIBRATION_SHARE = 0.25
 """Share of the training patients whose labels calibrate; the network saw none."""
 LEVELS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
@@ -59,8 +57,9 @@ def release(arguments: list[str]) -> int:
     options = _parse(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.checkpoint:
-        difference = _export(options.checkpoint, options.size, options.out / WEIGHTS)
-        print(f"largest difference between torch and ONNX: {difference:.2g}")
+        network = AnatomyNet()
+        load_average(network, [options.checkpoint])
+        export(ServedNet(network), options.size, options.out / WEIGHTS, ("regions",))
     contract = _draft(options.size, options.out / WEIGHTS, options.version)
     manifest = publish(options.out, contract)
     session = open_session(manifest)
@@ -76,24 +75,9 @@ def release(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="release", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, help="none: the network that is there")
-    parser.add_argument("--data", type=Path, help="folder that holds cxr/; none: uncalibrated")
-    parser.add_argument("--out", type=Path, required=True, help="the model's folder")
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--version", default="0.1.0")
-    return parser.parse_args(arguments)
-
-
-def _export(checkpoint: Path, size: int, weights: Path) -> float:
-    network = AnatomyNet()
-    network.load_state_dict(torch.load(checkpoint, weights_only=True))
-    random = torch.Generator().manual_seed(0)
-    example = torch.rand(1, 1, size, size, generator=random) * 2 - 1
-    difference = export_onnx(ServedNet(network).eval(), example, weights, ("regions",))
-    if difference > LARGEST_DIFFERENCE:
-        raise SystemExit(f"ONNX and torch differ by {difference}")
-    return difference
+    options = parser(__doc__, size=256)
+    options.add_argument("--checkpoint", type=Path, help="none: the network that is there")
+    return options.parse_args(arguments)
 
 
 def _draft(size: int, weights: Path, version: str) -> Contract:
@@ -149,6 +133,7 @@ def _calibrate(
     cases = [case for case in read_labelled(folder) if calibrates(case)]
     ratios, truth = ratios_of(session, manifest, cases)
     slope, intercept = metrics.fit_platt(truth, ratios)
+    slope = max(slope, LEAST_SLOPE)
     threshold = 1 / (1 + np.exp(-(slope * codes.LARGE_RATIO + intercept)))
     called = ratios >= codes.LARGE_RATIO
     point = OperatingPoint(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from dicom_node.domain.findings import CodedConcept, OperatingPoint
 from pipelines import metrics
@@ -21,14 +20,13 @@ from pipelines.chest_findings.reading import SharedModel, read_phantom
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
 from pipelines.chest_findings.shelf import fill
 from pipelines.datasets.catalogue import AUTO, FORMATS
+from pipelines.export import LEAST_SLOPE, export, load_average, parser
 from pipelines.labelled import Label, LabelledManifest, ScoreReference, write_labelled
 from pipelines.manifest import Calibration, InputSpec
 from pipelines.pneumonia import codes as pneumonia
 from pipelines.session import SharedSession, open_session, sha256_of
-from pipelines.training import export_onnx
 
 SHARED, WEIGHTS = "chest_findings", "model.onnx"
-LARGEST_DIFFERENCE = 1e-3
 POINTS = ("high_sensitivity", "balanced", "high_specificity")
 SENSITIVE, SPECIFIC = 0.9, 0.9
 """What `high_sensitivity` and `high_specificity` reach on validation."""
@@ -78,7 +76,7 @@ def release(arguments: list[str]) -> int:
     everything = read_cases(options.data, options.format) if options.data else ()
     cases = [case for case in everything if case.split == "val"]
     network = TrunkNet()
-    network.load_state_dict(torch.load(options.checkpoint, weights_only=True))
+    load_average(network, [options.checkpoint])
     mix = 0.0
     if cases:
         exam = fill(cases, 0, options.size, options.store)
@@ -89,10 +87,8 @@ def release(arguments: list[str]) -> int:
         mix = max(marks, key=lambda m: marks[m])
         print(f"mean AUC of eight on validation by share of the map: {marks}; taken {mix}")
     weights = options.out / SHARED / WEIGHTS
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    _export(
-        ServedNet(network, dict.fromkeys(codes.MAPPED, mix), options.size), options.size, weights
-    )
+    served = ServedNet(network, dict.fromkeys(codes.MAPPED, mix), options.size)
+    export(served, options.size, weights, ("scores", "maps"))
     readings: Readings | None = None
     for task in TASKS:
         manifest = _draft(task, options, weights)
@@ -113,25 +109,12 @@ def release(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="release", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="averaged weights")
-    parser.add_argument("--data", type=Path, help="labelled images; none: uncalibrated")
-    parser.add_argument("--format", choices=FORMATS, default=AUTO, help="of --data")
-    parser.add_argument("--out", type=Path, required=True, help="the folder of model folders")
-    parser.add_argument("--store", type=Path, help="where decoded validation images are kept")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--start", choices=["imagenet", "pneumothorax"], default="imagenet")
-    parser.add_argument("--version", default="0.1.0")
-    return parser.parse_args(arguments)
-
-
-def _export(served: ServedNet, size: int, weights: Path) -> None:
-    random = torch.Generator().manual_seed(0)
-    example = torch.rand(1, 1, size, size, generator=random) * 2 - 1
-    difference = export_onnx(served.eval(), example, weights, ("scores", "maps"))
-    print(f"largest difference between torch and ONNX: {difference:.2g}")
-    if difference > LARGEST_DIFFERENCE:
-        raise SystemExit(f"ONNX and torch differ by {difference}")
+    options = parser(__doc__, size=224)
+    options.add_argument("--checkpoint", type=Path, required=True, help="averaged weights")
+    options.add_argument("--format", choices=FORMATS, default=AUTO, help="of --data")
+    options.add_argument("--store", type=Path, help="where decoded validation images are kept")
+    options.add_argument("--start", choices=["imagenet", "pneumothorax"], default="imagenet")
+    return options.parse_args(arguments)
 
 
 def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledManifest:
@@ -217,7 +200,7 @@ def _calibrated(label: Label, readings: Readings) -> Label:
     ]
     return replace(
         label,
-        calibration=Calibration(max(slope, 1e-3), intercept),
+        calibration=Calibration(max(slope, LEAST_SLOPE), intercept),
         operating_points={point.name: point for point in points},
     )
 

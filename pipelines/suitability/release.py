@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dicom_node.domain.findings import OperatingPoint
 from pipelines import metrics
 from pipelines.contract import WEIGHTS, Contract, publish
+from pipelines.export import LEAST_SLOPE, export, load_average, parser
 from pipelines.manifest import ModelManifest, PhantomReference
 from pipelines.session import Session, SharedSession, open_session, sha256_of
 from pipelines.suitability import codes
@@ -23,9 +24,7 @@ from pipelines.suitability.pipeline import NAME, OUTPUTS, SuitabilityPipeline, r
 from pipelines.suitability.preprocess import network_input, open_square
 from pipelines.suitability.synthetic import picture
 from pipelines.suitability.wreck import spoil
-from pipelines.training import export_onnx
 
-LARGEST_DIFFERENCE = 1e-3
 ACCEPTED = 0.997
 """Share of the validation chests that each of the three limits lets pass."""
 MOST = {codes.FRONTAL: 0.5, codes.UPRIGHT: 0.5, codes.NOT_INVERTED: 0.5}
@@ -51,8 +50,9 @@ def release(arguments: list[str]) -> int:
     options = _parse(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.checkpoint:
-        difference = _export(options.checkpoint, options.size, options.out / WEIGHTS)
-        print(f"largest difference between torch and ONNX: {difference:.2g}")
+        network = SuitabilityNet()
+        load_average(network, [options.checkpoint])
+        export(ServedNet(network), options.size, options.out / WEIGHTS, OUTPUTS)
     contract = _draft(options.size, options.out / WEIGHTS, options.version)
     manifest = publish(options.out, contract)
     session = open_session(manifest)
@@ -70,24 +70,9 @@ def release(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="release", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, help="none: the network that is there")
-    parser.add_argument("--data", type=Path, help="folder that holds cxr/; none: uncalibrated")
-    parser.add_argument("--out", type=Path, required=True, help="the model's folder")
-    parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--version", default="0.1.0")
-    return parser.parse_args(arguments)
-
-
-def _export(checkpoint: Path, size: int, weights: Path) -> float:
-    network = SuitabilityNet()
-    network.load_state_dict(torch.load(checkpoint, weights_only=True))
-    random = torch.Generator().manual_seed(0)
-    example = torch.rand(1, 1, size, size, generator=random) * 2 - 1
-    difference = export_onnx(ServedNet(network).eval(), example, weights, OUTPUTS)
-    if difference > LARGEST_DIFFERENCE:
-        raise SystemExit(f"ONNX and torch differ by {difference}")
-    return difference
+    options = parser(__doc__, size=160)
+    options.add_argument("--checkpoint", type=Path, help="none: the network that is there")
+    return options.parse_args(arguments)
 
 
 def _draft(size: int, weights: Path, version: str) -> Contract:
@@ -131,6 +116,7 @@ def _choose(
     bad = answers(session, manifest, none)
     logits = np.concatenate([good[:, 0], bad[:, 0]])
     slope, intercept = metrics.fit_platt(np.arange(len(logits)) < len(good), logits)
+    slope = max(slope, LEAST_SLOPE)
     suited = {
         codes.FRONTAL: _sigmoid(slope * good[:, 0] + intercept),
         codes.UPRIGHT: good[:, 1],
