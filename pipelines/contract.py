@@ -9,6 +9,8 @@ from dicom_node.domain.findings import CodedConcept, OperatingPoint
 from pipelines.manifest import FILE_NAME, ModelManifest, PhantomReference, load_manifest
 
 WEIGHTS = "model.onnx"
+OTHERS_LICENCES = ("those of the training sources",)
+"""Of a model that a user trains on sets of their own."""
 PHANTOM_SIZE = 512
 PROBABILITY_TOLERANCE = 0.03
 MASK_TOLERANCE_MM2 = 400.0

@@ -12,6 +12,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from pipelines.datasets.catalogue import AUTO, FORMATS
 from pipelines.training import average_weights
 
 LARGEST_DIFFERENCE = 1e-3
@@ -27,6 +28,19 @@ def parser(words: str | None, size: int) -> argparse.ArgumentParser:
     options.add_argument("--out", type=Path, required=True, help="the model's folder")
     options.add_argument("--size", type=int, default=size)
     options.add_argument("--version", default="0.1.0")
+    return options
+
+
+def finding_parser(words: str | None, size: int) -> argparse.ArgumentParser:
+    """Give the options of releases that any labelled set may calibrate."""
+    options = parser(words, size)
+    options.add_argument("--format", choices=FORMATS, default=AUTO, help="of --data")
+    options.add_argument(
+        "--like", type=Path, help="folder of models whose calibration is kept; for want of --data"
+    )
+    options.add_argument(
+        "--source", action="append", default=[], help="what it was trained on, instead of our sets"
+    )
     return options
 
 

@@ -1,5 +1,6 @@
 """What a training starts from: checkpoints, or a shipped network."""
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from dicom_node.domain.errors import BadSettings
+from pipelines.datasets.catalogue import AUTO, OWN, detect
 from pipelines.training import average_weights
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -37,6 +39,21 @@ def weights_of(words: Sequence[str], known: Mapping[str, float]) -> dict[str, fl
         if not 0 <= weights[source] <= 100:
             raise BadSettings(f"--weigh {word}: a weight is 0 to 100")
     return weights
+
+
+def sources_of(options: argparse.Namespace, own: Sequence[str]) -> list[str]:
+    """Say in the release's words what a model was trained on; nothing for `own` alone."""
+    told: list[str] = []
+    if options.data:
+        form = detect(options.data) if options.format == AUTO else options.format
+        told += own if form == OWN else [f"{form} data set in folder {options.data.name}"]
+    if options.from_feedback:
+        told.append(f"corrected cases of this site in folder {options.from_feedback.name}")
+        told += [] if options.start else ["the shipped model, as the start"]
+    if told == list(own):
+        return []
+    told = told or ["digital phantoms of pipelines/phantom.py"]
+    return [word for text in told for word in ("--source", text)]
 
 
 def load_start(network: nn.Module, served: nn.Module, start: Sequence[Path], size: int) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 
 from dicom_node.domain.findings import CodedConcept, OperatingPoint
 from pipelines import metrics
@@ -19,9 +21,15 @@ from pipelines.chest_findings.network import ServedNet, TrunkNet
 from pipelines.chest_findings.reading import SharedModel, read_phantom
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
 from pipelines.chest_findings.shelf import fill
-from pipelines.datasets.catalogue import AUTO, FORMATS
-from pipelines.export import LEAST_SLOPE, export, load_average, parser
-from pipelines.labelled import Label, LabelledManifest, ScoreReference, write_labelled
+from pipelines.contract import OTHERS_LICENCES
+from pipelines.export import LEAST_SLOPE, export, finding_parser, load_average
+from pipelines.labelled import (
+    Label,
+    LabelledManifest,
+    ScoreReference,
+    load_labelled,
+    write_labelled,
+)
 from pipelines.manifest import Calibration, InputSpec
 from pipelines.pneumonia import codes as pneumonia
 from pipelines.session import SharedSession, open_session, sha256_of
@@ -78,6 +86,13 @@ def release(arguments: list[str]) -> int:
     network = TrunkNet()
     load_average(network, [options.checkpoint])
     mix = 0.0
+    known = (
+        {task.name: load_labelled(options.like / task.name) for task in TASKS}
+        if options.like
+        else {}
+    )
+    if known:
+        mix = mix_of(known[SHARED].weights)
     if cases:
         exam = fill(cases, 0, options.size, options.store)
         scores, pooled, _ = run(network, exam)
@@ -92,6 +107,8 @@ def release(arguments: list[str]) -> int:
     readings: Readings | None = None
     for task in TASKS:
         manifest = _draft(task, options, weights)
+        if known:
+            manifest = _like(manifest, known[task.name])
         session = open_session(manifest)
         if cases and readings is None:
             readings = read_all(session, manifest, cases)
@@ -109,17 +126,38 @@ def release(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    options = parser(__doc__, size=224)
+    options = finding_parser(__doc__, size=224)
     options.add_argument("--checkpoint", type=Path, required=True, help="averaged weights")
-    options.add_argument("--format", choices=FORMATS, default=AUTO, help="of --data")
     options.add_argument("--store", type=Path, help="where decoded validation images are kept")
     options.add_argument("--start", choices=["imagenet", "pneumothorax"], default="imagenet")
     return options.parse_args(arguments)
 
 
+def mix_of(weights: Path) -> float:
+    """Read from exported weights how much the scores listen to their maps."""
+    held = {one.name: numpy_helper.to_array(one) for one in onnx.load(weights).graph.initializer}
+    return float(held["spread"].max()) if "spread" in held else 0.0
+
+
+def _like(manifest: LabelledManifest, known: LabelledManifest) -> LabelledManifest:
+    """Keep another model's calibration, points and the maps' cut."""
+    return replace(
+        manifest,
+        labels=known.labels,
+        map_fraction=known.map_fraction,
+        validation=f"none; calibrated as version {known.version}, {known.sha256[:12]}",
+    )
+
+
 def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledManifest:
     """State what is known before anything was measured."""
     warm = options.start == "pneumothorax"
+    sources: tuple[str, ...] = SOURCES
+    licences: tuple[str, ...] = LICENCES
+    if warm:
+        sources, licences = (*SOURCES, PNEUMOTHORAX_START), (*LICENCES, PNEUMOTHORAX_LICENCE)
+    if options.source:
+        sources, licences = tuple(options.source), OTHERS_LICENCES
     points = {name: OperatingPoint(name, 0.5, 0.0, 0.0) for name in POINTS}
     return LabelledManifest(
         name=task.name,
@@ -144,8 +182,8 @@ def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledMa
         phantom_tolerance=PHANTOM_TOLERANCE,
         references=(),
         validation="none",
-        training_sources=(*SOURCES, PNEUMOTHORAX_START) if warm else SOURCES,
-        licences=(*LICENCES, PNEUMOTHORAX_LICENCE) if warm else LICENCES,
+        training_sources=sources,
+        licences=licences,
     )
 
 

@@ -17,11 +17,12 @@ from pipelines.chest_findings.network import (
     load_imagenet,
     map_scores,
 )
+from pipelines.chest_findings.release import SOURCES as OWN_SOURCES
 from pipelines.chest_findings.release import release
 from pipelines.chest_findings.shelf import SOURCES, Batch, Shelf, batch, columns_of, fill, pick
 from pipelines.loop import Draws, Losses, finding_parser, imagenet_of, mixed, rates, run, to_input
 from pipelines.rundir import open_run, say
-from pipelines.start import load_start, shipped, weights_of
+from pipelines.start import MODELS, load_start, shipped, sources_of, weights_of
 from pipelines.training import dice_loss
 
 NAME = "chest_findings"
@@ -76,7 +77,7 @@ def train(arguments: list[str]) -> int:
     checkpoint = run(network, groups, options, take_step, lambda net: judge(net, exam))
     folder = ["--out", str(options.out / "models"), "--store", str(options.out)]
     words = ["--checkpoint", str(checkpoint), "--size", str(options.size), *folder]
-    return release([*words, *_source(options, judging)])
+    return release([*words, *_source(options)])
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -99,12 +100,13 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     return [*cases, *more]
 
 
-def _source(options: argparse.Namespace, judging: list[Case]) -> list[str]:
+def _source(options: argparse.Namespace) -> list[str]:
     """Name the set that calibrates, and what the network started from."""
-    start = ["--start", "pneumothorax" if options.encoder else "imagenet"]
+    words = ["--start", "pneumothorax" if options.encoder else "imagenet"]
+    words += sources_of(options, OWN_SOURCES)
     if options.data:
-        return ["--data", str(options.data), "--format", options.format, *start]
-    return ["--data", str(options.from_feedback), *start] if judging else start
+        return [*words, "--data", str(options.data), "--format", options.format]
+    return [*words, "--like", str(MODELS)] if options.from_feedback else words
 
 
 def prepare(options: argparse.Namespace) -> TrunkNet:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dicom_node.domain.findings import OperatingPoint
+from pipelines.contract import OTHERS_LICENCES
 from pipelines.manifest import Member, PhantomReference
 from pipelines.pneumothorax import codes
 
@@ -40,13 +41,19 @@ class Facts:
     validation: str
     references: Sequence[PhantomReference]
     members: Sequence[Member] = ()
+    sources: Sequence[str] = SOURCES
 
 
 def as_toml(facts: Facts) -> str:
     """Give the text of model.toml."""
     parts = [_identity(facts), _input(facts), _labels()]
     parts += [_point(point) for point in facts.points]
-    parts += [_calibration(facts), *map(_member, facts.members), _training(), _phantom(facts)]
+    parts += [
+        _calibration(facts),
+        *map(_member, facts.members),
+        _training(facts.sources),
+        _phantom(facts),
+    ]
     return "\n".join(parts)
 
 
@@ -116,11 +123,12 @@ intercepts = [{calibration.intercept:.6f}]
 """
 
 
-def _training() -> str:
+def _training(sources: Sequence[str]) -> str:
+    licences = LICENCES if sources == SOURCES else OTHERS_LICENCES
     return f"""\
 [training]
-sources = {json.dumps(SOURCES, indent=4)}
-licences = {json.dumps(LICENCES, indent=4)}
+sources = {json.dumps(sources, indent=4)}
+licences = {json.dumps(licences, indent=4)}
 """
 
 

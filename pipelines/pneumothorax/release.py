@@ -10,10 +10,9 @@ import numpy as np
 
 from dicom_node.domain.findings import OperatingPoint
 from pipelines import metrics
-from pipelines.datasets.catalogue import AUTO, FORMATS
 from pipelines.ensemble import open_ensemble
 from pipelines.evaluation import Readings, dice_of, read_all
-from pipelines.export import LEAST_SLOPE, export, load_average, parser
+from pipelines.export import LEAST_SLOPE, export, finding_parser, load_average
 from pipelines.manifest import (
     FILE_NAME,
     Calibration,
@@ -23,7 +22,7 @@ from pipelines.manifest import (
     load_manifest,
 )
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
-from pipelines.pneumothorax.contract import Facts, as_toml
+from pipelines.pneumothorax.contract import SOURCES, Facts, as_toml
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, read_phantom
 from pipelines.session import SharedSession, open_session, sha256_of
@@ -40,7 +39,9 @@ def release(arguments: list[str]) -> int:
     options = _parse(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     _export(options.checkpoint, options.size, options.out / WEIGHTS)
-    facts = _draft(options.size, options.out / WEIGHTS, options.version)
+    facts = _draft(options, options.out / WEIGHTS)
+    if options.like:
+        facts = _like(facts, load_manifest(options.like / options.out.name))
     cases = judges(read_cases(options.data, options.format)) if options.data else []
     facts = _judged(options.out, facts, cases)
     if options.member:
@@ -54,10 +55,9 @@ def release(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    options = parser(__doc__, size=320)
+    options = finding_parser(__doc__, size=320)
     options.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="averaged")
     options.add_argument("--member", type=Path, action="append", default=[], help="of an ensemble")
-    options.add_argument("--format", choices=FORMATS, default=AUTO, help="of --data")
     return options.parse_args(arguments)
 
 
@@ -87,20 +87,33 @@ def _member(options: argparse.Namespace, number: int, lead: Facts, cases: list[C
     return Member(weights, alone.sha256, (Calibration(judged.slope, judged.intercept),))
 
 
-def _draft(size: int, weights: Path, version: str) -> Facts:
+def _like(facts: Facts, known: ModelManifest) -> Facts:
+    """Keep another model's calibration, points and mask level."""
+    return replace(
+        facts,
+        slope=known.calibration.slope,
+        intercept=known.calibration.intercept,
+        mask_threshold=known.mask_threshold,
+        points=list(known.operating_points.values()),
+        validation=f"none; calibrated as version {known.version}, {known.sha256[:12]}",
+    )
+
+
+def _draft(options: argparse.Namespace, weights: Path) -> Facts:
     """State what is known before anything was measured."""
     names = ("high_sensitivity", "balanced", "high_specificity")
     return Facts(
-        version=version,
+        version=options.version,
         weights=weights.name,
         sha256=sha256_of(weights),
-        size=size,
+        size=options.size,
         slope=1.0,
         intercept=0.0,
         mask_threshold=0.5,
         points=[OperatingPoint(name, 0.5, 0.0, 0.0) for name in names],
         validation="none",
         references=[PhantomReference(seed, condition, 0.0, 0.0) for seed, condition in PHANTOMS],
+        sources=options.source or SOURCES,
     )
 
 

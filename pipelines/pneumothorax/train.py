@@ -22,11 +22,12 @@ from pipelines.loop import (
 )
 from pipelines.metrics import Numbers, auc
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
+from pipelines.pneumothorax.contract import SOURCES
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet, load_imagenet
 from pipelines.pneumothorax.release import release
 from pipelines.pneumothorax.shelf import WEIGHTS, Shelf, draw_masks, fill, pick
 from pipelines.rundir import open_run, say
-from pipelines.start import load_start, shipped, weights_of
+from pipelines.start import MODELS, load_start, shipped, sources_of, weights_of
 from pipelines.training import augment, dice_loss
 
 NAME = "pneumothorax"
@@ -84,11 +85,12 @@ def _cases(options: argparse.Namespace) -> list[Case]:
 
 def _source(options: argparse.Namespace, judging: list[Case]) -> list[str]:
     """Name the set that calibrates: the base, else corrections with both answers."""
+    words = sources_of(options, SOURCES)
     if options.data:
-        return ["--data", str(options.data), "--format", options.format]
+        return [*words, "--data", str(options.data), "--format", options.format]
     if len({case.present for case in judging}) == 2:
-        return ["--data", str(options.from_feedback)]
-    return []
+        return [*words, "--data", str(options.from_feedback)]
+    return [*words, "--like", str(MODELS)] if options.from_feedback else words
 
 
 def prepare(options: argparse.Namespace) -> PneumothoraxNet:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.labelled import load_labelled
 from pipelines.manifest import load_manifest
 from pipelines.phantom import Condition, chest_phantom
 from pipelines.pneumothorax.pipeline import load
@@ -62,6 +63,8 @@ def test_chestxray14_teaches_the_finding_tasks_and_pneumothorax(nih: Path, tmp_p
     out = tmp_path / "findings"
     assert train_findings(["--data", str(nih), "--out", str(out), *FEW, "--balance", "0.5"]) == 0
     assert {"Effusion", "Pneumothorax", "Abnormal"} <= judged(out)[0].keys()
+    told = load_labelled(out / "models" / "chest_findings")
+    assert told.training_sources == ("nih data set in folder nih",)
     out = tmp_path / "pneumothorax"
     assert train(["--data", str(nih), "--out", str(out), *FEW, "--weigh", "nih_text=0.5"]) == 0
     assert 0 <= judged(out)[-1]["auc"] <= 1
@@ -108,6 +111,10 @@ def test_corrected_cases_make_a_challenger_of_the_shipped_model(
     challenger = load(out / "models", "cpu")
     assert all(check.ok for check in challenger.verify())
     champion = load(models_dir, "cpu")
+    assert challenger.manifest.calibration == champion.manifest.calibration
+    assert challenger.manifest.operating_points == champion.manifest.operating_points
+    sources = challenger.manifest.training_sources
+    assert sources[0].startswith("corrected cases of this site in folder feedback")
     assert challenger.manifest.sha256 != champion.manifest.sha256
     film = np.random.default_rng(0).random((1, 1, size, size), np.float32)
     told, before = (one.session.run(film)["mask"] for one in (challenger, champion))
@@ -128,3 +135,24 @@ def test_a_start_that_does_not_fit_is_named(models_dir: Path, tmp_path: Path) ->
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(BadSettings, match="does not fit"):
         load_start(network, served, [tmp_path / "other.pt"], 64)
+
+
+def test_corrected_cases_teach_the_finding_tasks_too(models_dir: Path, tmp_path: Path) -> None:
+    from pipelines.chest_findings.release import mix_of
+    from pipelines.chest_findings.train import train
+
+    folder = tmp_path / "feedback"
+    rows = films(folder / "images", 6)
+    with (folder / "cases.jsonl").open("w") as file:
+        for number, (name, condition) in enumerate(rows):
+            word = "absent" if condition == "none" else "present"
+            row = {"image": f"images/{name}", "patient_id": f"P{number}", "reader": "AB"}
+            row |= {"read_at": "2026-11-20", "findings": {"Mass": word}}
+            file.write(json.dumps(row) + "\n")
+    out = tmp_path / "run"
+    words = ["--steps", "1", "--threads", "1", "--phantoms", "0"]
+    assert train(["--from-feedback", str(folder), "--out", str(out), *words]) == 0
+    told, known = (load_labelled(one / "chest_findings") for one in (out / "models", models_dir))
+    assert told.labels == known.labels
+    assert told.sha256 != known.sha256
+    assert mix_of(told.weights) == pytest.approx(mix_of(known.weights))
