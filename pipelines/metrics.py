@@ -1,5 +1,6 @@
 """How well a reader reads: AUC, Dice, calibration, their uncertainty."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,94 @@ def auc(truth: Flags, scores: Numbers) -> float:
     below = np.searchsorted(ordered, positives, side="left")
     upto = np.searchsorted(ordered, positives, side="right")
     return float((below + upto).mean() / (2 * len(negatives)))
+
+
+def average_precision(truth: Flags, scores: Numbers) -> float:
+    """Give the area under the precision-recall curve; equal scores count together."""
+    if not truth.any():
+        return float("nan")
+    recall, precision = precision_recall(truth, scores)
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def precision_recall(truth: Flags, scores: Numbers) -> tuple[Numbers, Numbers]:
+    """Give recall and precision at every distinct threshold, the highest first."""
+    hits, calls = _counts(truth, scores)
+    return hits / max(int(truth.sum()), 1), hits / calls
+
+
+def roc(truth: Flags, scores: Numbers) -> tuple[Numbers, Numbers]:
+    """Give false and true positive rate at every distinct threshold, from (0, 0) on."""
+    hits, calls = _counts(truth, scores)
+    wrong = (calls - hits) / max(int((~truth).sum()), 1)
+    return np.concatenate([[0.0], wrong]), np.concatenate([[0.0], hits / max(truth.sum(), 1)])
+
+
+def _counts(truth: Flags, scores: Numbers) -> tuple[Numbers, Numbers]:
+    """Count positives and all at or above each distinct score, the highest first."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)
+    hits = np.cumsum(truth[order]).astype(np.float64)
+    return hits[last], np.arange(1, len(order) + 1, dtype=np.float64)[last]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Whether two readers' AUCs differ."""
+
+    difference: Estimate
+    p_value: float
+
+
+def delong(truth: Flags, ours: Numbers, theirs: Numbers) -> Comparison:
+    """Test the difference of two AUCs on the same images (DeLong et al., Biometrics 1988).
+
+    Uses placements by sorting (Sun and Xu, IEEE Signal Processing Letters 2014).
+    Takes every image as independent; the bootstrap over patients does not.
+    """
+    placed = [_placements(truth, scores) for scores in (ours, theirs)]
+    areas = [float(above.mean()) for above, _ in placed]
+    positives = np.cov(np.stack([above for above, _ in placed]))
+    negatives = np.cov(np.stack([below for _, below in placed]))
+    covariance = positives / truth.sum() + negatives / (~truth).sum()
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    gap, error = areas[0] - areas[1], math.sqrt(max(variance, 0.0))
+    p_value = math.erfc(abs(gap) / error / math.sqrt(2)) if error > 0 else float(gap == 0)
+    return Comparison(Estimate(gap, gap - 1.96 * error, gap + 1.96 * error), p_value)
+
+
+def _placements(truth: Flags, scores: Numbers) -> tuple[Numbers, Numbers]:
+    """Give each positive's share of negatives below it, each negative's of positives above."""
+    positives, negatives = scores[truth], scores[~truth]
+    low, high = np.sort(negatives), np.sort(positives)
+    below = np.searchsorted(low, positives, "left") + np.searchsorted(low, positives, "right")
+    upto = np.searchsorted(high, negatives, "left") + np.searchsorted(high, negatives, "right")
+    return below / (2 * len(negatives)), 1 - upto / (2 * len(positives))
+
+
+def ppv_at(prevalence: float, sensitive: float, specific: float) -> float:
+    """Give the positive predictive value at a stated prevalence (Bayes)."""
+    right = prevalence * sensitive
+    called = right + (1 - prevalence) * (1 - specific)
+    return right / called if called > 0 else float("nan")
+
+
+def iou(found: Flags, drawn: Flags) -> float:
+    """Give the intersection over the union of two masks, 1 for two empty ones."""
+    union = int((found | drawn).sum())
+    return int((found & drawn).sum()) / union if union else 1.0
+
+
+def reliability(
+    truth: Flags, probabilities: Numbers, bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Give mean probability, share of positives and count of every equal-width bin in use."""
+    cells = np.minimum((probabilities * bins).astype(int), bins - 1)
+    return [
+        (float(probabilities[rows].mean()), float(truth[rows].mean()), int(rows.sum()))
+        for rows in (cells == cell for cell in range(bins))
+        if rows.any()
+    ]
 
 
 def sensitivity(truth: Flags, called: Flags) -> float:

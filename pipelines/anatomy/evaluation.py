@@ -1,6 +1,5 @@
 """Measure the outlines and the ratio on a split, through the serving code."""
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,10 @@ from pipelines.anatomy.pipeline import (
     load,
 )
 from pipelines.anatomy.preprocess import Geometry, open_square, to_stored
-from pipelines.evaluation import MODELS, rounded, tell
+from pipelines.binary import rounded
+from pipelines.charts import Chart, Line
+from pipelines.page import Miss
+from pipelines.report import MISSES, Report, finish, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,7 @@ class Marks:
 
 def evaluate(arguments: list[str]) -> int:
     """Print the table of the anatomy model on one split."""
-    parser = argparse.ArgumentParser(prog=f"dicom-node evaluate {NAME}", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds cxr/")
-    parser.add_argument("--models", type=Path, default=MODELS, help="folder of model folders")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--json", type=Path, help="write the table there, too")
-    options = parser.parse_args(arguments)
+    options = parse(NAME, arguments, __doc__)
     pipeline = load(options.models, options.device)
     cases = [case for case in read_cases(options.data) if case.split == options.split]
     if not cases:
@@ -56,7 +52,14 @@ def evaluate(arguments: list[str]) -> int:
     report["Cardiomegaly in reports (ChestX-ray14), PA"] = against_labels(
         pipeline, options.data, options.split
     )
-    tell(pipeline.manifest, options.split, report, options.json)
+    sha256 = pipeline.manifest.sha256
+    measured = [one for one in marks if np.isfinite(one.ratio) and np.isfinite(one.found)]
+    finish(
+        Report(
+            NAME, pipeline.version, sha256, options.split, report, _charts(measured), _misses(marks)
+        ),
+        options,
+    )
     return 0
 
 
@@ -144,6 +147,29 @@ def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[
         "sensitivity": round(metrics.sensitivity(labels, called), 4),
         "specificity": round(metrics.specificity(labels, called), 4),
     }
+
+
+def _charts(marks: list[Marks]) -> tuple[Chart, ...]:
+    """Draw the measured ratio over the drawn one."""
+    if not marks:
+        return ()
+    dots = Line("radiographs", [(one.ratio, one.found) for one in marks], dots=True, joined=False)
+    title = "Cardiothoracic ratio"
+    return (Chart(title, "of the drawn outlines", "measured", (dots,), diagonal=True),)
+
+
+def _misses(marks: list[Marks]) -> list[Miss]:
+    """Give the radiographs whose lungs were outlined worst."""
+    worst = sorted(marks, key=lambda one: one.lungs)[:MISSES]
+    return [
+        Miss(
+            one.case.image.name,
+            f"lungs Dice {one.lungs:.3f}, ratio {one.found:.2f} (drawn {one.ratio:.2f})",
+            one.case.image,
+            _mask(one.case.lungs),
+        )
+        for one in worst
+    ]
 
 
 def _mask(path: Path) -> Mask:

@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 
 from pipelines import metrics
+from pipelines.binary import LEAST_CASES, Figures, Row, Told, beside, rounded
+from pipelines.charts import Chart, Line
 from pipelines.chest_findings.cases import Case
 from pipelines.chest_findings.codes import MAPPED
 from pipelines.chest_findings.pipeline import NAME
@@ -17,54 +19,59 @@ from pipelines.chest_findings.readings import (
     recall_at,
 )
 from pipelines.chest_findings.summary import (
-    LEAST_CASES,
-    REPEATS,
-    Report,
-    Row,
-    auc_estimate,
-    in_words,
+    curves,
+    label_of,
+    misses,
     of_label,
-    options_of,
-    probabilities,
     read_split,
-    tell,
+    told_of,
 )
 from pipelines.labelled import LabelledManifest
+from pipelines.report import Report, finish, parse
 
 WRONG_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
+DRAWN_TO = 8.0
+"""Wrong boxes an image up to which the FROC curve is drawn."""
 
 
 def evaluate(arguments: list[str]) -> int:
-    """Print the table of the model on one split of adults and NIH children."""
-    options = options_of(NAME, arguments)
+    """Print the tables of the model on one split of adults and NIH children."""
+    options = parse(NAME, arguments, __doc__)
     model, readings = read_split(NAME, options, lambda case: case.source != "child")
-    tell(model, options, report_on(model.manifest, readings))
+    manifest = model.manifest
+    groups = report_on(manifest, readings, options.prevalence)
+    labels = {label.name: label for label in manifest.labels}
+    named = {name: told_of(label, readings) for name, label in labels.items()}
+    drawn = (*curves(named), _froc(marked(manifest, readings)))
+    wrong = misses(labels, readings)
+    told = (NAME, manifest.version, manifest.sha256, options.split)
+    finish(Report(*told, groups, drawn, wrong), options)
     return 0
 
 
-def report_on(manifest: LabelledManifest, readings: Readings) -> Report:
+def report_on(
+    manifest: LabelledManifest, readings: Readings, prevalence: float
+) -> dict[str, Figures]:
     """Give every figure of the task."""
-    report: dict[str, dict[str, object]] = {
-        "mean over the eight findings": _means(manifest, readings)
-    }
+    report: dict[str, Figures] = {"mean over the eight findings": _means(manifest, readings)}
     for label in manifest.labels:
-        report[f"{label.name}, all images"] = of_label(label, readings)
+        report[f"{label.name}, all images"] = of_label(label, readings, prevalence)
     for source, words in (("full", "448 px images"), ("small", "128 px thumbnails")):
         part = readings.where(source)
         report[words] = {name: _auc(part, name) for name in MAPPED}
-    report |= {"boxes": _boxes(manifest, readings), "beside CheXNet": _chexnet(readings)}
+    report |= {"boxes": _boxes(manifest, readings), "beside CheXNet": _chexnet(manifest, readings)}
     return report
 
 
-def _means(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:
+def _means(manifest: LabelledManifest, readings: Readings) -> Figures:
     """Give mean AUC of all images and of groups, and the calibration errors."""
-    found: dict[str, object] = {"mean AUC": mean_auc(readings)}
+    found: Figures = {"mean AUC": mean_auc(readings)}
     for words, part in groups(readings).items():
         found[f"mean AUC, {words}"] = mean_auc(part)
     errors = {}
     for label in manifest.labels:
-        truth, logits = readings.of_label(label.name)
-        errors[label.name] = metrics.calibration_error(truth, probabilities(label, logits))
+        told = told_of(label, readings)
+        errors[label.name] = metrics.calibration_error(told.truth, told.probabilities)
     found["mean ECE"] = round(float(np.mean(list(errors.values()))), 4)
     found["largest ECE"] = round(max(errors.values()), 4)
     return found
@@ -104,7 +111,7 @@ def mean_auc(readings: Readings) -> dict[str, float] | str:
         values = [metrics.auc(truths[name][rows], scores[name][rows]) for name in truths]
         return float(np.mean(values))
 
-    found = in_words(metrics.bootstrap(measure, readings.patients, REPEATS))
+    found = rounded(metrics.bootstrap(measure, readings.patients))
     return found | {"findings": len(truths)}
 
 
@@ -112,7 +119,7 @@ def _auc(readings: Readings, name: str) -> dict[str, float] | str:
     truth, logits = readings.of_label(name)
     if not LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
         return f"{int(truth.sum())} positive: too few"
-    return auc_estimate(truth, logits, readings.patients)
+    return Told(truth, logits, readings.known(name).patients).estimate(metrics.auc)
 
 
 def _boxes(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:
@@ -126,14 +133,12 @@ def _boxes(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:
         return told
     for wrong in WRONG_PER_IMAGE:
         measure = partial(_recall, found, wrong)
-        told[f"met, {wrong:g} wrong an image"] = in_words(
-            metrics.bootstrap(measure, list(found.patients), REPEATS)
+        told[f"met, {wrong:g} wrong an image"] = rounded(
+            metrics.bootstrap(measure, list(found.patients))
         )
     peaks, boxes, owners = place_hits(manifest, readings)
     for words, hits in (("peak inside", peaks), (f"box met at IoU {IOU:g}", boxes)):
-        told[f"{words}, finding given"] = in_words(
-            metrics.bootstrap(partial(_share, hits), owners, REPEATS)
-        )
+        told[f"{words}, finding given"] = rounded(metrics.bootstrap(partial(_share, hits), owners))
     return told
 
 
@@ -145,24 +150,21 @@ def _share(hits: metrics.Flags, rows: Row) -> float:
     return float(hits[rows].mean())
 
 
-def _chexnet(readings: Readings) -> dict[str, object]:
+def _chexnet(manifest: LabelledManifest, readings: Readings) -> Figures:
     """Compare pneumothorax scores with CheXNet's on the same adjudicated images."""
     part = readings.only(
         np.asarray([case.expert and case.chexnet is not None for case in readings.cases], np.bool_)
     )
     truth = np.asarray([case.pneumothorax for case in part.cases], np.bool_)
-    if not LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
-        return {"images": len(truth), "too few": "CheXNet scored too few of them"}
-    ours = part.of_label("Pneumothorax")[1]
+    told = told_of(label_of(manifest, "Pneumothorax"), part)
     theirs = np.asarray([case.chexnet for case in part.cases], np.float64)
+    return beside(Told(truth, told.probabilities, part.patients), theirs)
 
-    def gap(rows: Row) -> float:
-        return metrics.auc(truth[rows], ours[rows]) - metrics.auc(truth[rows], theirs[rows])
 
-    return {
-        "images": len(truth),
-        "positive": int(truth.sum()),
-        "this model": auc_estimate(truth, ours, part.patients),
-        "CheXNet": auc_estimate(truth, theirs, part.patients),
-        "difference": in_words(metrics.bootstrap(gap, part.patients, REPEATS)),
-    }
+def _froc(found: Marked) -> Chart:
+    """Draw the share of expert boxes met over wrong boxes an image."""
+    rows = np.arange(len(found.patients))
+    levels = [DRAWN_TO * step / 80 for step in range(1, 81)] if len(rows) else []
+    points = [(wrong, recall_at(found, rows, wrong)) for wrong in levels]
+    lines = (Line(f"all findings, IoU {IOU:g}", points),)
+    return Chart("FROC", "wrong boxes an image", "expert boxes met", lines, DRAWN_TO)

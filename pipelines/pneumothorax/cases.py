@@ -34,6 +34,8 @@ class Case:
     small: bool = False
     chest_tube: bool = False
     view: str = ""
+    age: str = ""
+    sex: str = ""
     chexnet: float | None = None
 
     @property
@@ -56,6 +58,8 @@ def _manifest(folder: Path) -> Iterator[Case]:
                 small=row["file"].startswith("small/"),
                 chest_tube=row["chest_tube"] == "True",
                 view=row["view"],
+                age=row["age"],
+                sex=row["sex"],
                 chexnet=_number(row["chexnet_pneumothorax"]),
             )
 
@@ -95,6 +99,8 @@ def from_record(record: Record) -> Case:
         source="nih_text" if record.source == "nih" else record.source,
         findings=named if set(AUXILIARY) <= record.labels.keys() else None,
         view=record.view,
+        age=record.age,
+        sex=record.sex,
     )
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from dicom_node.domain.findings import OperatingPoint
 from pipelines import metrics
 from pipelines.ensemble import open_ensemble
-from pipelines.evaluation import Readings, dice_of, read_all
 from pipelines.export import LEAST_SLOPE, export, finding_parser, load_average
 from pipelines.manifest import (
     FILE_NAME,
@@ -25,6 +24,7 @@ from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
 from pipelines.pneumothorax.contract import SOURCES, Facts, as_toml
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, read_phantom
+from pipelines.pneumothorax.readings import Readings, dice_of, read_all
 from pipelines.session import SharedSession, open_session, sha256_of
 
 WEIGHTS = "model.onnx"

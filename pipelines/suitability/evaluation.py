@@ -1,6 +1,5 @@
 """Measure what the gate accepts and rejects, through the serving code."""
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,8 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
 from pipelines import metrics
-from pipelines.evaluation import MODELS, rounded, tell
+from pipelines.binary import rounded
+from pipelines.report import Report, finish, parse
 from pipelines.suitability import codes
 from pipelines.suitability.cases import Frontal, Other, read_frontals, read_others
 from pipelines.suitability.pipeline import NAME, SuitabilityPipeline, infer, load
@@ -27,13 +27,7 @@ CHANGES: dict[str, tuple[Callable[[Image], Image], str]] = {
 
 def evaluate(arguments: list[str]) -> int:
     """Print the table of the suitability model on one split."""
-    parser = argparse.ArgumentParser(prog=f"dicom-node evaluate {NAME}", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds cxr/")
-    parser.add_argument("--models", type=Path, default=MODELS, help="folder of model folders")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--json", type=Path, help="write the table there, too")
-    options = parser.parse_args(arguments)
+    options = parse(NAME, arguments, __doc__)
     pipeline = load(options.models, options.device)
     cases = [case for case in read_frontals(options.data) if case.split == options.split]
     if not cases:
@@ -50,7 +44,8 @@ def evaluate(arguments: list[str]) -> int:
     for part in ("test", "train"):
         mine = [case for case in others if case.split == part]
         report[f"other pictures, {part} half"] = rejected(pipeline, mine)
-    tell(pipeline.manifest, options.split, report, options.json)
+    sha256 = pipeline.manifest.sha256
+    finish(Report(NAME, pipeline.version, sha256, options.split, report), options)
     return 0
 
 
