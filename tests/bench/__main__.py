@@ -20,8 +20,13 @@ from dicom_node.adapters import dimse_scu
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.dimse_files import send_paths
 from dicom_node.adapters.dimse_line import Target
+from dicom_node.adapters.header import read_header
+from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.study import Peer
+from dicom_node.flow.infer import Reader, read
 from dicom_node.phantom import phantom_dx
+from dicom_node.reading import load_gate, load_pipelines
+from dicom_node.settings import Settings
 from tests.hospital import RunningNode, configure, running_node
 from tests.listeners import HL7Listener, Orthanc
 from tests.raw_scu import IMPLICIT, VERIFICATION, RawSCU
@@ -58,7 +63,7 @@ def _measure(folder: Path) -> list[Row]:
         with running_node(config) as node:
             rows = [*_turnaround(node, folder), _echo(node)]
         rows.append(_three_results(orthanc))
-        return rows
+        return [*rows, _all_tasks(folder)]
 
 
 def _turnaround(node: RunningNode, folder: Path) -> list[Row]:
@@ -122,6 +127,21 @@ def _three_results(orthanc: Orthanc) -> Row:
             if not all(isinstance(result, str) for result in results):
                 raise RuntimeError(f"Orthanc did not take the results: {results}")
     return _row(f"{len(files)} results to Orthanc on a fresh association", spent)
+
+
+def _all_tasks(folder: Path) -> Row:
+    """Read one film with every installed task: decode, gate, networks, measurements."""
+    settings = Settings()
+    reader = Reader(read_header, read_radiograph, load_pipelines(settings), load_gate(settings))
+    path = folder / "film.dcm"
+    spent_s = []
+    for number in range(ROUNDS):
+        ds = phantom_dx(700 + number, "right", made_at=time.time(), rows=FILM, columns=FILM)
+        ds.save_as(path, enforce_file_format=True)
+        started = time.perf_counter()
+        read(path, tuple(reader.pipelines), reader)
+        spent_s.append(time.perf_counter() - started)
+    return _row(f"one image, {len(reader.pipelines)} tasks and the gate", spent_s[1:])
 
 
 def _row(name: str, spent_s: list[float]) -> Row:
