@@ -192,6 +192,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     return _training_tool("pipelines.evaluation", "evaluate", [options.task, *options.rest])
 
 
+def _quantize(options: argparse.Namespace) -> int:
+    return _training_tool("pipelines.quantize", "quantize", [options.task, *options.rest])
+
+
 def _training_tool(module: str, function: str, rest: list[str]) -> int:
     try:
         tool = getattr(importlib.import_module(module), function)
@@ -256,6 +260,9 @@ def _parser() -> argparse.ArgumentParser:
     models_command.add_arguments(command, _lifecycle)
 
     command = add("train", _train, "train a task's model (extra [train])")
+    command.add_argument("task", metavar="TASK")
+    command.add_argument("rest", nargs=argparse.REMAINDER, metavar="...")
+    command = add("quantize", _quantize, "make a faster int8 variant of a model, if it may be")
     command.add_argument("task", metavar="TASK")
     command.add_argument("rest", nargs=argparse.REMAINDER, metavar="...")
     command = add("evaluate", _evaluate, "measure a task's model on labelled images")
