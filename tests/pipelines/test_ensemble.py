@@ -63,7 +63,7 @@ def _with_member(models_dir: Path, task: str, folder: Path, labels: int) -> Path
     with (target / "model.toml").open("a") as contract:
         contract.write(
             f'\n[[members]]\nweights = "member-2.onnx"\nsha256 = "{sha256}"\n'
-            f"slopes = {[1.0] * labels}\nintercepts = {[-2.0] * labels}\n"
+            f"slopes = {[1.0] * labels}\nintercepts = {[-6.0] * labels}\n"
         )
     return folder
 
