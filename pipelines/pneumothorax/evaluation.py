@@ -1,6 +1,7 @@
 """Measure the pneumothorax model on a split, through the serving code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Exam:
         """Keep some of the images."""
         rows = {int(row): number for number, row in enumerate(np.flatnonzero(keep))}
         kept = [(rows[one.row], one) for one in self.fits if one.row in rows]
-        moved = tuple(_moved(one, row) for row, one in kept)
+        moved = tuple(replace(one, row=row) for row, one in kept)
         return Exam(self.readings.only(keep), self.told.only(keep), moved)
 
 
@@ -137,8 +138,8 @@ def _figures(manifest: ModelManifest, exam: Exam, prevalence: float, whole: bool
         marks = np.array([(one.dice, one.iou) for one in exam.fits])
         found["masks"] = len(exam.fits)
         for column, name in enumerate(("dice", "iou")):
-            values = marks[:, column]
-            found[name] = rounded(metrics.bootstrap(lambda rows, v=values: _mean(v, rows), owners))  # type: ignore[misc]
+            measure = partial(_mean, marks[:, column])
+            found[name] = rounded(metrics.bootstrap(measure, owners))
         lesions = sum(one.lesions for one in exam.fits)
         found["lesions found"] = f"{sum(one.met for one in exam.fits)} of {lesions}"
         found["wrong parts an image"] = round(sum(o.wrong for o in exam.fits) / len(exam.fits), 3)
@@ -147,10 +148,6 @@ def _figures(manifest: ModelManifest, exam: Exam, prevalence: float, whole: bool
 
 def _mean(values: metrics.Numbers, rows: Row) -> float:
     return float(values[rows].mean())
-
-
-def _moved(one: Fit, row: int) -> Fit:
-    return Fit(row, one.dice, one.iou, one.lesions, one.met, one.wrong, one.share)
 
 
 def charts(exam: Exam) -> tuple[Chart, ...]:
