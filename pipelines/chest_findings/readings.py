@@ -92,25 +92,34 @@ def marked(manifest: LabelledManifest, readings: Readings) -> Marked:
     Experts boxed one finding or two of an image; a box of a finding that they
     left out counts as wrong here, though it may be right.
     """
-    told: list[tuple[float, int, str, Box]] = []
-    expert: list[tuple[int, BoxLabel]] = []
     boxed = [row for row, case in enumerate(readings.cases) if case.boxes]
-    for image, row in enumerate(boxed):
-        expert += [(image, b) for b in readings.cases[row].boxes if b.label in MAPPED]
-        for place, name in enumerate(MAPPED):
-            found = boxes_of(readings.maps[row, place], manifest.map_fraction)
-            told += [(box.score, image, name, box) for box in found]
-    told.sort(key=lambda one: -one[0])
+    told = [
+        ((image, name), box)
+        for image, row in enumerate(boxed)
+        for place, name in enumerate(MAPPED)
+        for box in boxes_of(readings.maps[row, place], manifest.map_fraction)
+    ]
+    return marked_boxes([readings.cases[row] for row in boxed], told)
+
+
+Told = tuple[int, str]
+"""The image and the finding that a box was told of."""
+
+
+def marked_boxes(cases: Sequence[Case], told: Sequence[tuple[Told, Box]]) -> Marked:
+    """Mark told boxes against the expert boxes of the images, best first."""
+    expert = [(n, box) for n, case in enumerate(cases) for box in case.boxes if box.label in MAPPED]
+    ranked = sorted(told, key=lambda one: -one[1].score)
     met, open_boxes = [], set(range(len(expert)))
-    for _, image, name, box in told:
+    for (image, name), box in ranked:
         met.append(next((n for n in sorted(open_boxes) if _meets(expert[n], image, name, box)), -1))
         open_boxes.discard(met[-1])
     return Marked(
-        np.asarray([image for _, image, _, _ in told], np.int64),
-        np.asarray([score for score, _, _, _ in told], np.float64),
+        np.asarray([image for (image, _), _ in ranked], np.int64),
+        np.asarray([box.score for _, box in ranked], np.float64),
         np.asarray(met, np.int64),
         np.asarray([image for image, _ in expert], np.int64),
-        tuple(readings.cases[row].patient_id for row in boxed),
+        tuple(case.patient_id for case in cases),
     )
 
 
