@@ -53,5 +53,6 @@ REPORTED = (
 MAPPED = tuple(one.name for one in REPORTED)
 
 BOXES_ARE_COARSE = "boxes show where the score comes from; they are coarse"
+OUTSIDE = "the box of {} lies outside the rib cage as outlined: doubtful"
 AP_VIEW = "AP view: the heart looks larger and sensitivity is lower than on PA radiographs"
 NO_ORIENTATION = "no patient orientation: the side is undetermined"

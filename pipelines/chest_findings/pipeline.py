@@ -1,9 +1,11 @@
 """Read a chest radiograph for eight findings, with boxes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from dicom_node.domain.findings import Box, Finding, Presence, Side
 from dicom_node.domain.study import Radiograph
+from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.chest_findings.boxes import boxes_of
 from pipelines.chest_findings.codes import BOXES_ARE_COARSE, MAPPED, REPORTED
 from pipelines.chest_findings.preprocess import box_to_stored
@@ -16,14 +18,21 @@ from pipelines.chest_findings.reading import (
     side_of,
 )
 
+USES = ("anatomy",)
+"""Pipelines that `load` takes by name, where they are installed."""
 NAME = "chest_findings"
 MOST_BOXES = 2
 KINDS = {one.name: one for one in REPORTED}
 
 
-def load(models_dir: Path, device: str = "auto", threads: int = 0) -> LabelledPipeline:
+def load(
+    models_dir: Path,
+    device: str = "auto",
+    threads: int = 0,
+    anatomy: AnatomyPipeline | None = None,
+) -> LabelledPipeline:
     """Load the model of `models_dir`/chest_findings; BadSettings if unfit."""
-    return task_on(open_model(models_dir, NAME, device, threads))
+    return replace(task_on(open_model(models_dir, NAME, device, threads)), anatomy=anatomy)
 
 
 def task_on(model: SharedModel) -> LabelledPipeline:

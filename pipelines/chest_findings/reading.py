@@ -1,6 +1,6 @@
 """What the tasks on the shared network have in common: load, infer, verify."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,9 @@ from dicom_node.domain.findings import (
 )
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
-from pipelines.chest_findings.codes import AP_VIEW, MAPPED, NO_ORIENTATION
+from pipelines.anatomy.pipeline import AnatomyPipeline
+from pipelines.anatomy.thorax import find_thorax
+from pipelines.chest_findings.codes import AP_VIEW, MAPPED, NO_ORIENTATION, OUTSIDE
 from pipelines.chest_findings.preprocess import Geometry, network_input, refuse_empty, square
 from pipelines.ensemble import SPREAD, Columns, check_members, digest_of, gather
 from pipelines.labelled import Label, LabelledManifest, load_labelled
@@ -40,6 +42,8 @@ from pipelines.session import (
 
 Numbers = NDArray[np.float32]
 OUTPUTS = {"scores", "maps"}
+GRID = 128
+"""Cells across the square on which the rib cage is looked for."""
 MIDLINE = 0.06
 """A box whose centre is nearer to the middle than this share has no side."""
 
@@ -184,6 +188,8 @@ class LabelledPipeline:
     remarks: tuple[str, ...] = ()
     """Notes on every result."""
     remarks_if_present: tuple[str, ...] = ()
+    anatomy: AnatomyPipeline | None = None
+    """Outlines the lungs, against which the boxes' places are checked."""
 
     @property
     def version(self) -> str:
@@ -218,7 +224,12 @@ class LabelledPipeline:
         algorithm = Algorithm(self.name, manifest.version, digest_of(manifest))
         timings_ms = answer.timings_ms | {"postprocess": 1000 * (perf_counter() - inferred)}
         return tuple(
-            Findings(algorithm, one, notes=self._notes(radiograph, one), timings_ms=timings_ms)
+            Findings(
+                algorithm,
+                one,
+                notes=(*self._notes(radiograph, one), *self._doubts(radiograph, answer, one)),
+                timings_ms=timings_ms,
+            )
             for one in judged
         )
 
@@ -244,6 +255,23 @@ class LabelledPipeline:
         if answer.spread is None:
             return found
         return replace(found, uncertainty=float(answer.spread[label.column]))
+
+    def _doubts(
+        self, radiograph: Radiograph, answer: Answer, findings: tuple[Finding, ...]
+    ) -> Iterator[str]:
+        """Name the findings that have a box whose centre no rib cage holds."""
+        boxed = [one for one in findings if one.boxes]
+        cage = find_thorax(self.anatomy if boxed else None, radiograph, GRID).cage()
+        if cage is None:
+            return
+        stored = answer.geometry.to_stored(cage)
+        rows, columns = (side / GRID for side in radiograph.pixels.shape)
+        for finding in boxed:
+            if not all(
+                stored[int((box.y + box.height / 2) / rows), int((box.x + box.width / 2) / columns)]
+                for box in finding.boxes
+            ):
+                yield OUTSIDE.format(finding.code.meaning.lower())
 
     def _notes(self, radiograph: Radiograph, findings: tuple[Finding, ...]) -> tuple[str, ...]:
         """Say what a reader of the result should know."""

@@ -4,11 +4,13 @@ A radiograph does not tell its patient's age, so a route chooses: this task
 scores adults, `pipelines.pneumonia.paediatric` scores children.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from dicom_node.domain.findings import Finding, Presence, Segment, Side
+from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.chest_findings.boxes import box_of, refined, regions
 from pipelines.chest_findings.reading import (
     LabelledPipeline,
@@ -21,13 +23,20 @@ from pipelines.chest_findings.reading import (
 from pipelines.pneumonia import codes
 from pipelines.pneumonia.preprocess import box_to_stored, standard_from_network
 
+USES = ("anatomy",)
+"""Pipelines that `load` takes by name, where they are installed."""
 NAME = "pneumonia"
 
 
-def load(models_dir: Path, device: str = "auto", threads: int = 0) -> LabelledPipeline:
+def load(
+    models_dir: Path,
+    device: str = "auto",
+    threads: int = 0,
+    anatomy: AnatomyPipeline | None = None,
+) -> LabelledPipeline:
     """Load the model of `models_dir`/pneumonia, for adults; BadSettings if unfit."""
     model = open_model(models_dir, NAME, device, threads)
-    return task_on(model, NAME, codes.ADULT, codes.ADULT_HEAD)
+    return replace(task_on(model, NAME, codes.ADULT, codes.ADULT_HEAD), anatomy=anatomy)
 
 
 def task_on(model: SharedModel, name: str, label: str, remark: str) -> LabelledPipeline:

@@ -21,6 +21,7 @@ from dicom_node.domain.findings import (
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
 from pipelines.anatomy.pipeline import AnatomyPipeline
+from pipelines.anatomy.thorax import find_thorax
 from pipelines.ensemble import SPREAD, check_members, digest_of, open_ensemble
 from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
 from pipelines.phantom import CONDITIONS, chest_phantom
@@ -32,7 +33,6 @@ from pipelines.pneumothorax.preprocess import (
     network_input,
     square,
 )
-from pipelines.pneumothorax.thorax import find_thorax
 from pipelines.session import Runner, SharedSession, open_session, readable, sha256_of
 
 NAME = "pneumothorax"

@@ -12,12 +12,14 @@ from dicom_node.domain import codes
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.findings import Finding, Presence, Side
 from dicom_node.domain.study import Orientation, Radiograph
+from pipelines.anatomy import pipeline as anatomy
 from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.pipeline import load, task_on
 from pipelines.chest_findings.reading import LabelledPipeline, SharedModel
 from pipelines.labelled import load_labelled
 from pipelines.phantom import Phantom, chest_phantom
 from pipelines.session import Session, SharedSession
+from tests.pipelines.conftest import REF
 
 Film = Callable[[Phantom], Radiograph]
 Told = dict[str, tuple[int, int]]
@@ -164,3 +166,19 @@ def test_the_shipped_model_knows_a_large_heart(shipped: LabelledPipeline, shared
     normal = [case for case in cases if not case.has("Abnormal")][:24]
     readings = read_all(shipped.model.session, shipped.model.manifest, large + normal)
     assert metrics.auc(*readings.of_label("Cardiomegaly")) > 0.7
+
+
+@pytest.mark.parametrize("turn", [("L", "F"), ("R", "F"), ("F", "L")])
+def test_a_box_outside_the_rib_cage_is_doubted(
+    telling: Telling, models_dir: Path, turn: tuple[str, str]
+) -> None:
+    phantom = chest_phantom(8, rows=512, columns=448)
+    orientation = Orientation(*turn)
+    pixels = orientation.from_standard(phantom.display())
+    film = Radiograph(np.ascontiguousarray(pixels, np.float32), REF, None, orientation, "PA")
+    outlines = anatomy.load(models_dir, "cpu")
+    for place, doubted in (((10, 5), False), ((0, 0), True)):
+        reader = replace(telling({"Mass": place}), anatomy=outlines)
+        notes = reader.read(replace(film)).notes
+        assert any("box of mass lies outside" in note for note in notes) is doubted
+        assert not any("outside" in n for n in telling({"Mass": place}).read(replace(film)).notes)

@@ -70,15 +70,20 @@ class Thorax:
 
     def holds(self, mask: Mask) -> bool:
         """Say whether at least half of the mask lies in the rib cage."""
-        if self.right is None or self.left is None or not mask.any():
-            return True
+        cage = self.cage()
+        return cage is None or bool(2 * (mask & cage).sum() >= mask.sum())
+
+    def cage(self) -> Mask | None:
+        """Give what lies between the lungs' outer borders, with a margin."""
+        if self.right is None or self.left is None:
+            return None
         lungs = self.right | self.left
         columns = np.arange(lungs.shape[1])
         first = np.where(lungs, columns, lungs.shape[1]).min(axis=1)[:, None]
         last = np.where(lungs, columns, -1).max(axis=1)[:, None]
         cage = (columns >= first) & (columns <= last)
         reach = max(1, round(MARGIN * lungs.shape[0]))
-        return bool(2 * (mask & binary_dilation(cage, iterations=reach)).sum() >= mask.sum())
+        return np.asarray(binary_dilation(cage, iterations=reach), np.bool_)
 
 
 UNKNOWN = Thorax()
