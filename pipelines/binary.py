@@ -39,13 +39,16 @@ class Told:
 
 
 def figures(
-    told: Told, points: Mapping[str, OperatingPoint], prevalence: float | None = None
+    told: Told,
+    points: Mapping[str, OperatingPoint],
+    prevalence: float | None = None,
+    least: int = LEAST_CASES,
 ) -> Figures:
-    """Give every figure; a group too small to say anything gets its counts only."""
+    """Give every figure; a group with fewer than `least` of either kind gets its counts only."""
     truth, shares = told.truth, told.probabilities
     found: Figures = {"images": len(truth), "positive": int(truth.sum())}
-    if min(int(truth.sum()), int((~truth).sum())) < LEAST_CASES:
-        return found | {"too few": f"fewer than {LEAST_CASES} of either kind"}
+    if min(int(truth.sum()), int((~truth).sum())) < least:
+        return found | {"too few": f"fewer than {least} of either kind"}
     found["auc"] = told.estimate(metrics.auc)
     found["pr_auc"] = told.estimate(metrics.average_precision)
     found["brier"] = round(metrics.brier(truth, shares), 4)

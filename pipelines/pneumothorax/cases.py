@@ -58,8 +58,8 @@ def _manifest(folder: Path) -> Iterator[Case]:
                 small=row["file"].startswith("small/"),
                 chest_tube=row["chest_tube"] == "True",
                 view=row["view"],
-                age=row["age"],
-                sex=row["sex"],
+                age=row.get("age", ""),
+                sex=row.get("sex", ""),
                 chexnet=_number(row["chexnet_pneumothorax"]),
             )
 

@@ -132,7 +132,10 @@ def groups(exam: Exam) -> dict[str, Flags]:
 def _figures(manifest: ModelManifest, exam: Exam, prevalence: float, whole: bool) -> Figures:
     points = manifest.operating_points
     default = manifest.default_operating_point
-    found = figures(exam.told, points if whole else {default.name: default}, prevalence)
+    if whole:  # a site's own set may be small: its interval says so
+        found = figures(exam.told, points, prevalence, least=1)
+    else:
+        found = figures(exam.told, {default.name: default}, prevalence)
     if exam.fits:
         owners = [exam.told.patients[one.row] for one in exam.fits]
         marks = np.array([(one.dice, one.iou) for one in exam.fits])

@@ -136,7 +136,7 @@ def test_shadow_stops(make_site: MakeSite, eager: Path, capsys: pytest.CaptureFi
     assert models("verify") == 0
     said = capsys.readouterr().out
     assert "ok      challenger pneumothorax weights: version 9.9.9" in said
-    assert "ok      route chest pneumothorax: judged at high_specificity, threshold 0." in said
+    assert "route chest pneumothorax: Pneumothorax judged at high_specificity, threshold" in said
     assert reading.reader(site.settings, site.parts.engine).shadow is not None
     assert models("shadow", TASK, "--stop") == 0
     assert reading.reader(site.settings, site.parts.engine).shadow is None

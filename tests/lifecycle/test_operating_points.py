@@ -21,6 +21,7 @@ from dicom_node.domain.findings import (
 )
 from dicom_node.reports.common import operating_point
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
+from pipelines.session import Session, SharedSession
 from tests.conftest import ROOT
 from tests.lifecycle.site import MakeSite, Site
 
@@ -79,8 +80,10 @@ def pipeline() -> PneumothoraxPipeline:
 def test_one_run_of_the_network_serves_every_point(
     pipeline: PneumothoraxPipeline, phantoms: dict[str, Path]
 ) -> None:
-    counting = Counting(pipeline.session.engine)
-    counted = replace(pipeline, session=replace(pipeline.session, engine=counting))
+    session = pipeline.network.session
+    assert isinstance(session, Session)
+    counting = Counting(session.engine)
+    counted = replace(pipeline, network=SharedSession(replace(session, engine=counting)))
     _, radiograph = read_radiograph(phantoms["right"])
     choices = (OWN_POINT, PointChoice(threshold=0.9999), PointChoice("high_sensitivity"))
     own, never, sensitive = (one.findings[0] for one in counted.read_at(radiograph, choices))
