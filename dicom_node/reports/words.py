@@ -1,5 +1,6 @@
 """Findings in words that a person reads."""
 
+from dicom_node.domain import codes
 from dicom_node.domain.findings import Finding, Findings, Measurement, Presence, Side
 from dicom_node.domain.study import Radiograph
 from dicom_node.reports.common import NOT_FOR_DIAGNOSIS, UNVERIFIED, operating_point
@@ -53,7 +54,7 @@ def amount(one: Measurement) -> str:
 def sentences(finding: Finding) -> list[str]:
     """Say all about one finding, a sentence a line."""
     said = [f"{finding.code.meaning}: {STATE[finding.presence]}"]
-    if finding.presence is not Presence.ABSENT:
+    if finding.presence is not Presence.ABSENT and sided(finding):
         said.append(f"Side: {SIDE[finding.side]}")
     said.append(f"Probability {probability(finding)} ({operating_point(finding)})")
     said += [capital(measurement(one)) for one in finding.measurements]
@@ -71,6 +72,11 @@ def uncertainty(deviation: float) -> str:
     return f"the models' probabilities deviate by {number(deviation, 2)}"
 
 
+def sided(finding: Finding) -> bool:
+    """Say whether a finding can be on one side: not that of the heart or the whole chest."""
+    return finding.site not in (codes.HEART, codes.CHEST)
+
+
 def impression(finding: Finding) -> str:
     """Say the one line that a reader needs, for example in an ORU."""
     name = finding.code.meaning
@@ -80,7 +86,7 @@ def impression(finding: Finding) -> str:
         return f"AI: no {name} detected {odds}."
     side = "side undetermined" if finding.side is Side.UNDETERMINED else SIDE[finding.side]
     verb = "suspected" if finding.presence is Presence.PRESENT else "cannot be excluded"
-    return f"AI: {name} {verb}, {side} {odds}."
+    return f"AI: {name} {verb}, {side} {odds}." if sided(finding) else f"AI: {name} {verb} {odds}."
 
 
 def algorithm(findings: Findings) -> str:

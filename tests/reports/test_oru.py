@@ -93,6 +93,8 @@ def test_undetermined_side_has_no_line(source: MakeSource, positive: Make) -> No
     observed = only(message(source(), positive(side=Side.UNDETERMINED)), "OBX")
     assert not [one for one in observed if "Laterality" in one[3]]
     assert "side undetermined" in observed[-1][5]
+    heart = positive(side=Side.UNDETERMINED, site=codes.HEART)
+    assert "side" not in only(message(source(), heart), "OBX")[-1][5]
 
 
 def test_findings_have_sub_ids_and_flags(
