@@ -180,6 +180,17 @@ def timeline(engine: Engine, study_uid: str) -> tuple[Moment, ...]:
     return tuple(sorted(moments, key=lambda moment: moment.at))
 
 
+def stored_of_study(engine: Engine, study_uid: str) -> tuple[tuple[str, str], ...]:
+    """Give archive key and calling AE title of every image of a study that is still kept."""
+    with transaction(engine, writing=False) as conn:
+        found = conn.execute(
+            select(instances.c.file_key, instances.c.calling_ae)
+            .where(instances.c.study_uid == key(study_uid), instances.c.expired_at.is_(None))
+            .order_by(instances.c.id)
+        ).all()
+    return tuple((row.file_key, row.calling_ae) for row in found)
+
+
 def _of_job(row: Any, uid: str) -> list[Moment]:  # noqa: ANN401 - a row's columns have no type
     moments = []
     if row.claimed_at is not None:
