@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Finding, Findings, Measurement, Presence
-from dicom_node.domain.ports import Check
-from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
+from dicom_node.domain.study import Radiograph, Spacing
 from pipelines.anatomy import codes
 from pipelines.anatomy.outline import Outline, Width, outline
 from pipelines.anatomy.preprocess import Geometry, network_input, refuse_empty, square, to_stored
 from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
-from pipelines.phantom import CONDITIONS, chest_phantom
-from pipelines.session import Runner, SharedSession, readable, sha256_of, share_session
+from pipelines.session import Runner, readable, share_session
+from pipelines.task import Task, phantom_film
 
 NAME = "anatomy"
 VISIBLE, WHOLE, HEART = range(3)
@@ -38,31 +37,8 @@ class Anatomy:
 
 
 @dataclass(frozen=True, slots=True)
-class AnatomyPipeline:
+class AnatomyPipeline(Task):
     """The reading task with its loaded model."""
-
-    manifest: ModelManifest
-    network: SharedSession
-
-    @property
-    def session(self) -> Runner:
-        """The loaded network."""
-        return self.network.session
-
-    @property
-    def name(self) -> str:
-        """The name used in routes."""
-        return self.manifest.name
-
-    @property
-    def version(self) -> str:
-        """The model's version."""
-        return self.manifest.version
-
-    @property
-    def device(self) -> str:
-        """Where the network computes, in words."""
-        return self.session.device
 
     def read(self, radiograph: Radiograph) -> Findings:
         """Measure one radiograph; NotAnalysable where nothing can be outlined."""
@@ -130,15 +106,7 @@ class AnatomyPipeline:
         refuse_empty(radiograph.pixels)
         return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)
 
-    def verify(self) -> tuple[Check, ...]:
-        """Check the weights and that the phantoms are read as at release."""
-        intact = sha256_of(self.manifest.weights) == self.manifest.sha256
-        words = f"version {self.version}, SHA-256 {self.manifest.sha256[:12]}..., {self.device}"
-        weights = Check(f"{self.name} weights", intact, words if intact else "SHA-256 differs")
-        phantoms = [self._reread(reference) for reference in self.manifest.constancy.references]
-        return (weights, *phantoms)
-
-    def _reread(self, reference: PhantomReference) -> Check:
+    def compare(self, reference: PhantomReference) -> tuple[bool, str]:
         """Compare today's reading of one phantom with the reference."""
         constancy = self.manifest.constancy
         probability, mask_mm2 = read_phantom(self, reference)
@@ -150,7 +118,7 @@ class AnatomyPipeline:
             f"heart probability {probability:.3f} (reference {reference.probability:.3f}), "
             f"lungs {mask_mm2:.0f} mm2 (reference {reference.mask_mm2:.0f})"
         )
-        return Check(f"{self.name} phantom {reference.seed} {reference.condition}", ok, words)
+        return ok, words
 
 
 def load(models_dir: Path, device: str = "auto", threads: int = 0) -> AnatomyPipeline:
@@ -182,20 +150,11 @@ def grid_outline(shares: NDArray[np.float32], level: float) -> Outline:
 
 def read_phantom(pipeline: AnatomyPipeline, reference: PhantomReference) -> tuple[float, float]:
     """Read one phantom: probability of a large heart, and the lungs' mm2."""
-    constancy = pipeline.manifest.constancy
-    if reference.condition not in CONDITIONS:
-        raise BadSettings(f"model.toml: phantom condition {reference.condition!r} is unknown")
-    phantom = chest_phantom(
-        reference.seed,
-        CONDITIONS[reference.condition],
-        rows=constancy.rows,
-        columns=constancy.columns,
-    )
-    film = Radiograph(phantom.display(), InstanceRef("", ""), orientation=Orientation("L", "F"))
+    phantom, film = phantom_film(pipeline.manifest, reference)
     shares, _ = pipeline.regions(film)
     found = grid_outline(shares, pipeline.manifest.mask_threshold)
     cells = found.right_lung.mean() + found.left_lung.mean()
-    film_mm2 = constancy.rows * constancy.columns * phantom.spacing_mm**2
+    film_mm2 = film.pixels.size * phantom.spacing_mm**2
     ratio = found.ratio
     probability = 0.0 if ratio is None else pipeline.manifest.calibration.probability(ratio)
     return probability, float(cells) * film_mm2

@@ -10,28 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dicom_node.domain.errors import NotAnalysable
 from pipelines.pneumothorax.preprocess import (
-    LEAST_CONTRAST,
     Geometry,
     network_input,
+    refuse_empty,
     square,
     standard_from_network,
 )
 
-LEAST_SIDE = 64
-
 __all__ = ["Geometry", "network_input", "open_square", "refuse_empty", "square", "to_stored"]
-
-
-def refuse_empty(pixels: NDArray[np.float32]) -> None:
-    """Raise NotAnalysable for an image without content."""
-    if pixels.ndim != 2 or min(pixels.shape) < LEAST_SIDE:
-        raise NotAnalysable(f"image of {'x'.join(map(str, pixels.shape))} pixels is too small")
-    if not np.isfinite(pixels).all():
-        raise NotAnalysable("pixels are not finite")
-    if float(np.ptp(pixels)) < LEAST_CONTRAST:
-        raise NotAnalysable("image has no contrast")
 
 
 def open_square(path: Path, size: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_node.domain.errors import BadSettings, NotAnalysable
+from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import (
     OWN_POINT,
     Algorithm,
@@ -18,57 +18,33 @@ from dicom_node.domain.findings import (
     PointChoice,
     chosen_point,
 )
-from dicom_node.domain.ports import Check
-from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
+from dicom_node.domain.study import Radiograph, Spacing
 from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.anatomy.thorax import find_thorax
-from pipelines.ensemble import SPREAD, check_members, digest_of, open_ensemble
+from pipelines.ensemble import SPREAD, digest_of, open_ensemble
 from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
-from pipelines.phantom import CONDITIONS, chest_phantom
 from pipelines.pneumothorax import codes
 from pipelines.pneumothorax.finding import Answer, finding_of, grid_scale, notes_of
 from pipelines.pneumothorax.preprocess import (
-    LEAST_CONTRAST,
     Geometry,
     network_input,
+    refuse_empty,
     square,
 )
-from pipelines.session import Runner, SharedSession, open_session, readable, sha256_of
+from pipelines.session import Runner, SharedSession, open_session, readable
+from pipelines.task import Task, phantom_film
 
 NAME = "pneumothorax"
 USES = ("anatomy",)
 """Pipelines that `load` takes by name, where they are installed."""
-LEAST_SIDE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class PneumothoraxPipeline:
+class PneumothoraxPipeline(Task):
     """The reading task with its loaded model."""
 
-    manifest: ModelManifest
-    network: SharedSession
     anatomy: AnatomyPipeline | None = None
     """Outlines the lungs; without it sides and heights come from the film's proportions."""
-
-    @property
-    def session(self) -> Runner:
-        """The loaded network."""
-        return self.network.session
-
-    @property
-    def name(self) -> str:
-        """The name used in routes."""
-        return self.manifest.name
-
-    @property
-    def version(self) -> str:
-        """The model's version."""
-        return self.manifest.version
-
-    @property
-    def device(self) -> str:
-        """Where the network computes, in words."""
-        return self.session.device
 
     def points_of(self, choice: PointChoice) -> dict[str, OperatingPoint]:
         """Give the operating point that was asked for; raises BadSettings."""
@@ -133,18 +109,10 @@ class PneumothoraxPipeline:
             self.anatomy.prefetch(radiographs)
 
     def _square(self, radiograph: Radiograph) -> tuple[NDArray[np.float32], Geometry]:
-        _refuse_empty(radiograph.pixels)
+        refuse_empty(radiograph.pixels)
         return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)
 
-    def verify(self) -> tuple[Check, ...]:
-        """Check the weights and that the phantoms are read as at release."""
-        intact = sha256_of(self.manifest.weights) == self.manifest.sha256
-        words = f"version {self.version}, SHA-256 {self.manifest.sha256[:12]}..., {self.device}"
-        weights = Check(f"{self.name} weights", intact, words if intact else "SHA-256 differs")
-        phantoms = [self._reread(reference) for reference in self.manifest.constancy.references]
-        return (weights, *check_members(self.name, self.manifest), *phantoms)
-
-    def _reread(self, reference: PhantomReference) -> Check:
+    def compare(self, reference: PhantomReference) -> tuple[bool, str]:
         """Compare today's reading of one phantom with the reference."""
         constancy = self.manifest.constancy
         probability, mask_mm2 = read_phantom(self, reference)
@@ -156,7 +124,7 @@ class PneumothoraxPipeline:
             f"probability {probability:.3f} (reference {reference.probability:.3f}), "
             f"mask {mask_mm2:.0f} mm2 (reference {reference.mask_mm2:.0f})"
         )
-        return Check(f"{self.name} phantom {reference.seed} {reference.condition}", ok, words)
+        return ok, words
 
 
 def load(
@@ -216,16 +184,7 @@ def read_phantom(
     pipeline: PneumothoraxPipeline, reference: PhantomReference
 ) -> tuple[float, float]:
     """Read one phantom: calibrated probability, and the raw mask's mm2."""
-    constancy = pipeline.manifest.constancy
-    if reference.condition not in CONDITIONS:
-        raise BadSettings(f"model.toml: phantom condition {reference.condition!r} is unknown")
-    phantom = chest_phantom(
-        reference.seed,
-        CONDITIONS[reference.condition],
-        rows=constancy.rows,
-        columns=constancy.columns,
-    )
-    film = Radiograph(phantom.display(), InstanceRef("", ""), orientation=Orientation("L", "F"))
+    phantom, film = phantom_film(pipeline.manifest, reference)
     image, geometry = square(film.pixels, film.orientation, pipeline.manifest.input.size)
     logit, shares, _ = infer(pipeline.session, pipeline.manifest, image)
     spacing = Spacing(phantom.spacing_mm, phantom.spacing_mm)
@@ -233,12 +192,3 @@ def read_phantom(
     cells = int((shares > pipeline.manifest.mask_threshold).sum())
     probability = pipeline.manifest.calibration.probability(logit)
     return probability, cells * scale.row_mm * scale.column_mm
-
-
-def _refuse_empty(pixels: NDArray[np.float32]) -> None:
-    if pixels.ndim != 2 or min(pixels.shape) < LEAST_SIDE:
-        raise NotAnalysable(f"image of {'x'.join(map(str, pixels.shape))} pixels is too small")
-    if not np.isfinite(pixels).all():
-        raise NotAnalysable("pixels are not finite")
-    if float(np.ptp(pixels)) < LEAST_CONTRAST:
-        raise NotAnalysable("image has no contrast")

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.study import Orientation
 
 DARK_PERCENTILE = 0.5
 BRIGHT_PERCENTILE = 99.5
 LEAST_CONTRAST = 1e-3
+LEAST_SIDE = 64
 
 Point = tuple[float, float]
 
@@ -48,6 +50,16 @@ class Geometry:
         if self.orientation is None:
             return point
         return self.orientation.point_from_standard(point, self.stored_shape)
+
+
+def refuse_empty(pixels: NDArray[np.float32]) -> None:
+    """Raise NotAnalysable for an image without content."""
+    if pixels.ndim != 2 or min(pixels.shape) < LEAST_SIDE:
+        raise NotAnalysable(f"image of {'x'.join(map(str, pixels.shape))} pixels is too small")
+    if not np.isfinite(pixels).all():
+        raise NotAnalysable("pixels are not finite")
+    if float(np.ptp(pixels)) < LEAST_CONTRAST:
+        raise NotAnalysable("image has no contrast")
 
 
 def normalise(image: NDArray[np.float32]) -> NDArray[np.float32]:

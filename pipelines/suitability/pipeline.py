@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Findings
-from dicom_node.domain.ports import Check
-from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
+from dicom_node.domain.study import Radiograph
 from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
-from pipelines.phantom import CONDITIONS, chest_phantom
-from pipelines.session import Runner, SharedSession, readable, sha256_of, share_session
+from pipelines.session import Runner, readable, share_session
 from pipelines.suitability import codes
 from pipelines.suitability.preprocess import network_input, refuse_empty, square
+from pipelines.task import Task, phantom_film
 
 NAME = "suitability"
 OUTPUTS = ("frontal", "turn", "inverted")
@@ -45,31 +44,8 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class SuitabilityPipeline:
+class SuitabilityPipeline(Task):
     """The gate before the reading tasks, with its loaded model."""
-
-    manifest: ModelManifest
-    network: SharedSession
-
-    @property
-    def session(self) -> Runner:
-        """The loaded network."""
-        return self.network.session
-
-    @property
-    def name(self) -> str:
-        """The name used in routes."""
-        return self.manifest.name
-
-    @property
-    def version(self) -> str:
-        """The model's version."""
-        return self.manifest.version
-
-    @property
-    def device(self) -> str:
-        """Where the network computes, in words."""
-        return self.session.device
 
     def read(self, radiograph: Radiograph) -> Findings:
         """Give no findings; `not_analysed` says why where the image is unsuitable."""
@@ -100,21 +76,13 @@ class SuitabilityPipeline:
         refuse_empty(radiograph.pixels)
         return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)[0]
 
-    def verify(self) -> tuple[Check, ...]:
-        """Check the weights and that the phantoms are accepted as at release."""
-        intact = sha256_of(self.manifest.weights) == self.manifest.sha256
-        words = f"version {self.version}, SHA-256 {self.manifest.sha256[:12]}..., {self.device}"
-        weights = Check(f"{self.name} weights", intact, words if intact else "SHA-256 differs")
-        phantoms = [self._reread(reference) for reference in self.manifest.constancy.references]
-        return (weights, *phantoms)
-
-    def _reread(self, reference: PhantomReference) -> Check:
+    def compare(self, reference: PhantomReference) -> tuple[bool, str]:
         """Compare today's verdict on one phantom with the reference."""
         frontal = read_phantom(self, reference)
         tolerance = self.manifest.constancy.probability_tolerance
         ok = abs(frontal - reference.probability) <= tolerance
         words = f"frontal chest {frontal:.3f} (reference {reference.probability:.3f})"
-        return Check(f"{self.name} phantom {reference.seed} {reference.condition}", ok, words)
+        return ok, words
 
 
 def load(models_dir: Path, device: str = "auto", threads: int = 0) -> SuitabilityPipeline:
@@ -155,14 +123,5 @@ def infer_all(
 
 def read_phantom(pipeline: SuitabilityPipeline, reference: PhantomReference) -> float:
     """Judge one phantom: the probability that it is a frontal chest."""
-    constancy = pipeline.manifest.constancy
-    if reference.condition not in CONDITIONS:
-        raise BadSettings(f"model.toml: phantom condition {reference.condition!r} is unknown")
-    phantom = chest_phantom(
-        reference.seed,
-        CONDITIONS[reference.condition],
-        rows=constancy.rows,
-        columns=constancy.columns,
-    )
-    film = Radiograph(phantom.display(), InstanceRef("", ""), orientation=Orientation("L", "F"))
+    _, film = phantom_film(pipeline.manifest, reference)
     return pipeline.judge(film).frontal

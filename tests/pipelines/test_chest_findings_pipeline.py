@@ -50,7 +50,7 @@ def shipped(models_dir: Path) -> LabelledPipeline:
 
 @pytest.fixture(scope="module")
 def telling(models_dir: Path) -> Callable[[Told], LabelledPipeline]:
-    manifest = load_labelled(models_dir / "chest_findings")
+    manifest = replace(load_labelled(models_dir / "chest_findings"), map_fraction=0.4)
 
     def make(told: Told) -> LabelledPipeline:
         session = Session(FixedScores(told), "image", manifest.outputs, "fixed")
