@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.domain.findings import CodedConcept, OperatingPoint
-from pipelines.manifest import FILE_NAME, ModelManifest, PhantomReference, load_manifest
+from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
+from pipelines.table import FILE_NAME
 
 WEIGHTS = "model.onnx"
 OTHERS_LICENCES = ("those of the training sources",)

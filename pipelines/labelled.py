@@ -13,18 +13,16 @@ from dicom_node.domain.findings import (
     chosen_point,
 )
 from pipelines.manifest import (
-    FILE_NAME,
     Calibration,
     InputSpec,
     Member,
-    Table,
-    open_table,
     read_input,
     read_members,
     read_operating_points,
     read_sha256,
     read_weights,
 )
+from pipelines.table import FILE_NAME, Table, open_table
 
 
 @dataclass(frozen=True, slots=True)

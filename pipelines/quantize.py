@@ -31,12 +31,13 @@ from pipelines.chest_findings.cases import read_cases as read_findings
 from pipelines.contract import WEIGHTS
 from pipelines.datasets.catalogue import AUTO, FORMATS
 from pipelines.loop import Marks
-from pipelines.manifest import FILE_NAME, open_table, read_input, read_sha256
+from pipelines.manifest import read_input, read_sha256
 from pipelines.pneumothorax import shelf as pneumothorax_shelf
 from pipelines.pneumothorax import train as pneumothorax
 from pipelines.pneumothorax.cases import judges, read_cases
 from pipelines.session import sha256_of
 from pipelines.start import MODELS
+from pipelines.table import FILE_NAME, open_table
 
 CALIBRATING = 48
 """Training images that show the range of each layer's values."""

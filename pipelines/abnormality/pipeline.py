@@ -4,7 +4,8 @@ from pathlib import Path
 
 from dicom_node.domain.findings import Finding
 from pipelines.abnormality import codes
-from pipelines.chest_findings.reading import LabelledPipeline, Said, open_model, open_task
+from pipelines.chest_findings.reading import open_model
+from pipelines.chest_findings.task import LabelledPipeline, Said, open_task
 
 NAME = "abnormality"
 

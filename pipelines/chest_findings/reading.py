@@ -1,6 +1,6 @@
 """What the tasks on the shared network have in common: load, infer, verify."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,24 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
-from dicom_node.domain.findings import (
-    OWN_POINT,
-    Algorithm,
-    Finding,
-    Findings,
-    OperatingPoint,
-    PointChoice,
-    Presence,
-    Side,
-)
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
-from pipelines.anatomy.pipeline import AnatomyPipeline
-from pipelines.anatomy.thorax import find_thorax
-from pipelines.chest_findings.codes import AP_VIEW, MAPPED, NO_ORIENTATION, OUTSIDE
+from pipelines.chest_findings.codes import MAPPED
 from pipelines.chest_findings.preprocess import Geometry, network_input, refuse_empty, square
-from pipelines.ensemble import SPREAD, Columns, check_members, digest_of, gather
-from pipelines.labelled import Label, LabelledManifest, load_labelled
+from pipelines.ensemble import SPREAD, Columns, check_members, gather
+from pipelines.labelled import LabelledManifest, load_labelled
 from pipelines.phantom import CONDITIONS, chest_phantom
 from pipelines.session import (
     Runner,
@@ -42,10 +30,6 @@ from pipelines.session import (
 
 Numbers = NDArray[np.float32]
 OUTPUTS = {"scores", "maps"}
-GRID = 128
-"""Cells across the square on which the rib cage is looked for."""
-MIDLINE = 0.06
-"""A box whose centre is nearer to the middle than this share has no side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,142 +142,6 @@ def _gathered(manifest: LabelledManifest, device: str, threads: int, lead: Sessi
     return gather(lead, manifest, columns, others)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the network says of one label on one film, judged at a point."""
-
-    label: Label
-    probability: float
-    point: OperatingPoint
-    answer: Answer
-    radiograph: Radiograph
-    map_fraction: float
-
-    @property
-    def presence(self) -> Presence:
-        """Whether the probability reaches the point."""
-        present = self.probability >= self.point.threshold
-        return Presence.PRESENT if present else Presence.ABSENT
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledPipeline:
-    """A reading task on the shared network: the labels that it speaks of."""
-
-    model: SharedModel
-    name: str
-    """The name used in routes."""
-    labels: tuple[str, ...]
-    find: Callable[[Said], Finding]
-    remarks: tuple[str, ...] = ()
-    """Notes on every result."""
-    remarks_if_present: tuple[str, ...] = ()
-    anatomy: AnatomyPipeline | None = None
-    """Outlines the lungs, against which the boxes' places are checked."""
-
-    @property
-    def version(self) -> str:
-        """The model's version."""
-        return self.model.manifest.version
-
-    @property
-    def device(self) -> str:
-        """Where the network computes, in words."""
-        return self.model.session.device
-
-    def points_of(self, choice: PointChoice) -> dict[str, OperatingPoint]:
-        """Give each finding's operating point; BadSettings for one that it lacks."""
-        return {label.name: label.point(choice) for label in self._chosen()}
-
-    def read(self, radiograph: Radiograph) -> Findings:
-        """Read one radiograph; NotAnalysable for an image without content."""
-        (findings,) = self.read_at(radiograph, (OWN_POINT,))
-        return findings
-
-    def read_at(
-        self, radiograph: Radiograph, choices: tuple[PointChoice, ...]
-    ) -> tuple[Findings, ...]:
-        """Read once and judge at each operating point; raises as `read`."""
-        answer = self.model.answer(radiograph)
-        inferred = perf_counter()
-        judged = [
-            tuple(self._finding(label, choice, answer, radiograph) for label in self._chosen())
-            for choice in choices
-        ]
-        manifest = self.model.manifest
-        algorithm = Algorithm(self.name, manifest.version, digest_of(manifest))
-        timings_ms = answer.timings_ms | {"postprocess": 1000 * (perf_counter() - inferred)}
-        return tuple(
-            Findings(
-                algorithm,
-                one,
-                notes=(*self._notes(radiograph, one), *self._doubts(radiograph, answer, one)),
-                timings_ms=timings_ms,
-            )
-            for one in judged
-        )
-
-    def prefetch(self, radiographs: Sequence[Radiograph]) -> None:
-        """Run the network on several films at once; `read` then has them."""
-        self.model.prefetch(radiographs)
-
-    def verify(self) -> tuple[Check, ...]:
-        """Check the weights and that the phantoms are read as at release."""
-        return self.model.verify()
-
-    def _chosen(self) -> list[Label]:
-        known = {label.name: label for label in self.model.manifest.labels}
-        return [known[name] for name in self.labels]
-
-    def _finding(
-        self, label: Label, choice: PointChoice, answer: Answer, radiograph: Radiograph
-    ) -> Finding:
-        probability = label.calibration.probability(float(answer.scores[label.column]))
-        fraction = self.model.manifest.map_fraction
-        point = label.point(choice)
-        found = self.find(Said(label, probability, point, answer, radiograph, fraction))
-        if answer.spread is None:
-            return found
-        return replace(found, uncertainty=float(answer.spread[label.column]))
-
-    def _doubts(
-        self, radiograph: Radiograph, answer: Answer, findings: tuple[Finding, ...]
-    ) -> Iterator[str]:
-        """Name the findings that have a box whose centre no rib cage holds."""
-        boxed = [one for one in findings if one.boxes]
-        cage = find_thorax(self.anatomy if boxed else None, radiograph, GRID).cage()
-        if cage is None:
-            return
-        stored = answer.geometry.to_stored(cage)
-        rows, columns = (side / GRID for side in radiograph.pixels.shape)
-        for finding in boxed:
-            if not all(
-                stored[int((box.y + box.height / 2) / rows), int((box.x + box.width / 2) / columns)]
-                for box in finding.boxes
-            ):
-                yield OUTSIDE.format(finding.code.meaning.lower())
-
-    def _notes(self, radiograph: Radiograph, findings: tuple[Finding, ...]) -> tuple[str, ...]:
-        """Say what a reader of the result should know."""
-        notes = list(radiograph.notes)
-        if radiograph.view_position.upper() == "AP":
-            notes.append(AP_VIEW)
-        if any(one.presence is Presence.PRESENT for one in findings):
-            notes += self.remarks_if_present
-            if not knows_sides(radiograph):
-                notes.append(NO_ORIENTATION)
-        return tuple(dict.fromkeys((*notes, *self.remarks)))
-
-
-def open_task(pipeline: LabelledPipeline) -> LabelledPipeline:
-    """Check that the model has every label of the task; raises BadSettings."""
-    manifest = pipeline.model.manifest
-    missing = set(pipeline.labels) - {label.name for label in manifest.labels}
-    if missing:
-        raise BadSettings(f"{manifest.name}: model.toml lacks the labels {sorted(missing)}")
-    return pipeline
-
-
 class Told(NamedTuple):
     """What the network says of a square: as in `Answer`."""
 
@@ -334,19 +182,3 @@ def read_phantom(model: SharedModel, seed: int, condition: str) -> tuple[float, 
         label.calibration.probability(float(scores[label.column]))
         for label in model.manifest.labels
     )
-
-
-def side_of(centre: float, radiograph: Radiograph) -> Side:
-    """Give the patient's side of a place, 0..1 across the standard image.
-
-    The standard image's left is the patient's right; without PatientOrientation
-    nobody knows.
-    """
-    if not knows_sides(radiograph) or abs(centre - 0.5) < MIDLINE:
-        return Side.UNDETERMINED
-    return Side.RIGHT if centre < 0.5 else Side.LEFT
-
-
-def knows_sides(radiograph: Radiograph) -> bool:
-    """Say whether left and right are known."""
-    return radiograph.orientation is not None and radiograph.orientation.shows_sides

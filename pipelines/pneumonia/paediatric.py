@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipelines.chest_findings.reading import LabelledPipeline, open_model
+from pipelines.chest_findings.reading import open_model
+from pipelines.chest_findings.task import LabelledPipeline
 from pipelines.pneumonia import codes, pipeline
 
 NAME = "pneumonia_paediatric"

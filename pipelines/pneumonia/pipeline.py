@@ -12,14 +12,8 @@ import numpy as np
 from dicom_node.domain.findings import Finding, Presence, Segment, Side
 from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.chest_findings.boxes import box_of, refined, regions
-from pipelines.chest_findings.reading import (
-    LabelledPipeline,
-    Said,
-    SharedModel,
-    open_model,
-    open_task,
-    side_of,
-)
+from pipelines.chest_findings.reading import SharedModel, open_model
+from pipelines.chest_findings.task import LabelledPipeline, Said, open_task, side_of
 from pipelines.pneumonia import codes
 from pipelines.pneumonia.preprocess import box_to_stored, standard_from_network
 

@@ -13,7 +13,6 @@ from pipelines import metrics
 from pipelines.ensemble import open_ensemble
 from pipelines.export import LEAST_SLOPE, export, finding_parser, load_average
 from pipelines.manifest import (
-    FILE_NAME,
     Calibration,
     Member,
     ModelManifest,
@@ -26,6 +25,7 @@ from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, read_phantom
 from pipelines.pneumothorax.readings import Readings, dice_of, read_all
 from pipelines.session import SharedSession, open_session, sha256_of
+from pipelines.table import FILE_NAME
 
 WEIGHTS = "model.onnx"
 SENSITIVE, SPECIFIC = 0.90, 0.95

@@ -8,7 +8,7 @@ import pytest
 from dicom_node.domain import codes
 from dicom_node.domain.study import Radiograph
 from pipelines.abnormality.pipeline import load
-from pipelines.chest_findings.reading import LabelledPipeline
+from pipelines.chest_findings.task import LabelledPipeline
 
 
 @pytest.fixture(scope="module")

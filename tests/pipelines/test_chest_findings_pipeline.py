@@ -15,7 +15,8 @@ from dicom_node.domain.study import Orientation, Radiograph
 from pipelines.anatomy import pipeline as anatomy
 from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.pipeline import load, task_on
-from pipelines.chest_findings.reading import LabelledPipeline, SharedModel
+from pipelines.chest_findings.reading import SharedModel
+from pipelines.chest_findings.task import LabelledPipeline
 from pipelines.labelled import load_labelled
 from pipelines.phantom import Phantom, chest_phantom
 from pipelines.session import Session, SharedSession
