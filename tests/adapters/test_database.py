@@ -177,6 +177,7 @@ def test_processes_may_create_the_database_together(url: str) -> None:
         subprocess.Popen([sys.executable, "-c", OPEN, url], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    printed = sorted(process.communicate(timeout=60)[0] for process in started)
+    printed = [process.communicate(timeout=60)[0] for process in started]
     assert [process.returncode for process in started] == [0] * 4
-    assert printed == ["0\n", "0\n", "0\n", f"{HEAD}\n"]
+    # the lock is taken for each step, so they may share the steps; none is done twice
+    assert sum(int(steps) for steps in printed) == HEAD
