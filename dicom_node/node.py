@@ -20,10 +20,12 @@ from dicom_node.adapters.database import migrate as migrate_database
 from dicom_node.adapters.database import open_database, require_head
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.dimse_line import Target
+from dicom_node.adapters.header import describe_bytes
 from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.census import Census
 from dicom_node.domain.errors import NodeError
 from dicom_node.flow.deliver import Courier
+from dicom_node.flow.receive import Reception
 from dicom_node.settings import Settings
 
 log = structlog.get_logger()
@@ -66,6 +68,17 @@ def open_parts(settings: Settings, *, migrate: bool = False) -> Parts:
         require_head(engine)
     archive = FileArchive(archive_folder(settings))
     return Parts(settings, engine, SqlLedger(engine), archive)
+
+
+def reception(parts: Parts) -> Reception:
+    """Give what receiving needs, whichever way an image comes."""
+    return Reception(
+        archive=parts.archive,
+        ledger=parts.ledger,
+        describe=describe_bytes,
+        routes=parts.settings.routes,
+        min_free_bytes=int(parts.settings.receive.min_free_gb * 1e9),
+    )
 
 
 def archive_folder(settings: Settings) -> Path:

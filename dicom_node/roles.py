@@ -24,20 +24,13 @@ DRAIN_S = 20.0
 def run_receive(settings: Settings, stop: threading.Event) -> None:
     """Serve C-ECHO and C-STORE until `stop`, then drain."""
     from dicom_node.adapters.dimse_scp import Service, StorageSCP
-    from dicom_node.adapters.header import describe_bytes
     from dicom_node.adapters.hosts import HostBook
     from dicom_node.domain.reception import StoreRequest
     from dicom_node.domain.work import Recorded
-    from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+    from dicom_node.flow.receive import Doorkeeper, greet, receive
 
     parts = node.open_parts(settings)
-    reception = Reception(
-        archive=parts.archive,
-        ledger=parts.ledger,
-        describe=describe_bytes,
-        routes=settings.routes,
-        min_free_bytes=int(settings.receive.min_free_gb * 1e9),
-    )
+    reception = node.reception(parts)
     doorkeeper = Doorkeeper(
         peers=settings.peers,
         unknown_callers=settings.receive.unknown_callers,
