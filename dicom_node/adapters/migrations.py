@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine, inspect, select
 
+from dicom_node.adapters.migration_orders import ORDERS_AND_FHIR
 from dicom_node.adapters.schema import schema_version
 from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.errors import BadSettings
@@ -150,7 +151,25 @@ _VERSION_2 = (
     "CREATE INDEX results_shadow ON results (pipeline, instance_id) WHERE role = 'shadow'",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = (
+    """CREATE TABLE capabilities (
+        destination TEXT NOT NULL,
+        sop_class_uid TEXT NOT NULL,
+        syntaxes TEXT NOT NULL,
+        asked_at DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (destination, sop_class_uid))""",
+    """CREATE TABLE replacements (
+        destination TEXT NOT NULL,
+        wanted TEXT NOT NULL,
+        sent TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        first_at DOUBLE PRECISION NOT NULL,
+        last_at DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (destination, wanted, sent))""",
+    "ALTER TABLE objects ADD COLUMN slot TEXT NOT NULL DEFAULT ''",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, ORDERS_AND_FHIR)
 HEAD = len(MIGRATIONS)
 
 
@@ -201,10 +220,16 @@ def _migrate_once(engine: Engine, migrations: Sequence[tuple[str, ...]]) -> bool
                 "CREATE TABLE schema_version"
                 " (version INTEGER PRIMARY KEY, applied_at DOUBLE PRECISION NOT NULL)"
             )
-        for statement in migrations[version]:
+        for statement in _meant_for(conn.dialect.name, migrations[version]):
             conn.exec_driver_sql(statement.replace("{id}", ID_COLUMN[conn.dialect.name]))
         conn.execute(schema_version.insert().values(version=version + 1, applied_at=time.time()))
         return True
+
+
+def _meant_for(dialect: str, statements: tuple[str, ...]) -> list[str]:
+    """Leave out what begins with the name of another dialect in a comment."""
+    others = tuple(f"-- {name}\n" for name in ID_COLUMN if name != dialect)
+    return [statement for statement in statements if not statement.startswith(others)]
 
 
 def _version(conn: Connection) -> int:

@@ -78,7 +78,9 @@ objects = Table(
     Column("file_size", _Number, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("expired_at", Double),
+    Column("slot", Text, nullable=False, server_default=""),
 )
+"""`slot` is the same for what later readings of an image put in an object's place."""
 
 deliveries = Table(
     "deliveries",
@@ -128,6 +130,62 @@ callers = Table(
     Column("last_at", Double, nullable=False),
 )
 """Unknown callers that knocked (receive.unknown_callers = "learn")."""
+
+capabilities = Table(
+    "capabilities",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("sop_class_uid", Text, primary_key=True),
+    Column("syntaxes", Text, nullable=False),
+    Column("asked_at", Double, nullable=False),
+)
+"""What each destination takes; `syntaxes` is JSON, empty where it takes the class not at all."""
+
+replacements = Table(
+    "replacements",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("wanted", Text, primary_key=True),
+    Column("sent", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+)
+"""Plainer objects that went out in place of what a route asks for."""
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("accession_number", Text, nullable=False),
+    Column("placer_number", Text, nullable=False),
+    Column("placer_namespace", Text, nullable=False),
+    Column("filler_number", Text, nullable=False),
+    Column("filler_namespace", Text, nullable=False),
+    Column("study_uid", Text, nullable=False),
+    Column("patient_id", Text, nullable=False),
+    Column("patient_issuer", Text, nullable=False),
+    Column("priority", Text),
+    Column("control", Text, nullable=False),
+    Column("cancelled", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+"""Orders heard by HL7; `control` is the last ORC-1, an unknown number is empty."""
+
+patients = Table(
+    "patients",
+    metadata,
+    Column("patient_id", Text, primary_key=True),
+    Column("issuer", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("birth_date", Text, nullable=False),
+    Column("sex", Text, nullable=False),
+    Column("merged_into", Text, nullable=False),
+    Column("merged_issuer", Text, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+"""Patients as HL7 corrected them; `name` is in DICOM's form."""
 
 schema_version = Table(
     "schema_version",

@@ -17,10 +17,9 @@ BROKEN = ("ALTER TABLE callers ADD COLUMN half DOUBLE PRECISION", "ALTER TABLE n
 
 
 def wipe(engine: Engine) -> None:
+    leaves_last = ["instances", "jobs", "results", "objects", "deliveries"]
     with transaction(engine) as conn:
-        for table in reversed(["instances", "jobs", "results", "objects", "deliveries"]):
-            conn.execute(text(f"DROP TABLE {table}"))
-        for table in ("alarms", "callers", "schema_version"):
+        for table in (*reversed(leaves_last), *(set(metadata.tables) - set(leaves_last))):
             conn.execute(text(f"DROP TABLE {table}"))
 
 

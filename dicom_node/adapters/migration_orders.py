@@ -1,0 +1,106 @@
+"""The migration that brings orders, patients and FHIR deliveries.
+
+Frozen once released, like everything in `migrations.py`. Statements that begin with
+the name of a dialect in a comment are for that dialect alone.
+"""
+
+_COLUMNS = """id, object_id, instance_id, study_uid, destination, protocol, after_objects,
+        acknowledged, priority, order_at, due_at, state, attempt, deaths, worker, lease_until,
+        claim_token, last_error, created_at, claimed_at, finished_at"""
+_PROTOCOLS = "('dicom', 'mllp', 'stow', 'fhir')"
+
+# SQLite cannot change a constraint, so the table is made anew; the ids stay, and the
+# counter too: a pruned row's id never comes again
+_SQLITE_DELIVERIES = (
+    f"""-- sqlite
+    CREATE TABLE deliveries_anew (
+        id {{id}},
+        object_id BIGINT NOT NULL REFERENCES objects (id),
+        instance_id BIGINT NOT NULL REFERENCES instances (id),
+        study_uid TEXT NOT NULL,
+        destination TEXT NOT NULL,
+        protocol TEXT NOT NULL CHECK (protocol IN {_PROTOCOLS}),
+        after_objects BOOLEAN NOT NULL,
+        acknowledged TEXT,
+        priority TEXT NOT NULL,
+        order_at DOUBLE PRECISION NOT NULL,
+        due_at DOUBLE PRECISION NOT NULL,
+        state TEXT NOT NULL CHECK
+            (state IN ('available', 'executing', 'completed', 'discarded', 'cancelled')),
+        attempt INTEGER NOT NULL DEFAULT 0,
+        deaths INTEGER NOT NULL DEFAULT 0,
+        worker TEXT,
+        lease_until DOUBLE PRECISION,
+        claim_token TEXT,
+        last_error TEXT,
+        created_at DOUBLE PRECISION NOT NULL,
+        claimed_at DOUBLE PRECISION,
+        finished_at DOUBLE PRECISION,
+        CHECK (state <> 'executing' OR (worker IS NOT NULL AND lease_until IS NOT NULL)),
+        UNIQUE (object_id, destination))""",
+    f"""-- sqlite
+    INSERT INTO deliveries_anew ({_COLUMNS})
+        SELECT {_COLUMNS} FROM deliveries ORDER BY id""",  # noqa: S608 - columns named above
+    "-- sqlite\nDELETE FROM sqlite_sequence WHERE name = 'deliveries_anew'",
+    """-- sqlite
+    INSERT INTO sqlite_sequence (name, seq)
+        SELECT 'deliveries_anew', seq FROM sqlite_sequence WHERE name = 'deliveries'""",
+    "-- sqlite\nDROP TABLE deliveries",
+    "-- sqlite\nALTER TABLE deliveries_anew RENAME TO deliveries",
+    "-- sqlite\nCREATE INDEX deliveries_instance ON deliveries (instance_id)",
+    """-- sqlite
+    CREATE INDEX deliveries_unfinished ON deliveries (instance_id)
+        WHERE state IN ('available', 'executing')""",
+    "-- sqlite\nCREATE INDEX deliveries_counted ON deliveries (created_at, destination, state)",
+    """-- sqlite
+    CREATE INDEX deliveries_waiting ON deliveries (order_at, id) WHERE state = 'available'""",
+    """-- sqlite
+    CREATE INDEX deliveries_batch ON deliveries (study_uid, destination)
+        WHERE state = 'available'""",
+    """-- sqlite
+    CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE state = 'executing'""",
+    """-- sqlite
+    CREATE INDEX deliveries_dead ON deliveries (finished_at) WHERE state = 'discarded'""",
+)
+_POSTGRES_DELIVERIES = (
+    "-- postgresql\nALTER TABLE deliveries DROP CONSTRAINT deliveries_protocol_check",
+    f"""-- postgresql
+    ALTER TABLE deliveries ADD CONSTRAINT deliveries_protocol_check
+        CHECK (protocol IN {_PROTOCOLS})""",
+)
+
+ORDERS_AND_FHIR = (
+    *_SQLITE_DELIVERIES,
+    *_POSTGRES_DELIVERIES,
+    """CREATE TABLE orders (
+        id {id},
+        accession_number TEXT NOT NULL,
+        placer_number TEXT NOT NULL,
+        placer_namespace TEXT NOT NULL,
+        filler_number TEXT NOT NULL,
+        filler_namespace TEXT NOT NULL,
+        study_uid TEXT NOT NULL,
+        patient_id TEXT NOT NULL,
+        patient_issuer TEXT NOT NULL,
+        priority TEXT,
+        control TEXT NOT NULL,
+        cancelled BOOLEAN NOT NULL,
+        created_at DOUBLE PRECISION NOT NULL,
+        updated_at DOUBLE PRECISION NOT NULL)""",
+    "CREATE INDEX orders_accession ON orders (accession_number)",
+    "CREATE INDEX orders_study ON orders (study_uid)",
+    "CREATE INDEX orders_placer ON orders (placer_number)",
+    "CREATE INDEX orders_filler ON orders (filler_number)",
+    "CREATE INDEX orders_kept ON orders (updated_at)",
+    """CREATE TABLE patients (
+        patient_id TEXT NOT NULL,
+        issuer TEXT NOT NULL,
+        name TEXT NOT NULL,
+        birth_date TEXT NOT NULL,
+        sex TEXT NOT NULL,
+        merged_into TEXT NOT NULL,
+        merged_issuer TEXT NOT NULL,
+        updated_at DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (patient_id, issuer))""",
+    "CREATE INDEX patients_kept ON patients (updated_at)",
+)
