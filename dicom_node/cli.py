@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dicom_node import models_command, node, roles
+from dicom_node import models_command, node, oru_command, roles
 from dicom_node.domain.errors import BadSettings, NodeError
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import Peer
@@ -167,16 +167,6 @@ def _retry(options: argparse.Namespace) -> int:
     return EXIT_OK if count else EXIT_FAILED
 
 
-def _oru(options: argparse.Namespace) -> int:
-    from dicom_node import preview
-
-    settings = _settings(options)
-    start_logs("console", "error", "oru")
-    for message in preview.messages(settings, options.study, options.to):
-        print(message, flush=True)
-    return EXIT_OK
-
-
 def _models(options: argparse.Namespace) -> int:
     from dicom_node import checks
 
@@ -266,9 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--job", type=int, metavar="ID")
     which.add_argument("--all-dead", action="store_true")
 
-    command = add("oru", _oru, "show the HL7 message of a stored study; sends nothing", config=True)
-    command.add_argument("--study", required=True, metavar="UID")
-    command.add_argument("--to", required=True, metavar="NAME")
+    oru_command.register(commands)
 
     command = add("models", _models, "list, verify, challenge, promote, roll back models")
     models_command.add_arguments(command, _lifecycle)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from dicom_node.domain import dialect
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
@@ -149,6 +150,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"[[{kind}]] name {twice[0]!r} is used twice; rename one")
         for route in self.routes:
             self._check_route(route)
+        for fault in dialect.faults(self.hl7):
+            raise ValueError(fault)
         for peer in self.peers:
             if peer.tls or peer.storage_commitment:
                 key = "tls" if peer.tls else "storage_commitment"

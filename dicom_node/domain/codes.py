@@ -133,3 +133,8 @@ SIDE: dict[Side, CodedConcept] = {
     Side.BOTH: RIGHT_AND_LEFT,
 }
 """Side.UNDETERMINED has no code: leave the laterality out."""
+
+CONCEPTS: tuple[CodedConcept, ...] = tuple(
+    one for one in list(globals().values()) if isinstance(one, CodedConcept)
+)
+"""All of the above."""

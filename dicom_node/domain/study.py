@@ -1,10 +1,13 @@
 """What arrives: peers, instances and radiographs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dicom_node.domain.findings import CodedConcept
 
 NODE_MODEL = "dicom-node"
 """ManufacturerModelName of everything that a node of this kind makes."""
@@ -14,6 +17,8 @@ IMPLEMENTATION_VERSION = "DICOM-NODE"
 """Without a number: the File Meta of a stored file, so its SHA-256, must not change."""
 
 SRClass = Literal["comprehensive", "comprehensive3d", "enhanced"]
+HL7Version = Literal["2.3.1", "2.4", "2.5", "2.5.1"]
+HL7Segment = Literal["PID", "PV1", "ORC", "OBR", "OBX", "NTE", "ZDS"]
 
 
 class AETitle(str):
@@ -70,6 +75,19 @@ class HL7Destination:
     allow_empty_patient_id: bool = False
     release: Literal["at_once", "after_objects"] = "at_once"
     """Send with the finding's commit, or wait until the PACS has the objects."""
+    version: HL7Version = "2.5.1"
+    segments: tuple[HL7Segment, ...] = ("PID", "PV1", "ORC", "OBR", "OBX", "NTE")
+    """What the receiver takes beside MSH."""
+    codes: Mapping[str, CodedConcept] = field(default_factory=dict, hash=False)
+    """The receiver's own codes for OBX-3 and OBR-4, by the value of ours."""
+    zds: bool = False
+    """Send the study's UID in a ZDS segment (IHE SWF)."""
+    embed_pdf: bool = False
+    """Send the PDF report in an OBX (ED, Base64)."""
+    escalation: tuple[str, ...] = ()
+    """Who hears of an urgent finding, one after the other, until one acknowledges."""
+    escalate_after_s: float = 300.0
+    """The pause before the first and between two of `escalation`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from dicom_node.domain import codes
 from dicom_node.domain.findings import Finding, Findings, Measurement, Presence
 from dicom_node.domain.study import HL7Destination, Radiograph
 from dicom_node.domain.work import ReportObject
-from dicom_node.reports import er7, words
+from dicom_node.reports import er7, oru_dialect, words
 from dicom_node.reports import source as header
 from dicom_node.reports.common import analysed, object_uid
+from dicom_node.reports.oru_dialect import Observation
 from dicom_node.reports.source import text
 
 NOTICE = "AI RESULT - NOT FOR DIAGNOSTIC USE - requires physician review"
@@ -59,11 +60,13 @@ def build(
         _msh(context, made, control_id(uid)),
         _pid(source, patient_id, to.charset),
         er7.segment("PV1", {1: "1", 2: "U"}),
-        *_order(source, made, control_id(uid)),
-        *_numbered(_observations(source, read, made)),
+        *_order(source, made, control_id(uid), to),
+        *_numbered(_observations(source, radiograph, findings, context, made), to),
         *_notes(radiograph, read),
+        oru_dialect.study_segment(text(source, "StudyInstanceUID")),
     )
-    content = er7.message(segments).encode(er7.codec(to.charset), "replace")
+    chosen = (one for one in segments if oru_dialect.sent(one, to))
+    content = er7.message(chosen).encode(er7.codec(to.charset), "replace")
     return ReportObject("oru", "", uid, "", content)
 
 
@@ -82,10 +85,10 @@ def _msh(context: HL7Context, made: str, identifier: str) -> str:
         4: er7.escaped(to.receiving_application),
         5: er7.escaped(to.receiving_facility),
         6: made,
-        8: "ORU^R01^ORU_R01",
+        8: oru_dialect.message_type(to),
         9: identifier,
         10: "P",
-        11: "2.5.1",
+        11: to.version,
         16: "USA",
         17: to.charset,
     }
@@ -108,7 +111,7 @@ def _pid(source: Dataset, patient_id: str, charset: str) -> str:
     )
 
 
-def _order(source: Dataset, made: str, identifier: str) -> tuple[str, str]:
+def _order(source: Dataset, made: str, identifier: str, to: HL7Destination) -> tuple[str, str]:
     placer = er7.escaped(text(source, "PlacerOrderNumberImagingServiceRequest"))
     accession = er7.escaped(text(source, "AccessionNumber"))
     filler = er7.escaped(text(source, "FillerOrderNumberImagingServiceRequest"))
@@ -121,7 +124,7 @@ def _order(source: Dataset, made: str, identifier: str) -> tuple[str, str]:
                 1: "1",
                 2: placer,
                 3: filler,
-                4: er7.coded(codes.PLAIN_CHEST_XRAY),
+                4: oru_dialect.named(codes.PLAIN_CHEST_XRAY, to),
                 7: _taken(source),
                 18: accession,
                 22: made,
@@ -141,48 +144,56 @@ def _taken(source: Dataset) -> str:
     return ""
 
 
-Observation = dict[int, str]
-"""The fields of an OBX but its number."""
-
-
-def _numbered(observations: Iterator[Observation]) -> Iterator[str]:
+def _numbered(observations: Iterator[Observation], to: HL7Destination) -> Iterator[str]:
     for number, fields in enumerate(observations, start=1):
-        yield er7.segment("OBX", {1: str(number), **fields})
+        yield er7.segment("OBX", {1: str(number), **oru_dialect.spoken(fields, to)})
 
 
-def _observations(source: Dataset, read: tuple[Findings, ...], made: str) -> Iterator[Observation]:
+def _observations(
+    source: Dataset,
+    radiograph: Radiograph | None,
+    findings: tuple[Findings, ...],
+    context: HL7Context,
+    made: str,
+) -> Iterator[Observation]:
+    to = context.destination
     study = {
         2: "ST",
-        3: er7.coded(codes.DICOM_STUDY),
+        3: oru_dialect.named(codes.DICOM_STUDY, to),
         5: er7.escaped(text(source, "StudyInstanceUID")),
     }
     # O: a detail of the order, not a result
     yield {**study, 11: "O", 14: made}
-    every = [finding for one in read for finding in one.findings]
+    every = [finding for one in analysed(findings) for finding in one.findings]
     for sub_id, finding in enumerate(every, start=1):
-        for fields in _group(finding):
+        for fields in _group(finding, to):
             yield {**fields, 4: str(sub_id), 11: "P", 14: made}
+    if "NTE" not in to.segments:  # the notice must arrive all the same
+        yield {2: "TX", 3: oru_dialect.named(codes.COMMENT, to), 5: NOTICE, 11: "P", 14: made}
+    if to.embed_pdf:
+        who = (context.made_at, context.sending_application, context.sending_facility, context.zone)
+        yield {**oru_dialect.page(source, radiograph, findings, who), 11: "P", 14: made}
 
 
-def _group(finding: Finding) -> Iterator[Observation]:
+def _group(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
     flag = _flag(finding)
     presence = er7.coded(codes.PRESENCE[finding.presence])
-    yield {2: "CWE", 3: er7.coded(finding.code), 5: presence, 8: flag}
+    yield {2: "CWE", 3: oru_dialect.named(finding.code, to), 5: presence, 8: flag}
     absent = finding.presence is Presence.ABSENT
     side = codes.SIDE.get(finding.side)
     if side is not None and not absent:
-        yield {2: "CWE", 3: er7.coded(codes.LATERALITY), 5: er7.coded(side)}
+        yield {2: "CWE", 3: oru_dialect.named(codes.LATERALITY, to), 5: er7.coded(side)}
     yield {
         2: "NM",
-        3: er7.coded(codes.PROBABILITY),
+        3: oru_dialect.named(codes.PROBABILITY, to),
         5: words.probability(finding),
         6: er7.coded(codes.NO_UNITS),
         7: "0-1",
     }
     if not absent:
-        yield from (_size(one) for one in finding.measurements)
+        yield from (_size(one, to) for one in finding.measurements)
     said = er7.escaped(words.impression(finding))
-    yield {2: "TX", 3: er7.coded(codes.IMPRESSIONS), 5: said, 8: flag}
+    yield {2: "TX", 3: oru_dialect.named(codes.IMPRESSIONS, to), 5: said, 8: flag}
 
 
 def _flag(finding: Finding) -> str:
@@ -194,8 +205,9 @@ def _flag(finding: Finding) -> str:
     return "AA" if finding.urgent else "A"
 
 
-def _size(one: Measurement) -> Observation:
-    return {2: "NM", 3: er7.coded(one.concept), 5: words.amount(one), 6: er7.coded(one.unit)}
+def _size(one: Measurement, to: HL7Destination) -> Observation:
+    unit = er7.coded(one.unit)
+    return {2: "NM", 3: oru_dialect.named(one.concept, to), 5: words.amount(one), 6: unit}
 
 
 def _notes(radiograph: Radiograph | None, read: tuple[Findings, ...]) -> Iterator[str]:

@@ -1,0 +1,31 @@
+"""A made-up finding and its message, checked with hl7apy's strict validation."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC
+
+import pytest
+
+from dicom_node.adapters.hl7_check import judge
+from dicom_node.domain.study import HL7Destination
+from dicom_node.reports import er7, oru
+from dicom_node.reports.example import example
+
+RIS = HL7Destination("ris", "127.0.0.1", 2575, "RIS", "HOSP")
+Say = Callable[..., list[list[str]]]
+
+
+@pytest.fixture
+def say() -> Say:
+    """Give the example's message for a receiver with changes, as fields."""
+
+    def build(**changes: object) -> list[list[str]]:
+        to = replace(RIS, **changes)
+        context = oru.HL7Context(1_700_000_000.0, to, "CXRAI", "HOSP", UTC)
+        made = oru.build(*example(), context)
+        assert made is not None
+        text = made.content.decode(er7.codec(to.charset))
+        assert judge(text) == f"valid HL7 {to.version} (strict)"
+        return [segment.split("|") for segment in text.rstrip("\r").split("\r")]
+
+    return build
