@@ -10,10 +10,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from dicom_node.adapters import orphans
 from dicom_node.adapters.census import take_census
+from dicom_node.adapters.queue_escalation import escalate
 from dicom_node.adapters.retention import SqlRetention
 from dicom_node.domain.errors import NodeError
 from dicom_node.flow import tidy
 from dicom_node.flow.deliver import Courier, deliver_once
+from dicom_node.negotiation import ask_all
 from dicom_node.node import LEASE_S, Parts, archive_folder, worker_name
 
 log = structlog.get_logger()
@@ -21,6 +23,7 @@ log = structlog.get_logger()
 RESCUE_EVERY_S = 5
 DISK_EVERY_S = 60
 EXPIRE_EVERY_S = 3600
+ASK_EVERY_S = 12 * 3600
 DAY_S = 86_400.0
 
 
@@ -34,9 +37,11 @@ def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
     scheduler = BackgroundScheduler(timezone="UTC")
     for every_s, job in (
         (RESCUE_EVERY_S, partial(_rescue, parts)),
+        (RESCUE_EVERY_S, partial(_escalate, parts)),
         (DISK_EVERY_S, partial(_check_disk, parts)),
         (DISK_EVERY_S, partial(_bury_homeless, parts, couriers)),
         (EXPIRE_EVERY_S, partial(_expire, parts)),
+        (ASK_EVERY_S, partial(ask_all, parts.settings, parts.engine)),
     ):
         scheduler.add_job(_guarded, "interval", args=(job,), seconds=every_s, max_instances=1)
     scheduler.start()
@@ -55,6 +60,13 @@ def _guarded(job: Callable[[], None]) -> None:
 
 def _rescue(parts: Parts) -> None:
     tidy.rescue_work(parts.ledger, time.time())
+
+
+def _escalate(parts: Parts) -> None:
+    """Send what stands by for messages that nobody has acknowledged in time."""
+    sent = escalate(parts.engine, time.time())
+    if sent:
+        log.warning("messages_escalated", messages=sent)
 
 
 def _check_disk(parts: Parts) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine, inspect, select
 
+from dicom_node.adapters.migration_escalations import ESCALATIONS
 from dicom_node.adapters.migration_orders import ORDERS_AND_FHIR
 from dicom_node.adapters.schema import schema_version
 from dicom_node.adapters.transactions import transaction
@@ -169,7 +170,13 @@ _VERSION_3 = (
     "ALTER TABLE objects ADD COLUMN slot TEXT NOT NULL DEFAULT ''",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, ORDERS_AND_FHIR)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _VERSION_1,
+    _VERSION_2,
+    _VERSION_3,
+    ORDERS_AND_FHIR,
+    ESCALATIONS,
+)
 HEAD = len(MIGRATIONS)
 
 

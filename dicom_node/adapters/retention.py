@@ -10,6 +10,7 @@ from dicom_node.adapters.schema import (
     alarms,
     callers,
     deliveries,
+    escalations,
     instances,
     jobs,
     objects,
@@ -77,7 +78,8 @@ class SqlRetention:
         )
         with transaction(self.engine) as conn:
             ids = conn.execute(old).scalars().all()
-            for table in (deliveries, objects, results, jobs):  # from the leaves to the root
+            # from the leaves to the root
+            for table in (deliveries, escalations, objects, results, jobs):
                 conn.execute(delete(table).where(table.c.instance_id.in_(ids)))
             conn.execute(delete(instances).where(instances.c.id.in_(ids)))
         return len(ids)

@@ -108,6 +108,23 @@ deliveries = Table(
     Column("finished_at", Double),
 )
 
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("instance_id", _Number, nullable=False),
+    Column("study_uid", Text, nullable=False),
+    Column("message_id", _Number, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("object_id", _Number, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("fate", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+"""Messages (`object_id`) that go out in this order when another (`message_id`, also an
+object) is not acknowledged; `fate` is "waiting", "sent" (a delivery) or "called off"."""
+
 alarms = Table(
     "alarms",
     metadata,

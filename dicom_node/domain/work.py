@@ -17,8 +17,10 @@ AGEING_S = 60.0
 
 OutputKind = Literal["seg", "sr", "text_sr", "sc", "gsps", "kos", "pdf"]
 """What a route may ask for; each is a DICOM object."""
-ObjectKind = OutputKind | Literal["oru"]
-Protocol = Literal["dicom", "mllp", "stow"]
+ObjectKind = OutputKind | Literal["oru", "fhir", "rejection"]
+Protocol = Literal["dicom", "mllp", "stow", "fhir"]
+MESSAGES: tuple[ObjectKind, ...] = ("oru", "fhir")
+"""Kinds that tell of a finding; each goes out and is answered by itself."""
 
 
 class State(Enum):
@@ -41,6 +43,8 @@ class Event(Enum):
     RESCUE = "rescue"
     CANCEL = "cancel"
     RETRY = "retry"
+    REPLACE = "replace"
+    REPEAT = "repeat"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -50,6 +54,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.EXECUTING, Event.POSTPONE): State.AVAILABLE,
     (State.EXECUTING, Event.GIVE_UP): State.DISCARDED,
     (State.EXECUTING, Event.RESCUE): State.AVAILABLE,
+    (State.EXECUTING, Event.REPLACE): State.CANCELLED,
+    (State.COMPLETED, Event.REPEAT): State.AVAILABLE,
     (State.DISCARDED, Event.RETRY): State.AVAILABLE,
     (State.CANCELLED, Event.RETRY): State.AVAILABLE,
 }
@@ -174,6 +180,8 @@ class ReportObject:
     """For an ORU: a derived UID whose only use is to be unique."""
     series_uid: str
     content: bytes
+    slot: str = ""
+    """Its place among the image's results, which a later reading's takes over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +197,37 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """Which object a destination gets in place of another, and why."""
+
+    destination: str
+    wanted: str
+    sent: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """A message that goes out only if another is not acknowledged."""
+
+    sop_instance_uid: str
+    destination: str
+    instead_of: str
+    """The UID of the message that it stands in for."""
+    place: int
+    """1 for who hears first."""
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a finished claim leaves behind; written in one commit."""
 
     findings: tuple[Findings, ...]
     objects: tuple[tuple[ReportObject, StoredFile], ...]
     deliveries: tuple[NewDelivery, ...]
+    replaced: tuple[Replacement, ...] = ()
+    standbys: tuple[Standby, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
