@@ -3,13 +3,14 @@
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node.adapters.dimse import MAX_PDU, SOCKET_HANDLERS, Timeouts
@@ -70,6 +71,10 @@ class Watchdog:
         self._timer.daemon = True
         self._timer.start()
 
+    def rest(self) -> None:
+        """End the step; until the next one the association may stand idle."""
+        self._cancel()
+
     def stop(self) -> None:
         """Leave no socket and no thread behind."""
         self._cancel()
@@ -109,8 +114,14 @@ class Line:
 
 
 @contextmanager
-def open_line(target: Target, contexts: list[PresentationContext]) -> Iterator[Line]:
+def open_line(
+    target: Target,
+    contexts: list[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+) -> Iterator[Line]:
     """Open an association; release it after the block, abort it when the block fails.
+
+    `roles` says for which SOP classes the peer may call us (PS3.7 D.3.3.4).
 
     Raises GiveUp for a peer without address, TryAgain when there is no association,
     NothingAccepted when it would be useless.
@@ -127,7 +138,7 @@ def open_line(target: Target, contexts: list[PresentationContext]) -> Iterator[L
     ]
     watchdog.allow(target.timeouts.connect_s + target.timeouts.acse_s)
     try:
-        assoc = _associate(target, contexts, handlers)
+        assoc = _associate(target, contexts, roles, handlers)
         if not assoc.is_established:
             raise _no_association(assoc, target, connected=watchdog.connected)
         try:
@@ -143,7 +154,10 @@ def open_line(target: Target, contexts: list[PresentationContext]) -> Iterator[L
 
 
 def _associate(
-    target: Target, contexts: list[PresentationContext], handlers: list[EventHandlerType]
+    target: Target,
+    contexts: list[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
+    handlers: list[EventHandlerType],
 ) -> Association:
     peer, limits = target.peer, target.timeouts
     ae = AE(target.our_ae)
@@ -157,6 +171,7 @@ def _associate(
             contexts,
             ae_title=peer.ae_title,
             max_pdu=MAX_PDU,
+            ext_neg=list(roles),
             evt_handlers=handlers,
         )
     except OSError as error:  # the name does not resolve

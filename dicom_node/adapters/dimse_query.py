@@ -1,0 +1,223 @@
+"""Asking a PACS by C-FIND, study root."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import PresentationContext, build_context
+
+from dicom_node.adapters.attributes import text, texts
+from dicom_node.adapters.dimse_line import Line, Target, open_line
+from dicom_node.adapters.dimse_query_answers import PENDING, SUCCESS, judge_query
+from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
+from dicom_node.domain.retrieval import FoundImage, FoundSeries, Inquiry
+
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+QUERY_SYNTAXES: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+MOST_MATCHES = 20_000
+"""Of one question; a PACS with more in one day ignores what it was asked."""
+FIND_S = 300.0
+"""For all answers to one question."""
+LONGEST_UID = 64
+MOST_ANSWERS = 1000
+"""To the request for one image."""
+
+Answers = Iterator[tuple[Dataset, Dataset | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is negotiated for one association."""
+
+    contexts: tuple[PresentationContext, ...]
+    roles: tuple[SCP_SCU_RoleSelectionNegotiation, ...] = ()
+    prepare: Callable[[Line], None] = lambda line: None
+    """Looks at a fresh association; raises BadSettings when it is useless."""
+
+
+class QueryLine:
+    """An association that is opened when it is needed, and again when it is lost."""
+
+    def __init__(self, target: Target, terms: Terms, limit_s: float = FIND_S) -> None:
+        self.target = target
+        self.limit_s = limit_s
+        self._terms = terms
+        self._held = ExitStack()
+        self._line: Line | None = None
+
+    def line(self) -> Line:
+        """Give the open association; raises as `open_line`, and BadSettings."""
+        if self._line is None or not self._line.assoc.is_established:
+            self.close()
+            find = build_context(STUDY_ROOT_FIND, QUERY_SYNTAXES)
+            contexts = [find, *self._terms.contexts]
+            line = self._held.enter_context(open_line(self.target, contexts, self._terms.roles))
+            self._line = line
+            require_context(line, STUDY_ROOT_FIND, "C-FIND (study root)")
+            self._terms.prepare(line)
+        return self._line
+
+    def retrieve(self, ask: Callable[[Association], Answers], limit_s: float) -> int | None:
+        """Send one C-GET or C-MOVE; gives its last status, None where none came."""
+        line = self.line()
+        line.assoc.dimse_timeout = limit_s
+        line.watchdog.allow(limit_s)
+        status: int | None = None
+        try:
+            for count, (answer, _) in enumerate(ask(line.assoc)):
+                status = answer.get("Status")
+                if count > MOST_ANSWERS:
+                    status = None
+                    break
+        except (RuntimeError, ValueError):  # the association is gone
+            status = None
+        if status is None:
+            self.close(abort=True)
+        else:
+            line.watchdog.rest()
+        return status
+
+    def close(self, *, abort: bool = False) -> None:
+        """Release the association, or abort it; the next question opens another."""
+        if abort and self._line is not None:
+            self._line.watchdog.allow(0)
+            self._line.assoc.abort()
+        self._line = None
+        self._held.close()
+
+
+class QueryOrigin:
+    """What both ways of retrieving from a DICOM peer share: asking by C-FIND."""
+
+    def __init__(self, target: Target, terms: Terms) -> None:
+        self.ae_title = target.peer.ae_title
+        self.query = QueryLine(target, terms)
+
+    def studies(self, inquiry: Inquiry) -> tuple[str, ...]:
+        """Give the UIDs of the studies that match."""
+        return find_studies(self.query, inquiry)
+
+    def series(self, study_uid: str) -> tuple[FoundSeries, ...]:
+        """Give the study's series."""
+        return find_series(self.query, study_uid)
+
+    def images(self, series: FoundSeries) -> tuple[FoundImage, ...]:
+        """Give the series' instances."""
+        return find_images(self.query, series)
+
+    def close(self) -> None:
+        """Release the association."""
+        self.query.close()
+
+
+def require_context(line: Line, sop_class_uid: str, words: str) -> None:
+    """Refuse to go on with a peer that lacks a service."""
+    if all(str(one.abstract_syntax) != sop_class_uid for one in line.assoc.accepted_contexts):
+        raise BadSettings(
+            f"{line.assoc.acceptor.ae_title} does not offer {words} to us; allow it there"
+        )
+
+
+def find_studies(query: QueryLine, inquiry: Inquiry) -> tuple[str, ...]:
+    """Ask at study level; what the peer sends beyond the question is left out."""
+    ask = Dataset()
+    ask.QueryRetrieveLevel = "STUDY"
+    ask.StudyInstanceUID = ""
+    ask.StudyDate = "" if inquiry.day is None else f"{inquiry.day:%Y%m%d}"
+    ask.ModalitiesInStudy = inquiry.modality
+    ask.AccessionNumber = inquiry.accession_number
+    fitting = (match for match in _matches(query, ask) if _fits(match, inquiry))
+    found = (uid_of(match, "StudyInstanceUID") for match in fitting)
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _fits(match: Dataset, inquiry: Inquiry) -> bool:
+    """Say whether a study is one that was asked for; what the peer left out may fit."""
+    modalities, day = texts(match, "ModalitiesInStudy"), text(match, "StudyDate")
+    number = text(match, "AccessionNumber")
+    return (
+        (not modalities or inquiry.modality in modalities)
+        and (not day or inquiry.day is None or day == f"{inquiry.day:%Y%m%d}")
+        and (not number or inquiry.accession_number in ("", number))
+    )
+
+
+def find_series(query: QueryLine, study_uid: str) -> tuple[FoundSeries, ...]:
+    """Ask for the series of a study."""
+    ask = Dataset()
+    ask.QueryRetrieveLevel = "SERIES"
+    ask.StudyInstanceUID = study_uid
+    ask.SeriesInstanceUID = ask.Modality = ask.BodyPartExamined = ""
+    return tuple(
+        FoundSeries(study_uid, series_uid, text(match, "Modality"), text(match, "BodyPartExamined"))
+        for match in _matches(query, ask)
+        if (series_uid := uid_of(match, "SeriesInstanceUID"))
+        and text(match, "StudyInstanceUID") in ("", study_uid)
+    )
+
+
+def find_images(query: QueryLine, series: FoundSeries) -> tuple[FoundImage, ...]:
+    """Ask for the instances of a series."""
+    ask = Dataset()
+    ask.QueryRetrieveLevel = "IMAGE"
+    ask.StudyInstanceUID, ask.SeriesInstanceUID = series.study_uid, series.series_uid
+    ask.SOPInstanceUID = ask.SOPClassUID = ""
+    return tuple(
+        FoundImage(series.study_uid, series.series_uid, image_uid, text(match, "SOPClassUID"))
+        for match in _matches(query, ask)
+        if (image_uid := uid_of(match, "SOPInstanceUID"))
+        and text(match, "SeriesInstanceUID") in ("", series.series_uid)
+    )
+
+
+def identify(image: FoundImage) -> Dataset:
+    """Make the identifier that retrieves one image (PS3.4 C.4.2.1.4.1)."""
+    ask = Dataset()
+    ask.QueryRetrieveLevel = "IMAGE"
+    ask.StudyInstanceUID, ask.SeriesInstanceUID = image.study_uid, image.series_uid
+    ask.SOPInstanceUID = image.sop_instance_uid
+    return ask
+
+
+def uid_of(match: Dataset, keyword: str) -> str:
+    """Give a UID that may be sent back; "" for one that is missing or unusable.
+
+    A wildcard or a list in its place would ask for more than one object.
+    """
+    uid = text(match, keyword)
+    usable = 0 < len(uid) <= LONGEST_UID and uid.isascii() and uid.replace(".", "").isalnum()
+    return uid if usable else ""
+
+
+def _matches(query: QueryLine, ask: Dataset) -> Iterator[Dataset]:
+    """Ask one question; yields what the peer has, and reads to the end of it.
+
+    Raises TryAgain or GiveUp where the peer ends with anything but success.
+    """
+    line = query.line()
+    line.assoc.dimse_timeout = query.target.timeouts.dimse_s
+    line.watchdog.allow(query.limit_s)
+    found: list[Dataset] = []
+    status: int | None = None
+    try:
+        for answer, match in line.assoc.send_c_find(ask, STUDY_ROOT_FIND):
+            status = answer.get("Status")
+            if status in PENDING and match is not None:
+                found.append(match)
+            if len(found) > MOST_MATCHES:
+                query.close(abort=True)
+                raise GiveUp(f"C-FIND: more than {MOST_MATCHES} matches for one question")
+    except (RuntimeError, ValueError) as error:
+        query.close(abort=True)
+        raise TryAgain("C-FIND: the peer ended the association") from error
+    if status is None:
+        query.close(abort=True)
+        raise TryAgain("C-FIND: no answer, or none that can be read")
+    if status != SUCCESS:
+        raise judge_query("C-FIND", status)
+    line.watchdog.rest()
+    yield from found

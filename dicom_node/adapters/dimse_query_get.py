@@ -1,0 +1,110 @@
+"""Fetching by C-GET: the image comes over our own association."""
+
+from collections.abc import Callable
+from typing import cast
+
+from pynetdicom import evt
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import build_context, build_role
+
+from dicom_node.adapters.attributes import clean
+from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES
+from dicom_node.adapters.dimse_line import Line, Target
+from dicom_node.adapters.dimse_query import (
+    QUERY_SYNTAXES,
+    QueryOrigin,
+    Terms,
+    identify,
+    require_context,
+)
+from dicom_node.adapters.dimse_query_answers import judge_absence
+from dicom_node.adapters.dimse_scp import CONFLICT, OUT_OF_RESOURCES, PROCESSING_FAILURE
+from dicom_node.adapters.file_meta import file_head
+from dicom_node.adapters.hosts import canonical
+from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, Refused, TryAgain
+from dicom_node.domain.reception import Caller, StoreRequest
+from dicom_node.domain.retrieval import FoundImage
+from dicom_node.domain.work import Recorded
+
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+GET_S = 600.0
+"""For one image; an archive may have to read a tape first."""
+
+
+class GetOrigin(QueryOrigin):
+    """A peer that is asked by C-FIND and sends by C-GET (PS3.4 C.4.3)."""
+
+    def __init__(
+        self,
+        target: Target,
+        store: Callable[[StoreRequest], Recorded],
+        limit_s: float = GET_S,
+    ) -> None:
+        super().__init__(target, _terms(self._prepare))
+        self._store, self._limit_s = store, limit_s
+        self._outcomes: dict[str, Recorded | NodeError] = {}
+
+    def fetch(self, image: FoundImage) -> str:
+        """Have the image sent and stored; says how, in words."""
+        self._outcomes.clear()
+        status = self.query.retrieve(
+            lambda assoc: assoc.send_c_get(identify(image), STUDY_ROOT_GET), self._limit_s
+        )
+        outcome = self._outcomes.get(image.sop_instance_uid)
+        if isinstance(outcome, Recorded):
+            return f"C-GET: {outcome.value}"
+        if outcome is not None:
+            raise outcome
+        raise judge_absence("C-GET", status)
+
+    def _prepare(self, line: Line) -> None:
+        require_context(line, STUDY_ROOT_GET, "C-GET (study root); try --move, or allow it there")
+        if not any(one.as_scp for one in line.assoc.accepted_contexts):
+            raise BadSettings(
+                f"{self.ae_title} takes no SCP role for images (PS3.7 D.3.3.4): C-GET cannot "
+                "work; try --move"
+            )
+        line.assoc.bind(evt.EVT_C_STORE, self._arrived)
+
+    def _arrived(self, event: Event) -> int:
+        """Store one sub-operation's image; gives the status to answer."""
+        request = self._request(event)
+        uid = request.sop_instance_uid
+        try:
+            self._outcomes[uid] = self._store(request)
+        except Refused as refusal:
+            passing = refusal.status == OUT_OF_RESOURCES
+            words = f"C-GET: refused here: {refusal.comment}"
+            self._outcomes[uid] = TryAgain(words) if passing else GiveUp(words)
+            return refusal.status
+        except Exception as error:  # noqa: BLE001 - the handler's edge: the answer must go out
+            self._outcomes[uid] = GiveUp(f"C-GET: {type(error).__name__} while storing")
+            return PROCESSING_FAILURE
+        return CONFLICT if self._outcomes[uid] is Recorded.CONFLICT else 0x0000
+
+    def _request(self, event: Event) -> StoreRequest:
+        context, command = event.context, cast(C_STORE, event.request)
+        class_uid = clean(str(command.AffectedSOPClassUID or ""))
+        instance_uid = clean(str(command.AffectedSOPInstanceUID or ""))
+        syntax, target = str(context.transfer_syntax), self.query.target
+        return StoreRequest(
+            caller=Caller(self.ae_title, target.our_ae, canonical(target.peer.host)),
+            context_class_uid=str(context.abstract_syntax),
+            sop_class_uid=class_uid,
+            sop_instance_uid=instance_uid,
+            transfer_syntax_uid=syntax,
+            file_head=file_head(class_uid, instance_uid, syntax),
+            content=command.DataSet.getvalue() if command.DataSet else b"",
+        )
+
+
+def _terms(prepare: Callable[[Line], None]) -> Terms:
+    # one syntax in each context, so that the peer can send every image as it has it
+    images = [build_context(kind, syntax) for kind in IMAGE_CLASSES for syntax in IMAGE_SYNTAXES]
+    roles: list[SCP_SCU_RoleSelectionNegotiation] = [
+        build_role(kind, scp_role=True) for kind in IMAGE_CLASSES
+    ]
+    get = build_context(STUDY_ROOT_GET, QUERY_SYNTAXES)
+    return Terms((get, *images), tuple(roles), prepare)

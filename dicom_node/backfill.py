@@ -1,0 +1,90 @@
+"""Fetch what a PACS has and the node never received."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from dicom_node import node
+from dicom_node.adapters.dimse import IMAGE_CLASSES
+from dicom_node.adapters.dimse_line import Target
+from dicom_node.adapters.dimse_query_get import GetOrigin
+from dicom_node.adapters.dimse_query_move import MoveOrigin
+from dicom_node.adapters.known import known_uids
+from dicom_node.domain.admission import Route
+from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.reception import StoreRequest
+from dicom_node.domain.retrieval import Origin
+from dicom_node.domain.study import Peer
+from dicom_node.domain.work import Recorded
+from dicom_node.flow.backfill import Desk, Filled, Pace, Wait, Wish, fill, gaps
+from dicom_node.flow.receive import receive
+from dicom_node.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """From whom to fetch, how, and how fast (images a minute; 0: no limit)."""
+
+    peer: str = ""
+    move: bool = False
+    per_minute: float = 0.0
+
+
+def backfill(
+    settings: Settings, wish: Wish, means: Means, wait: Wait, *, dry_run: bool = False
+) -> Iterator[Filled]:
+    """Fetch a wish's images; yields each study that has any, as it is done.
+
+    What was received before is skipped, so a run that was killed is repeated to go
+    on. The images queue at low priority: those that arrive meanwhile go first.
+    """
+    with closing(node.open_parts(settings)) as parts:
+        routes = tuple(replace(route, priority="low") for route in settings.routes)
+        with opened(parts, means, routes) as origin:
+            found = gaps(origin, wish, desk(parts, wait))
+            if dry_run:
+                yield from (Filled(gap, 0, (gap.fault,) if gap.fault else ()) for gap in found)
+            else:
+                pace = Pace(means.per_minute, time.monotonic, wait)
+                yield from fill(found, origin, pace, wait)
+
+
+def desk(parts: node.Parts, wait: Wait) -> Desk:
+    """Give what finding needs beside the PACS."""
+    known = partial(known_uids, parts.engine)
+    return Desk(parts.settings.routes, known, IMAGE_CLASSES, wait)
+
+
+@contextmanager
+def opened(parts: node.Parts, means: Means, routes: tuple[Route, ...]) -> Iterator[Origin]:
+    """Give the PACS to ask; what it sends over our association goes by `routes`."""
+    target = Target(_peer(parts.settings, means.peer), parts.settings.node.ae_title)
+    if means.move:
+        move = MoveOrigin(target, lambda uid: bool(known_uids(parts.engine, [uid])))
+        with closing(move):
+            yield move
+    else:
+        with closing(GetOrigin(target, receiver(parts, routes))) as get:
+            yield get
+
+
+def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreRequest], Recorded]:
+    """Give what stores an image as if its sender had called."""
+    reception = replace(node.reception(parts), routes=routes)
+    return lambda request: receive(request, reception, time.time())
+
+
+def _peer(settings: Settings, name: str) -> Peer:
+    """Choose the peer; without a name the only one that has an address."""
+    able = {peer.name: peer for peer in settings.peers if peer.host and peer.port}
+    if not name and len(able) == 1:
+        return next(iter(able.values()))
+    if name not in able:
+        listed = ", ".join(able) or "none"
+        raise BadSettings(
+            f"--peer {name or '(not given)'}: no [[peers]] of that name with host and port; "
+            f"known are: {listed}"
+        )
+    return able[name]

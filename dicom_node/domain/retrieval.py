@@ -1,0 +1,75 @@
+"""What a PACS is asked for, and what it has."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Study dates from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    def days(self) -> Iterator[date]:
+        """Yield each day, the oldest first."""
+        for offset in range((self.last - self.first).days + 1):
+            yield self.first + timedelta(days=offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """One question for studies (PS3.4 C.6.2.1.2).
+
+    `day` is a StudyDate, None for any; an empty accession number is any.
+    """
+
+    modality: str
+    day: date | None = None
+    accession_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSeries:
+    """One series that the PACS has; what it did not say is empty."""
+
+    study_uid: str
+    series_uid: str
+    modality: str = ""
+    body_part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """One instance that the PACS has; `sop_class_uid` is empty if it was not said."""
+
+    study_uid: str
+    series_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str = ""
+
+
+class Origin(Protocol):
+    """A PACS that can be asked what it has, and for an image.
+
+    Each method raises TryAgain for a fault that may pass, GiveUp for a lasting one
+    and BadSettings where the configuration, ours or the peer's, must change first.
+    """
+
+    @property
+    def ae_title(self) -> str:
+        """The calling AE title that images from here count as."""
+
+    def studies(self, inquiry: Inquiry) -> tuple[str, ...]:
+        """Give the UIDs of the studies that match."""
+
+    def series(self, study_uid: str) -> tuple[FoundSeries, ...]:
+        """Give the study's series."""
+
+    def images(self, series: FoundSeries) -> tuple[FoundImage, ...]:
+        """Give the series' instances."""
+
+    def fetch(self, image: FoundImage) -> str:
+        """Have the image received; on return it is stored. Says how, in words."""
