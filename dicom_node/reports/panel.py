@@ -63,7 +63,7 @@ def panel(
 
 def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> Iterator[Line]:
     """Choose what is said, the most important first."""
-    yield _banner(findings)
+    yield banner(findings)
     marks = marked(findings)
     absent = [one for one in marks if one.finding.presence is Presence.ABSENT]
     bare = [one for one in absent if not one.finding.measurements]
@@ -87,7 +87,8 @@ def _who(algorithm: Algorithm) -> str:
     return f"{algorithm.name} {algorithm.version}{weights}"
 
 
-def _banner(findings: tuple[Findings, ...]) -> Line:
+def banner(findings: tuple[Findings, ...]) -> Line:
+    """Say the result in a word."""
     known = [finding for one in findings for finding in one.findings]
     if any(finding.urgent for finding in known):
         return Line("URGENT", 44, WHITE, 0, ALARM)

@@ -1,9 +1,7 @@
-"""Presentation state, key object note and PDF."""
+"""Presentation state and key object note."""
 
-import subprocess
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from dicom_node.domain.findings import Box, Findings, Side
+from dicom_node.domain.findings import Box, Findings
 from dicom_node.reports import outline
 
 Built = Callable[..., Dataset]
@@ -145,33 +143,3 @@ def test_nothing_present_gives_no_lines_and_no_note(
     for kind in ("gsps", "kos"):
         assert built(kind, (negative,)) is None
         assert built(kind, (refused,), lambda header: None) is None
-
-
-def printed(ds: Dataset, folder: Path) -> str:
-    page = ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength]
-    assert page.startswith(b"%PDF-")
-    (folder / "page.pdf").write_bytes(page)
-    ran = subprocess.run(
-        ["pdftotext", "-layout", str(folder / "page.pdf"), "-"], capture_output=True, check=True
-    )
-    return " ".join(ran.stdout.decode().split())
-
-
-@pytest.mark.peers
-def test_page_can_be_read(
-    built: Built, positive: Make, negative: Findings, refused: Findings, tmp_path: Path
-) -> None:
-    ds = built("pdf", (positive(side=Side.LEFT),))
-    assert ds.MIMETypeOfEncapsulatedDocument == "application/pdf"
-    said = printed(ds, tmp_path)
-    for words in (
-        "Pneumothorax: PRESENT Side: left",
-        "Patient: Müller Anna, born 19500601 Patient ID: PAT 7",
-        "URGENT",
-        "AI - NOT FOR DIAGNOSTIC USE",
-        "pneumothorax 1.2.0, weights SHA-256",
-    ):
-        assert words in said
-    assert "Pneumothorax: not detected" in printed(built("pdf", (negative,)), tmp_path)
-    why = built("pdf", (refused,), lambda header: None)
-    assert "Not analysed by pneumothorax: lateral view" in printed(why, tmp_path)
