@@ -33,11 +33,11 @@ from dicom_node.adapters.dimse_reactor import (
     PromptSocket,
     RingingQueue,
 )
+from dicom_node.domain.reception import SUCCESS
 
 BACKLOG = 128
 """Connections that wait to be taken; pynetdicom's own 5 loses some in a rush."""
 
-SUCCESS = 0x0000
 UNRECOGNISED_OPERATION = 0x0211
 """PS3.7 C.5.24."""
 

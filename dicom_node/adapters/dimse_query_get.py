@@ -20,11 +20,16 @@ from dicom_node.adapters.dimse_query import (
     require_context,
 )
 from dicom_node.adapters.dimse_query_answers import judge_absence
-from dicom_node.adapters.dimse_scp import CONFLICT, OUT_OF_RESOURCES, PROCESSING_FAILURE
 from dicom_node.adapters.file_meta import file_head
 from dicom_node.adapters.hosts import canonical
 from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, Refused, TryAgain
-from dicom_node.domain.reception import Caller, StoreRequest
+from dicom_node.domain.reception import (
+    CONFLICT,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    Caller,
+    StoreRequest,
+)
 from dicom_node.domain.retrieval import FoundImage
 from dicom_node.domain.work import Recorded
 

@@ -9,14 +9,14 @@ from typing import cast
 
 import structlog
 from pydicom.uid import UID
-from pynetdicom import AE, evt
+from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES, evt
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at run time
 
 from dicom_node.adapters.attributes import clean
 from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, MAX_PDU, Timeouts, prepare
-from dicom_node.adapters.dimse_acceptor import SUCCESS, AcceptingServer, PromptAssociation
+from dicom_node.adapters.dimse_acceptor import AcceptingServer, PromptAssociation
 from dicom_node.adapters.dimse_messages import (
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
@@ -25,21 +25,35 @@ from dicom_node.adapters.dimse_messages import (
 from dicom_node.adapters.file_meta import file_head
 from dicom_node.adapters.hosts import canonical
 from dicom_node.domain.errors import BadSettings, Refused
-from dicom_node.domain.reception import Caller, StoreRequest
+from dicom_node.domain.reception import (
+    CONFLICT,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    SUCCESS,
+    Caller,
+    StoreRequest,
+)
 from dicom_node.domain.study import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from dicom_node.domain.work import Recorded
 
 log = structlog.get_logger()
 
-# C-STORE statuses (PS3.4 B.2.3, PS3.7 annex C)
-PROCESSING_FAILURE = 0x0110
-OUT_OF_RESOURCES = 0xA700
-CONFLICT = 0xB007
-
 # A-ASSOCIATE-RJ result, source and reason (PS3.8 table 9-21)
 CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
 CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
 LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+REFUSALS = {
+    CALLED_AE_NOT_RECOGNISED: "the called AE title is not the node's",
+    CALLING_AE_NOT_RECOGNISED: "the caller is not known, may not send, or calls from elsewhere",
+    LOCAL_LIMIT_EXCEEDED: "too many associations are open, or the node is stopping",
+}
+"""Why a caller is rejected."""
+
+SERVED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (str(Verification), tuple(str(one) for one in DEFAULT_TRANSFER_SYNTAXES)),
+    *((sop_class, tuple(str(one) for one in IMAGE_SYNTAXES)) for sop_class in IMAGE_CLASSES),
+)
+"""The presentation contexts that are accepted: abstract syntax and transfer syntaxes."""
 
 QUIET_S = 1.0
 """Between two messages, after which a stop need not wait for an association."""
@@ -186,9 +200,8 @@ def _application_entity(service: Service) -> AE:
     ae.acse_timeout = service.timeouts.acse_s
     ae.dimse_timeout = service.timeouts.dimse_s
     ae.network_timeout = service.timeouts.network_s
-    ae.add_supported_context(Verification)
-    for sop_class in IMAGE_CLASSES:
-        ae.add_supported_context(sop_class, list(IMAGE_SYNTAXES))
+    for sop_class, syntaxes in SERVED:
+        ae.add_supported_context(sop_class, list(syntaxes))
     return ae
 
 

@@ -8,6 +8,24 @@ from dicom_node.domain.study import Peer
 
 UnknownCallers = Literal["reject", "accept", "learn"]
 
+# C-STORE statuses (PS3.4 B.2.3, PS3.7 annex C)
+SUCCESS = 0x0000
+PROCESSING_FAILURE = 0x0110
+OUT_OF_RESOURCES = 0xA700
+DATA_SET_DOES_NOT_MATCH = 0xA900
+CONFLICT = 0xB007
+CANNOT_UNDERSTAND = 0xC000
+
+STORE_STATUSES = {
+    SUCCESS: "the instance is on disk and in the database, or was there already",
+    CONFLICT: "an instance with this UID and other content is known; the first is kept",
+    PROCESSING_FAILURE: "internal error; nothing was stored",
+    OUT_OF_RESOURCES: "disk below its reserve, database or memory not available; repeat later",
+    DATA_SET_DOES_NOT_MATCH: "a UID is missing, or is not the command's or the context's",
+    CANNOT_UNDERSTAND: "the data set cannot be parsed",
+}
+"""What each status of ours says; it tells of receipt and storage, never of analysis."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -8,16 +8,19 @@ import structlog
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import NotAnalysable, Refused, TryAgain
 from dicom_node.domain.ports import Archive, Ledger
-from dicom_node.domain.reception import Caller, StoreRequest, UnknownCallers, judge_caller
+from dicom_node.domain.reception import (
+    CANNOT_UNDERSTAND,
+    DATA_SET_DOES_NOT_MATCH,
+    OUT_OF_RESOURCES,
+    Caller,
+    StoreRequest,
+    UnknownCallers,
+    judge_caller,
+)
 from dicom_node.domain.study import Instance, Peer
 from dicom_node.domain.work import Arrival, Recorded
 
 log = structlog.get_logger()
-
-# C-STORE statuses (PS3.4 B.2.3)
-OUT_OF_RESOURCES = 0xA700
-DATA_SET_DOES_NOT_MATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
 
 FOLDER = "instances"
 
