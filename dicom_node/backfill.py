@@ -9,6 +9,7 @@ from functools import partial
 from dicom_node import node
 from dicom_node.adapters.dimse import IMAGE_CLASSES
 from dicom_node.adapters.dimse_line import Target
+from dicom_node.adapters.dimse_query import QueryOrigin, Terms
 from dicom_node.adapters.dimse_query_get import GetOrigin
 from dicom_node.adapters.dimse_query_move import MoveOrigin
 from dicom_node.adapters.known import known_uids
@@ -41,14 +42,30 @@ def backfill(
     on. The images queue at low priority: those that arrive meanwhile go first.
     """
     with closing(node.open_parts(settings)) as parts:
+        if dry_run:
+            yield from looked(parts, wish, means, wait)
+            return
         routes = tuple(replace(route, priority="low") for route in settings.routes)
-        with opened(parts, means, routes) as origin:
-            found = gaps(origin, wish, desk(parts, wait))
-            if dry_run:
-                yield from (Filled(gap, 0, (gap.fault,) if gap.fault else ()) for gap in found)
-            else:
-                pace = Pace(means.per_minute, time.monotonic, wait)
-                yield from fill(found, origin, pace, wait)
+        yield from fetched(parts, wish, means, wait, routes)
+
+
+def looked(parts: node.Parts, wish: Wish, means: Means, wait: Wait) -> Iterator[Filled]:
+    """Yield each study that has images for the node; fetches nothing."""
+    with closing(QueryOrigin(_target(parts, means), Terms(()))) as catalogue:
+        for gap in gaps(catalogue, wish, desk(parts, wait)):
+            yield Filled(gap, 0, (gap.fault,) if gap.fault else ())
+
+
+def fetched(
+    parts: node.Parts, wish: Wish, means: Means, wait: Wait, routes: tuple[Route, ...]
+) -> Iterator[Filled]:
+    """Yield each study that has images for the node, when they are here.
+
+    `routes` say what becomes of images that come over our own association.
+    """
+    with opened(parts, means, routes) as origin:
+        found = gaps(origin, wish, desk(parts, wait))
+        yield from fill(found, origin, Pace(means.per_minute, time.monotonic, wait), wait)
 
 
 def desk(parts: node.Parts, wait: Wait) -> Desk:
@@ -59,8 +76,8 @@ def desk(parts: node.Parts, wait: Wait) -> Desk:
 
 @contextmanager
 def opened(parts: node.Parts, means: Means, routes: tuple[Route, ...]) -> Iterator[Origin]:
-    """Give the PACS to ask; what it sends over our association goes by `routes`."""
-    target = Target(_peer(parts.settings, means.peer), parts.settings.node.ae_title)
+    """Give the PACS to fetch from; what it sends over our association goes by `routes`."""
+    target = _target(parts, means)
     if means.move:
         move = MoveOrigin(target, lambda uid: bool(known_uids(parts.engine, [uid])))
         with closing(move):
@@ -74,6 +91,10 @@ def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreReq
     """Give what stores an image as if its sender had called."""
     reception = replace(node.reception(parts), routes=routes)
     return lambda request: receive(request, reception, time.time())
+
+
+def _target(parts: node.Parts, means: Means) -> Target:
+    return Target(_peer(parts.settings, means.peer), parts.settings.node.ae_title)
 
 
 def _peer(settings: Settings, name: str) -> Peer:

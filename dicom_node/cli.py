@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dicom_node import backfill_command, models_command, node, oru_command, roles
+from dicom_node import (
+    backfill_command,
+    models_command,
+    node,
+    oru_command,
+    reconcile_command,
+    roles,
+)
 from dicom_node.domain.errors import BadSettings, NodeError
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import Peer
@@ -259,6 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     oru_command.register(commands)
 
     backfill_command.register(commands)
+    reconcile_command.register(commands)
     command = add("models", _models, "list, verify, challenge, promote, roll back models")
     models_command.add_arguments(command, _lifecycle)
 

@@ -96,6 +96,7 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
     """
     from dicom_node.flow.deliver import deliver_once
     from dicom_node.housekeeping import tidying
+    from dicom_node.reconciliation import reconciling
 
     parts = node.open_parts(settings)
     couriers = node.couriers(settings)
@@ -116,7 +117,7 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
         threading.Thread(target=node.loop, args=(turn(name), stop, orphaned), name=name)
         for name in couriers
     ]
-    with tidying(parts, couriers):
+    with tidying(parts, couriers), reconciling(parts, stop):
         for thread in threads:
             thread.start()
         log.info("outbox_ready", destinations=list(couriers))

@@ -12,6 +12,7 @@ from dicom_node.domain import dialect
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
+from dicom_node.sections import ReconcileSection
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]
@@ -115,6 +116,7 @@ class Settings(BaseSettings):
     tls: TlsSection = TlsSection()
     retention: RetentionSection = RetentionSection()
     console: ConsoleSection = ConsoleSection()
+    reconcile: ReconcileSection = ReconcileSection()
     logs: LogsSection = LogsSection()
     pipelines: dict[str, str] = {
         "pneumothorax": "pipelines.pneumothorax.pipeline",
@@ -159,7 +161,10 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _gate_is_known(self) -> "Settings":
+    def _single_names_are_known(self) -> "Settings":
+        pacs = self.reconcile.peer
+        if pacs and not any(one.name == pacs and one.host and one.port for one in self.peers):
+            raise ValueError(f"reconcile.peer {pacs!r} is not in [[peers]] with host and port")
         gate = self.inference.gate
         if gate and gate not in self.pipelines:
             raise ValueError(f"inference.gate {gate!r} is not in [pipelines]")

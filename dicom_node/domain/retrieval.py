@@ -51,8 +51,8 @@ class FoundImage:
     sop_class_uid: str = ""
 
 
-class Origin(Protocol):
-    """A PACS that can be asked what it has, and for an image.
+class Catalogue(Protocol):
+    """A PACS that can be asked what it has.
 
     Each method raises TryAgain for a fault that may pass, GiveUp for a lasting one
     and BadSettings where the configuration, ours or the peer's, must change first.
@@ -70,6 +70,10 @@ class Origin(Protocol):
 
     def images(self, series: FoundSeries) -> tuple[FoundImage, ...]:
         """Give the series' instances."""
+
+
+class Origin(Catalogue, Protocol):
+    """A PACS that can also be asked for an image."""
 
     def fetch(self, image: FoundImage) -> str:
         """Have the image received; on return it is stored. Says how, in words."""

@@ -8,7 +8,7 @@ import structlog
 
 from dicom_node.domain.admission import DX_FOR_PROCESSING, Route, mismatch
 from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, TryAgain
-from dicom_node.domain.retrieval import FoundImage, FoundSeries, Inquiry, Origin, Span
+from dicom_node.domain.retrieval import Catalogue, FoundImage, FoundSeries, Inquiry, Origin, Span
 from dicom_node.domain.study import Instance, InstanceRef
 
 log = structlog.get_logger()
@@ -107,10 +107,10 @@ def inquiries(wish: Wish, modalities: Sequence[str]) -> Iterator[Inquiry]:
             yield Inquiry(modality, day, wish.accession_number)
 
 
-def gaps(origin: Origin, wish: Wish, desk: Desk) -> Iterator[Gap]:
+def gaps(origin: Catalogue, wish: Wish, desk: Desk) -> Iterator[Gap]:
     """Yield every study that has radiographs for the node, and what is missing of it.
 
-    Raises what the origin raises when asking again does not help.
+    Raises what the PACS raises when asking again does not help.
     """
     seen: set[str] = set()
     for inquiry in inquiries(wish, modalities_wanted(desk.routes, origin.ae_title)):
@@ -129,7 +129,7 @@ def gaps(origin: Origin, wish: Wish, desk: Desk) -> Iterator[Gap]:
                 yield Gap(study_uid, len(images), missing)
 
 
-def _images(origin: Origin, study_uid: str, desk: Desk) -> tuple[FoundImage, ...]:
+def _images(origin: Catalogue, study_uid: str, desk: Desk) -> tuple[FoundImage, ...]:
     """Give the study's instances that a route may take, as far as the PACS tells."""
     found = {
         image.sop_instance_uid: image
