@@ -8,7 +8,7 @@ from dataclasses import replace
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node import node, reading
-from dicom_node.adapters import dimse_scu, mllp
+from dicom_node.adapters import dicomweb_scu, dimse_scu, mllp
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.model_store import linked, models_dir
 from dicom_node.domain.errors import NodeError
@@ -28,6 +28,8 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield from model_checks(settings)
     for peer in settings.peers:
         yield from _peer(settings, peer)
+    for server in settings.stow:
+        yield dicomweb_scu.probe(server)
     for receiver in settings.hl7:
         yield mllp.probe(receiver)
 

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Engine
 
 import dicom_node
-from dicom_node.adapters import dimse_scu, mllp
+from dicom_node.adapters import dicomweb_scu, dimse_scu, mllp
 from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.census import take_census
 from dicom_node.adapters.database import migrate as migrate_database
@@ -99,6 +99,7 @@ def couriers(settings: Settings) -> dict[str, Courier]:
         for peer in settings.peers
         if peer.host and peer.port
     }
+    made |= {one.name: partial(dicomweb_scu.send, to=one) for one in settings.stow}
     return made | {one.name: partial(mllp.send, receiver=one) for one in settings.hl7}
 
 

@@ -18,6 +18,7 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OWN_POINT
 from dicom_node.domain.ports import Adjustable, Pipeline
+from dicom_node.domain.web import over_stow
 from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
 from dicom_node.flow.infer import Reader, Reading
 from dicom_node.flow.notify import notified
@@ -149,7 +150,9 @@ def adjusted(
 def writer(settings: Settings, archive: FileArchive) -> Callable[[Claim, Reading, float], Outcome]:
     """Make what reporting needs: builders by kind and destination."""
     receivers = {one.name: one for one in settings.hl7}
-    peers = {peer.name: peer for peer in settings.peers}
+    servers = {one.name for one in settings.stow}
+    sr_class = {one.name: one.sr_class for one in settings.peers}
+    sr_class |= {one.name: one.sr_class for one in settings.stow}
     routes = {route.name: route for route in settings.routes}
 
     def build(
@@ -165,14 +168,15 @@ def writer(settings: Settings, archive: FileArchive) -> Callable[[Claim, Reading
             node_version=dicom_node.__version__,
             ae_title=settings.node.ae_title,
             institution=settings.node.institution,
-            sr_class=peers[destination].sr_class,
+            sr_class=sr_class[destination],
             references_seg="seg" in route.outputs,
         )
         return BUILDERS[kind](*shown, context)
 
     def write(claim: Claim, reading: Reading, now: float) -> Outcome:
         who = partial(notified, receivers=receivers)
-        return report(claim, reading, routes, build, who, archive, now)
+        made = report(claim, reading, routes, build, who, archive, now)
+        return over_stow(made, servers)
 
     return write
 

@@ -3,7 +3,7 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -12,6 +12,8 @@ from dicom_node.domain import dialect
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
+from dicom_node.domain.web import StowDestination
+from dicom_node.sections import DicomwebSection, beside
 from dicom_node.sections import ReconcileSection
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -116,6 +118,7 @@ class Settings(BaseSettings):
     tls: TlsSection = TlsSection()
     retention: RetentionSection = RetentionSection()
     console: ConsoleSection = ConsoleSection()
+    dicomweb: DicomwebSection = DicomwebSection()
     reconcile: ReconcileSection = ReconcileSection()
     logs: LogsSection = LogsSection()
     pipelines: dict[str, str] = {
@@ -128,7 +131,7 @@ class Settings(BaseSettings):
     }
     peers: tuple[Peer, ...] = ()
     hl7: tuple[HL7Destination, ...] = ()
-    stow: Annotated[tuple[dict[str, Any], ...], Field(max_length=0)] = ()
+    stow: tuple[StowDestination, ...] = ()
     routes: tuple[Route, ...] = ()
 
     @classmethod
@@ -145,8 +148,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Settings":
-        for kind, named in (("peers", self.peers), ("hl7", self.hl7), ("routes", self.routes)):
-            names = [one.name for one in named]
+        peers, hl7 = [one.name for one in self.peers], [one.name for one in self.hl7]
+        # a name of [[stow]] must tell it from every other destination
+        stow = [one.name for one in self.stow] + (peers + hl7 if self.stow else [])
+        routes = [one.name for one in self.routes]
+        for kind, names in (("peers", peers), ("hl7", hl7), ("routes", routes), ("stow", stow)):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"[[{kind}]] name {twice[0]!r} is used twice; rename one")
@@ -177,9 +183,10 @@ class Settings(BaseSettings):
                 "write 0 (not set) to 1"
             )
         receivers = {peer.name: peer for peer in self.peers}
+        servers = {one.name for one in self.stow}
         known = (
             ("pipelines", route.pipelines, self.pipelines, "[pipelines]"),
-            ("send_to", route.send_to, receivers, "[[peers]]"),
+            ("send_to", route.send_to, {*receivers, *servers}, "[[peers]] or [[stow]]"),
             ("notify", route.notify, {one.name for one in self.hl7}, "[[hl7]]"),
         )
         for key, names, defined, where in known:
@@ -187,7 +194,8 @@ class Settings(BaseSettings):
                 if name not in defined:
                     raise ValueError(f"route {route.name!r}: {key} {name!r} is not in {where}")
         for name in route.send_to:
-            if not receivers[name].host or not receivers[name].port:
+            peer = receivers.get(name)
+            if peer is not None and not (peer.host and peer.port):
                 raise ValueError(
                     f"route {route.name!r}: send_to {name!r} needs a host and a port in [[peers]]"
                 )
@@ -226,8 +234,6 @@ def _words(error: ValidationError) -> str:
         elif fault["type"] == "value_error":
             words = str(fault["ctx"]["error"])
             lines.append(f"{key}: {words}" if key else words)
-        elif fault["loc"][:1] == ("stow",):
-            lines.append("stow: [[stow]] is not in this version; remove it")
         else:
             shown = fault["input"] if isinstance(fault["input"], str | int | float | bool) else ""
             lines.append(
@@ -244,11 +250,18 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "models_dir": folder / settings.node.models_dir if settings.node.models_dir else None,
         }
     )
+    dicomweb = settings.dicomweb.model_copy(
+        update={"token_file": beside(folder, settings.dicomweb.token_file)}
+    )
+    stow = tuple(one.found_from(folder) for one in settings.stow)
     url = settings.database.url
     prefix = "sqlite:///"
     if url.startswith(prefix) and not url.startswith(prefix + "/"):
         url = f"{prefix}{folder / url.removeprefix(prefix)}"
-    return settings.model_copy(update={"node": node, "database": DatabaseSection(url=url)})
+    database = DatabaseSection(url=url)
+    return settings.model_copy(
+        update={"node": node, "database": database, "dicomweb": dicomweb, "stow": stow}
+    )
 
 
 def worker_threads(settings: Settings) -> int:

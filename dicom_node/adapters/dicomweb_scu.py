@@ -1,0 +1,223 @@
+"""Sending by STOW-RS (PS3.18 10.5)."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import NoReturn
+
+import requests
+from dicomweb_client.web import DICOMwebClient
+from pydicom import Dataset, dcmread
+from requests.auth import AuthBase
+
+from dicom_node.adapters.dicomweb_answers import HttpAnswer, Result, judge
+from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
+from dicom_node.domain.ports import Check
+from dicom_node.domain.web import StowDestination
+from dicom_node.domain.work import Acknowledgement, Delivery, DeliveryBatch, Undelivered
+
+LARGEST_REQUEST = 64 << 20
+"""Bytes of the objects that share a request; a larger object goes alone."""
+LARGEST_ANSWER = 4 << 20
+SLOWEST_SERVER = 100_000
+"""Bytes per second below which a transfer counts as stuck."""
+ANSWERS = "application/dicom+json, application/json;q=0.9, application/dicom+xml;q=0.5"
+
+# logs each fault with its trace, though the outbox tells of it
+logging.getLogger("retrying").setLevel(logging.CRITICAL + 1)
+
+PathOf = Callable[[str], Path]
+
+
+class _Answered(Exception):
+    """Carries an answer past the client, which would drop its status."""
+
+    def __init__(self, answer: HttpAnswer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class _Bearer(AuthBase):
+    """Puts the token (RFC 6750 2.1) into a request, and the port into its Host."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        request.headers.pop("Host", None)  # the client names no port (RFC 9112 3.2)
+        return request
+
+
+def send(
+    batch: DeliveryBatch, path_of: PathOf, to: StowDestination
+) -> tuple[Acknowledgement | Undelivered, ...]:
+    """Send a batch in as few requests as possible: the courier for one server."""
+    outcomes: list[Acknowledgement | Undelivered] = []
+    objects: list[tuple[Delivery, Dataset]] = []
+    for delivery in batch.deliveries:
+        try:
+            objects.append((delivery, _object(path_of(delivery.file.key))))
+        except NodeError as error:
+            outcomes.append(Undelivered(delivery.id, error))
+    for group in _groups(objects):
+        for delivery_id, result in _stored(group, to):
+            if isinstance(result, str):
+                outcomes.append(Acknowledgement(delivery_id, result))
+            else:
+                outcomes.append(Undelivered(delivery_id, result))
+    return tuple(outcomes)
+
+
+def probe(to: StowDestination) -> Check:
+    """Ask for nothing, to see whether the server answers and knows the node.
+
+    What it stores can only be seen by storing.
+    """
+    try:
+        with _session(to, to.timeout_s) as session:
+            session.get(f"{to.url.rstrip('/')}/studies", params={"limit": 1}, timeout=to.timeout_s)
+    except _Answered as answered:
+        status = answered.answer.status
+        known = status < 300 or status in (400, 404, 405, 406, 501)
+        words = "" if status < 300 else "; it may still store" if known else "; compare token, url"
+        return Check(to.name, known, f"{to.url} answers HTTP {status}{words}")
+    except OSError as error:
+        return Check(to.name, False, _words(error))
+    except NodeError as error:
+        return Check(to.name, False, str(error))
+    raise AssertionError("no answer and no error")
+
+
+def _object(path: Path) -> Dataset:
+    try:
+        return dcmread(path)
+    except OSError as error:
+        raise TryAgain(f"cannot read the file: {error.strerror}") from error
+    except Exception as error:  # a damaged file fails in many ways
+        raise GiveUp(f"no DICOM file ({type(error).__name__})") from error
+
+
+def _groups(
+    objects: Sequence[tuple[Delivery, Dataset]],
+) -> Iterator[list[tuple[Delivery, Dataset]]]:
+    group: list[tuple[Delivery, Dataset]] = []
+    for one in objects:
+        if group and sum(sent.file.size for sent, _ in (*group, one)) > LARGEST_REQUEST:
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
+
+
+def _stored(
+    group: Sequence[tuple[Delivery, Dataset]], to: StowDestination
+) -> Iterator[tuple[int, Result]]:
+    """Store a group; what its answer leaves open is sent again, each object alone."""
+    results = _judged(group, to)
+    for delivery, ds in group:
+        result = results.get(delivery.sop_instance_uid)
+        if result is None and len(group) > 1:
+            result = _judged([(delivery, ds)], to).get(delivery.sop_instance_uid)
+        yield delivery.id, result or TryAgain("the answer says nothing of the object")
+
+
+def _judged(group: Sequence[tuple[Delivery, Dataset]], to: StowDestination) -> dict[str, Result]:
+    uids = [delivery.sop_instance_uid for delivery, _ in group]
+    try:
+        size = sum(delivery.file.size for delivery, _ in group)
+        answer = _post([ds for _, ds in group], size, to)
+    except OSError as error:
+        return dict.fromkeys(uids, TryAgain(_words(error)))
+    except TryAgain as error:
+        return dict.fromkeys(uids, error)
+    except Exception as error:  # noqa: BLE001 - a damaged object fails in many ways, and alone
+        spoilt = GiveUp(f"the object cannot be encoded ({type(error).__name__})")
+        return {} if len(group) > 1 else {uids[0]: spoilt}
+    return judge(answer, uids)
+
+
+def _post(objects: Sequence[Dataset], size: int, to: StowDestination) -> HttpAnswer:
+    """Store objects; raises TryAgain or OSError when no answer is had."""
+    # sending counts as connecting here: the first limit is that of the whole content
+    limit_s = to.timeout_s + size / SLOWEST_SERVER
+    with _session(to, limit_s) as session:
+        client = DICOMwebClient(
+            to.url.rstrip("/"),
+            session,
+            # one piece with its length: not every server takes chunks
+            chunk_size=1 << 62,
+            timeout=(limit_s, to.timeout_s),
+        )
+        client.set_http_retry_params(retry=False)  # the outbox repeats
+        try:
+            client.store_instances(objects)
+        except _Answered as answered:
+            return answered.answer
+    raise AssertionError("no answer and no error")
+
+
+def _session(to: StowDestination, limit_s: float) -> requests.Session:
+    session = requests.Session()
+    session.auth = _Bearer(token(to))
+    session.headers["Accept"] = ANSWERS
+    # read here: requests would let the environment's certificates win over ours
+    session.trust_env = False
+    session.verify = to.ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
+    session.proxies = requests.utils.get_environ_proxies(to.url)
+    deadline = time.monotonic() + 2 * limit_s
+
+    def note(response: requests.Response, *_: object, **__: object) -> NoReturn:
+        with response:
+            raise _Answered(HttpAnswer(response.status_code, _content(response, deadline)))
+
+    session.hooks["response"] = [note]  # before redirects: the token goes nowhere else
+    return session
+
+
+def _content(response: requests.Response, deadline: float) -> bytes:
+    content = BytesIO()
+    for part in response.iter_content(1 << 16):
+        content.write(part)
+        if content.tell() > LARGEST_ANSWER or time.monotonic() > deadline:
+            raise TryAgain(f"HTTP {response.status_code} with an answer that does not end")
+    return content.getvalue()
+
+
+def token(to: StowDestination) -> str:
+    """Read the bearer token, anew each time so that it may be replaced.
+
+    Raises TryAgain where there should be one and is none.
+    """
+    if to.token_env:
+        found = os.environ.get(to.token_env, "").strip()
+        where = f"environment variable {to.token_env}"
+    elif to.token_file:
+        where = f"token_file {to.token_file}"
+        try:
+            found = Path(to.token_file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            raise TryAgain(f"stow {to.name!r}: {where} cannot be read") from None
+    else:
+        return ""
+    if not found or not found.isprintable() or " " in found:
+        raise TryAgain(f"stow {to.name!r}: {where} holds no token")
+    return found
+
+
+def _words(error: OSError) -> str:
+    """Say what failed without what the library quotes (addresses of proxies, tokens)."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "TLS failed: certificate or protocol (see [[stow]] ca_file)"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    if not isinstance(error, requests.RequestException):
+        return "the certificates of [[stow]] ca_file cannot be read"
+    return f"the request failed ({type(error).__name__})"
