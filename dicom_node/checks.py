@@ -3,9 +3,8 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
-
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node import node, reading
 from dicom_node.adapters import dicomweb_scu, dimse_scu, mllp
@@ -15,7 +14,7 @@ from dicom_node.domain.errors import NodeError
 from dicom_node.domain.findings import OWN_POINT
 from dicom_node.domain.ports import Adjustable, Check, Pipeline
 from dicom_node.domain.study import Peer
-from dicom_node.reports.registry import sop_class_of
+from dicom_node.negotiation import told
 from dicom_node.settings import Settings
 
 
@@ -101,24 +100,18 @@ def _disk(settings: Settings) -> Check:
 
 def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:
     """Echo a peer that receives, and ask what it takes of what routes send."""
-    kinds = {k: None for r in settings.routes if peer.name in r.send_to for k in r.outputs}
-    if not kinds:
+    if not any(peer.name in route.send_to for route in settings.routes):
         return
     target = node.target(settings, peer.name)
     answer = dimse_scu.echo(target)
     yield answer
     if not answer.ok:
         return
-    natives = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-    for kind in kinds:
-        sop_class = sop_class_of(kind, peer.sr_class)
-        try:
-            taken = any(dimse_scu.accepted(target, [(sop_class, str(one)) for one in natives]))
-        except NodeError as error:
-            yield Check(f"{peer.name} {kind}", False, str(error))
-            continue
-        words = f"{'accepts' if taken else 'does not accept'} {sop_class} ({kind})"
-        yield Check(f"{peer.name} {kind}", taken, words)
+    try:
+        with closing(node.open_parts(settings)) as parts:
+            yield from told(settings, parts.engine, peer)
+    except NodeError as error:
+        yield Check(f"{peer.name} accepts", False, str(error))
 
 
 def list_models(settings: Settings) -> Iterator[str]:

@@ -10,6 +10,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from dicom_node.adapters import orphans
 from dicom_node.adapters.census import take_census
+from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue_escalation import escalate
 from dicom_node.adapters.retention import SqlRetention
 from dicom_node.domain.errors import NodeError
@@ -103,6 +104,7 @@ def _expire(parts: Parts) -> None:
     tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)
     tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)
     tidy.prune_rows(retention, now, log_s)
+    SqlOrderBook(parts.engine).prune(now - log_s)
     parts.archive.tidy_spool(tidy.ORPHAN_AGE_S, now)
     before = now - tidy.ORPHAN_AGE_S
     root = archive_folder(parts.settings)

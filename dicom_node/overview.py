@@ -22,6 +22,11 @@ def in_words(census: Census, free_bytes: int) -> str:
             f"unknown     {one.ae} from {one.host}, {one.times} times, last {_when(one.last_at)}"
             for one in census.callers
         ),
+        *(
+            f"replaced    {one.destination}: {one.wanted} by {one.sent}: {one.reason}"
+            f" (last {_when(one.last_at)})"
+            for one in census.replaced
+        ),
         f"disk        {free_bytes / 1e9:.1f} GB free",
         *(
             f"dead letter {one.kind} {one.id} ({one.where}, attempt {one.attempt}): {one.words}"

@@ -1,16 +1,14 @@
-"""What a worker reads and writes with: pipelines, decoders, builders."""
+"""What a worker reads with: pipelines and decoders."""
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
 
-import dicom_node
 from dicom_node.adapters import pixels
-from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.header import read_header
 from dicom_node.adapters.model_store import ModelStore, models_dir
 from dicom_node.adapters.queue_shadow import store_shadow
@@ -18,16 +16,10 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OWN_POINT
 from dicom_node.domain.ports import Adjustable, Pipeline
-from dicom_node.domain.web import over_stow
-from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
-from dicom_node.flow.infer import Reader, Reading
-from dicom_node.flow.notify import notified
-from dicom_node.flow.report import report
+from dicom_node.flow.infer import Reader
 from dicom_node.flow.shadow import Shadow
 from dicom_node.node import SHARE
-from dicom_node.reports import oru
-from dicom_node.reports.common import ReportContext
-from dicom_node.reports.registry import BUILDERS, warm_up
+from dicom_node.reports.registry import warm_up
 from dicom_node.settings import Settings, worker_threads
 
 log = structlog.get_logger()
@@ -145,40 +137,6 @@ def adjusted(
         for name in route.pipelines:
             pipeline = pipelines[name]
             yield route, name, pipeline if isinstance(pipeline, Adjustable) else None
-
-
-def writer(settings: Settings, archive: FileArchive) -> Callable[[Claim, Reading, float], Outcome]:
-    """Make what reporting needs: builders by kind and destination."""
-    receivers = {one.name: one for one in settings.hl7}
-    servers = {one.name for one in settings.stow}
-    sr_class = {one.name: one.sr_class for one in settings.peers}
-    sr_class |= {one.name: one.sr_class for one in settings.stow}
-    routes = {route.name: route for route in settings.routes}
-
-    def build(
-        kind: ObjectKind, route: Route, destination: str, reading: Reading, now: float
-    ) -> ReportObject | None:
-        shown = (reading.source, reading.radiograph, reading.findings)
-        if kind == "oru":
-            to = receivers[destination]
-            who = (settings.node.ae_title, settings.node.institution)
-            return oru.build(*shown, oru.HL7Context(now, to, *who))
-        context = ReportContext(
-            made_at=now,
-            node_version=dicom_node.__version__,
-            ae_title=settings.node.ae_title,
-            institution=settings.node.institution,
-            sr_class=sr_class[destination],
-            references_seg="seg" in route.outputs,
-        )
-        return BUILDERS[kind](*shown, context)
-
-    def write(claim: Claim, reading: Reading, now: float) -> Outcome:
-        who = partial(notified, receivers=receivers)
-        made = report(claim, reading, routes, build, who, archive, now)
-        return over_stow(made, servers)
-
-    return write
 
 
 def prove(reader: Reader) -> None:

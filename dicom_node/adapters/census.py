@@ -8,9 +8,26 @@ from sqlalchemy import Connection, Engine, Table, func, select
 from dicom_node.adapters.queue_jobs import NOT_ANALYSED
 from dicom_node.adapters.queue_rows import key
 from dicom_node.adapters.queue_steps import in_state
-from dicom_node.adapters.schema import alarms, callers, deliveries, instances, jobs, objects
+from dicom_node.adapters.schema import (
+    alarms,
+    callers,
+    deliveries,
+    instances,
+    jobs,
+    objects,
+    replacements,
+)
 from dicom_node.adapters.transactions import transaction
-from dicom_node.domain.census import Alarm, Caller, Census, DeadLetter, Depth, Moment, Sender
+from dicom_node.domain.census import (
+    Alarm,
+    Caller,
+    Census,
+    DeadLetter,
+    Depth,
+    Moment,
+    Replaced,
+    Sender,
+)
 from dicom_node.domain.work import State
 
 MOST_LISTED = 100
@@ -41,6 +58,7 @@ def take_census(engine: Engine, now: float) -> Census:
             senders=_senders(conn),
             callers=_callers(conn),
             alarms=_alarms(conn),
+            replaced=_replaced(conn),
         )
 
 
@@ -150,6 +168,14 @@ def _alarms(conn: Connection) -> tuple[Alarm, ...]:
     return tuple(
         Alarm(row.kind, row.words, row.times, row.first_at, row.last_at)
         for row in conn.execute(seen.limit(MOST_LISTED))
+    )
+
+
+def _replaced(conn: Connection) -> tuple[Replaced, ...]:
+    seen = select(replacements).order_by(replacements.c.destination, replacements.c.wanted)
+    return tuple(
+        Replaced(row.destination, row.wanted, row.sent, row.reason, row.last_at)
+        for row in conn.execute(seen)
     )
 
 

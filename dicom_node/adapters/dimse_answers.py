@@ -1,6 +1,6 @@
 """What a peer's refusals and statuses mean for us."""
 
-from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
+from dicom_node.domain.errors import GiveUp, NodeError, NotTaken, TryAgain
 
 ARRIVED = {
     0x0000: "stored",
@@ -21,10 +21,11 @@ the peer has, from an attempt whose answer was lost.
 PASSING = {0x0110: "processing failure", 0x0124: "not authorized"}
 """Failures that pass, or that the peer's administrator ends in minutes."""
 
+NOT_TAKEN = {0x0118: "no such SOP class", 0x0122: "SOP class not supported"}
+"""Failures of the kind of object, not of this one."""
+
 PERMANENT = {
     0x0117: "invalid SOP instance",
-    0x0118: "no such SOP class",
-    0x0122: "SOP class not supported",
     0x0210: "duplicate invocation",
     0x0211: "unrecognized operation",
     0x0212: "mistyped argument",
@@ -58,6 +59,8 @@ def judge_store(status: int, comment: str = "") -> str:
     error: NodeError
     if status in PASSING:
         error = TryAgain(f"{code} {PASSING[status]}")
+    elif status in NOT_TAKEN:
+        error = NotTaken(f"{code} {NOT_TAKEN[status]}")
     elif status >> 8 == 0xA7:
         error = TryAgain(f"{code} refused: out of resources")
     elif status >> 8 == 0xA9:

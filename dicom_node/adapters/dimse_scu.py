@@ -20,7 +20,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 
 from dicom_node.adapters.dimse_answers import judge_store
 from dicom_node.adapters.dimse_line import Line, NothingAccepted, Target, open_line
-from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
+from dicom_node.domain.errors import GiveUp, NodeError, NotTaken, TryAgain
 from dicom_node.domain.ports import Check
 from dicom_node.domain.work import Acknowledgement, DeliveryBatch, Undelivered
 
@@ -174,9 +174,15 @@ def _offers(files: Iterable[Outgoing]) -> list[Offer]:
         dict.fromkeys(
             (sop_class_uid, syntax_uid)
             for sop_class_uid, own in kinds
-            for syntax_uid in (own, *(NATIVE if own in CONVERTIBLE else ()))
+            for syntax_uid in proposed(own)
         )
     )
+
+
+def proposed(syntax_uid: str) -> tuple[str, ...]:
+    """List the transfer syntaxes in which an object is offered, its own first."""
+    natives = NATIVE if syntax_uid in CONVERTIBLE else ()
+    return tuple(dict.fromkeys((syntax_uid, *(str(one) for one in natives))))
 
 
 def _contexts(files: Iterable[Outgoing]) -> list[PresentationContext]:
@@ -237,8 +243,8 @@ def _taken(line: Line) -> set[Offer]:
     }
 
 
-def _not_accepted(file: Outgoing) -> GiveUp:
-    return GiveUp(
+def _not_accepted(file: Outgoing) -> NotTaken:
+    return NotTaken(
         f"the peer does not accept {UID(file.sop_class_uid).name} "
         f"as {UID(file.syntax_uid).name} (no presentation context)"
     )

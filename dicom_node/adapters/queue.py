@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Table, exists, select
 
-from dicom_node.adapters import queue_deliveries, queue_jobs, queue_results
+from dicom_node.adapters import queue_deliveries, queue_escalation, queue_jobs, queue_results
 from dicom_node.adapters.queue_rows import insert_into, key
 from dicom_node.adapters.queue_steps import (
     close_alarms,
@@ -77,10 +77,13 @@ class SqlLedger:
         arrived: tuple[Acknowledgement, ...],
         failed: tuple[DeliveryFailure, ...],
         now: float,
+        refused: tuple[DeliveryFailure, ...] = (),
     ) -> None:
-        """Complete, postpone or discard the batch's deliveries; raises LeaseLost."""
+        """Move every delivery of the batch on; raises LeaseLost."""
         with transaction(self.engine) as conn:
-            queue_deliveries.settle(conn, batch, arrived, failed, now)
+            late = queue_deliveries.replace(conn, batch, refused, now)
+            queue_deliveries.settle(conn, batch, arrived, (*failed, *late), now, refused)
+            queue_escalation.settled(conn, batch, bool(arrived), now)
 
     def extend_lease(self, held: Claim | DeliveryBatch, now: float, lease_s: float) -> bool:
         """Push the lease on; False when it is no longer ours."""

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, Double, Text, and_, bindparam, exists, select
 
+from dicom_node.adapters import queue_jobs
 from dicom_node.adapters.queue_rows import clip, delivery_from
 from dicom_node.adapters.queue_steps import (
     IDS,
@@ -22,11 +23,14 @@ from dicom_node.domain.work import (
     DeliveryBatch,
     DeliveryFailure,
     Event,
+    Failure,
     State,
 )
 
 LARGEST_BATCH = 100
 """Objects on one association."""
+AGAIN_S = 5.0
+"""When a refused object is tried again because its image is under way."""
 
 _earlier = deliveries.alias("earlier")
 _OBJECTS_UNDER_WAY = exists().where(
@@ -86,6 +90,10 @@ _POSTPONE = (
 _GIVE_UP = (
     held_step(deliveries, Event.GIVE_UP).where(_OURS).values(finished_at=NOW, last_error=WORDS)
 )
+_REPLACE = (
+    held_step(deliveries, Event.REPLACE).where(_OURS).values(finished_at=NOW, last_error=WORDS)
+)
+_WHOSE = select(deliveries.c.id, deliveries.c.instance_id).where(deliveries.c.id.in_(IDS))
 _UNTRIED = (
     held_step(deliveries, Event.POSTPONE)
     .where(_OURS)
@@ -124,8 +132,9 @@ def settle(
     arrived: tuple[Acknowledgement, ...],
     failed: tuple[DeliveryFailure, ...],
     now: float,
+    refused: tuple[DeliveryFailure, ...] = (),
 ) -> None:
-    """Move every delivery of the batch on; raises LeaseLost."""
+    """Move every delivery of the batch on but the `refused`; raises LeaseLost."""
     done = [{"row_id": a.delivery_id, "words": clip(a.words), "now": now} for a in arrived]
     later = [
         {"row_id": f.delivery_id, "words": clip(f.failure.words), "due": f.failure.due_at}
@@ -138,6 +147,7 @@ def settle(
         if f.failure.due_at is None
     ]
     named = {row["row_id"] for row in (*done, *later, *dead)}
+    named |= {one.delivery_id for one in refused}
     untried = [{"row_id": d.id} for d in batch.deliveries if d.id not in named]
     for statement, rows in (
         (_FINISH, done),
@@ -148,6 +158,29 @@ def settle(
         run_held(conn, statement, batch, rows, len(rows))
     for _ in dead:
         mourn(conn, batch.destination, now)
+
+
+def replace(
+    conn: Connection, batch: DeliveryBatch, refused: tuple[DeliveryFailure, ...], now: float
+) -> tuple[DeliveryFailure, ...]:
+    """Cancel refused deliveries and have their images read again; gives those that must wait.
+
+    An image that is being read now may be reported by what was known before.
+    Raises LeaseLost.
+    """
+    if not refused:
+        return ()
+    ids = {"ids": [one.delivery_id for one in refused]}
+    whose = {row.id: row.instance_id for row in conn.execute(_WHOSE, ids)}
+    ready = queue_jobs.repeat(conn, sorted(set(whose.values())))
+    going = [one for one in refused if whose[one.delivery_id] in ready]
+    rows = [{"row_id": one.delivery_id, "words": clip(one.failure.words)} for one in going]
+    run_held(conn, _REPLACE, batch, [row | {"now": now} for row in rows], len(rows))
+    return tuple(
+        DeliveryFailure(one.delivery_id, Failure(now + AGAIN_S, one.failure.words))
+        for one in refused
+        if one not in going
+    )
 
 
 def mourn(conn: Connection, destination: str, now: float) -> None:

@@ -27,6 +27,7 @@ from dicom_node.adapters.queue_steps import (
     new_token,
     raise_alarm,
     run_held,
+    step,
 )
 from dicom_node.adapters.schema import instances, jobs
 from dicom_node.domain.errors import TryAgain
@@ -71,6 +72,13 @@ _POSTPONE = (
     .values(due_at=bindparam("due", type_=Double), last_error=WORDS)
 )
 _GIVE_UP = held_step(jobs, Event.GIVE_UP).where(_OURS).values(finished_at=NOW, last_error=WORDS)
+_OF_THESE = jobs.c.instance_id.in_(IDS)
+_REPEAT = (
+    step(jobs, Event.REPEAT)
+    .where(_OF_THESE)
+    .values(attempt=0, deaths=0, due_at=0.0, finished_at=None)
+)
+_BUSY = select(jobs.c.instance_id).where(_OF_THESE, in_state(jobs, State.EXECUTING))
 _UNFINISHED = exists().where(
     jobs.c.instance_id == instances.c.id, in_state(jobs, State.AVAILABLE, State.EXECUTING)
 )
@@ -168,6 +176,22 @@ def fail(conn: Connection, held: Claim, failure: Failure, now: float) -> None:
         return
     run_held(conn, _GIVE_UP, held, [row | {"now": now}], len(held.jobs))
     mourn(conn, [held.instance_id], words, now)
+
+
+def repeat(
+    conn: Connection, instance_ids: Sequence[int], *, low_at: float | None = None
+) -> set[int]:
+    """Have images read again by all that read them; gives those that will be.
+
+    An image under way is left out. With `low_at` they wait, as of then, with low
+    priority behind new ones.
+    """
+    statement = _REPEAT
+    if low_at is not None:
+        statement = _REPEAT.values(priority="low", order_at=order_at(low_at, "low"))
+    conn.execute(statement, {"ids": instance_ids})
+    busy = conn.execute(_BUSY, {"ids": instance_ids})
+    return set(instance_ids) - {row.instance_id for row in busy}
 
 
 def mourn(conn: Connection, instance_ids: Sequence[int], words: str, now: float) -> None:

@@ -1,10 +1,20 @@
 """What finished jobs leave behind: findings, objects, deliveries."""
 
+from dataclasses import asdict
+
 from sqlalchemy import Connection, bindparam, select
 
+from dicom_node.adapters import queue_escalation
 from dicom_node.adapters.queue_jobs import order_at, settle_analysed, settle_not_analysed
-from dicom_node.adapters.queue_rows import ascii_json, insert_new, key, one_or_many, plain
-from dicom_node.adapters.schema import deliveries, objects, results
+from dicom_node.adapters.queue_rows import (
+    ascii_json,
+    insert_into,
+    insert_new,
+    key,
+    one_or_many,
+    plain,
+)
+from dicom_node.adapters.schema import deliveries, objects, replacements, results
 from dicom_node.domain.findings import Findings, findings_as_json
 from dicom_node.domain.work import Claim, NewDelivery, Outcome, State
 
@@ -23,6 +33,13 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
         conn.execute(insert_new(conn, objects), _object_rows(instance_id, outcome, now))
     if outcome.deliveries:
         conn.execute(insert_new(conn, deliveries), _delivery_rows(conn, held, outcome, now))
+    queue_escalation.arm(conn, held, outcome, now)
+    for one in outcome.replaced:
+        insert = insert_into(conn, replacements)
+        row = {**asdict(one), "destination": key(one.destination), "first_at": now, "last_at": now}
+        latest = {"reason": one.reason, "last_at": now}
+        place = ["destination", "wanted", "sent"]
+        conn.execute(insert.on_conflict_do_update(index_elements=place, set_=latest), row)
     reasons = [f.not_analysed for f in outcome.findings if f.not_analysed is not None]
     if len(reasons) < len(outcome.findings):
         settle_analysed(conn, instance_id)
@@ -59,6 +76,7 @@ def _object_rows(instance_id: int, outcome: Outcome, now: float) -> list[dict[st
             "file_sha256": file.sha256,
             "file_size": file.size,
             "created_at": now,
+            "slot": plain(made.slot),
         }
         for made, file in outcome.objects
     ]

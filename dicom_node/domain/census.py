@@ -67,6 +67,17 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """A plainer object that a destination gets in place of the wanted one."""
+
+    destination: str
+    wanted: str
+    sent: str
+    reason: str
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
     """The state of the node at one moment."""
 
@@ -83,6 +94,7 @@ class Census:
     senders: tuple[Sender, ...]
     callers: tuple[Caller, ...]
     alarms: tuple[Alarm, ...]
+    replaced: tuple[Replaced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ SOURCE_IMAGE_FOR_PROCESSING = _dcm("121322", "Source image for image processing 
 PROCESSING_EQUIPMENT = _dcm("109102", "Processing Equipment")
 KEY_OBJECT_DESCRIPTION = _dcm("113012", "Key Object Description")
 OF_INTEREST = _dcm("113000", "Of Interest")
+REJECTED = _dcm("113001", "Rejected for Quality Reasons")
 DIAGNOSTIC_IMAGING_REPORT = CodedConcept("18748-4", "LN", "Diagnostic imaging report")
 FINDINGS_SECTION = CodedConcept("59776-5", "LN", "Findings")
 CURRENT_PROCEDURE = CodedConcept("55111-9", "LN", "Current Procedure Descriptions")

@@ -4,6 +4,7 @@ NodeError
 ├── Refused        answer a DIMSE failure status; nothing was accepted
 ├── TryAgain       a passing fault: repeat later, with growing pauses
 ├── GiveUp         a permanent fault: stop, keep it, show it to a person
+│   └── NotTaken   the destination does not take this kind of object: send a plainer one
 ├── NotAnalysable  the image is safe but cannot be read: outcome "not analysed: <reason>"
 └── BadSettings    configuration or usage: exit 2 with one clear line
 """
@@ -32,6 +33,10 @@ class TryAgain(NodeError):
 
 class GiveUp(NodeError):
     """A permanent fault: repeating cannot help, a person must look."""
+
+
+class NotTaken(GiveUp):
+    """The destination does not take this kind of object; a plainer one may do."""
 
 
 class LeaseLost(NodeError):

@@ -146,10 +146,13 @@ class Ledger(Protocol):
         arrived: tuple[Acknowledgement, ...],
         failed: tuple[DeliveryFailure, ...],
         now: float,
+        refused: tuple[DeliveryFailure, ...] = (),
     ) -> None:
         """Complete, postpone or discard the batch's deliveries in one commit.
 
-        Deliveries of the batch named in neither tuple become available at once.
+        The `refused` are cancelled and their instances read again, for plainer
+        objects; one whose instance is being read just then is postponed instead.
+        Deliveries of the batch named in no tuple become available at once.
         """
 
     def extend_lease(self, held: Claim | DeliveryBatch, now: float, lease_s: float) -> bool:

@@ -53,6 +53,8 @@ class Peer:
     port: int = 0
     may_send: bool = True
     sr_class: SRClass = "comprehensive"
+    reject_replaced: bool = False
+    """Send a rejection note (IHE IOCM) for results that later ones replace."""
     storage_commitment: bool = False
     tls: bool = False
 

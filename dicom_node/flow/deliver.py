@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from dicom_node.domain.errors import GiveUp, LeaseLost, speakable
+from dicom_node.domain.errors import GiveUp, LeaseLost, NotTaken, speakable
 from dicom_node.domain.ports import Archive, Ledger
 from dicom_node.domain.work import (
     DELIVERY_RETRY,
@@ -29,6 +29,12 @@ Courier = Callable[
 
 A courier may raise instead of answering: then nothing of the batch arrived.
 """
+Descend = Callable[[Delivery], bool]
+"""Note that a destination does not take such an object; whether a plainer one may do."""
+
+
+def _nothing_plainer(_delivery: Delivery) -> bool:
+    return False
 
 
 def deliver_once(
@@ -38,13 +44,16 @@ def deliver_once(
     worker: str,
     *,
     destination: str | None = None,
+    descend: Descend = _nothing_plainer,
     clock: Callable[[], float],
     lease_s: float,
 ) -> int:
     """Send the deliveries of one study to one destination; say how many were due.
 
     Without `destination` the most urgent of all are taken, among them those whose
-    destination the configuration has lost; they become dead letters. Raises TryAgain
+    destination the configuration has lost; they become dead letters. An object of a
+    kind that the destination does not take is given up, or where `descend` knows a
+    plainer one its image is read again and reported with that. Raises TryAgain
     when the database is away: what was sent and could not be settled is sent again
     after its lease, with the same identifiers.
     """
@@ -61,12 +70,14 @@ def deliver_once(
         for one in outcomes
         if isinstance(one, Undelivered)
     )
+    refused = _refused(batch, missed, descend)
+    failed = tuple(failure for _, failure in missed if failure not in refused)
     try:
-        ledger.settle_deliveries(batch, arrived, tuple(failure for _, failure in missed), now)
+        ledger.settle_deliveries(batch, arrived, failed, now, refused)
     except LeaseLost:
         log.warning("deliveries_lease_lost", destination=batch.destination, worker=worker)
         return len(batch.deliveries)
-    _tell(batch, arrived, missed)
+    _tell(batch, arrived, missed, refused)
     return len(batch.deliveries)
 
 
@@ -82,6 +93,20 @@ def _sent(
         return tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
 
 
+def _refused(
+    batch: DeliveryBatch,
+    missed: tuple[tuple[Undelivered, DeliveryFailure], ...],
+    descend: Descend,
+) -> tuple[DeliveryFailure, ...]:
+    """Choose the failures that a plainer object mends."""
+    deliveries = {delivery.id: delivery for delivery in batch.deliveries}
+    return tuple(
+        failure
+        for one, failure in missed
+        if isinstance(one.error, NotTaken) and descend(deliveries[one.delivery_id])
+    )
+
+
 def _failure(missed: Undelivered, attempt: int, now: float) -> DeliveryFailure:
     failure = after_failure(missed.error, attempt, now, DELIVERY_RETRY)
     said = "; ".join(getattr(missed.error, "__notes__", ()))
@@ -94,6 +119,7 @@ def _tell(
     batch: DeliveryBatch,
     arrived: tuple[Acknowledgement, ...],
     missed: tuple[tuple[Undelivered, DeliveryFailure], ...],
+    refused: tuple[DeliveryFailure, ...],
 ) -> None:
     deliveries = {delivery.id: delivery for delivery in batch.deliveries}
     for one in arrived:
@@ -103,7 +129,9 @@ def _tell(
         bound = bound.bind(
             error=type(undelivered.error).__name__, reason=speakable(undelivered.error)
         )
-        if failed.failure.due_at is None:
+        if failed in refused:
+            bound.warning("delivery_refused")
+        elif failed.failure.due_at is None:
             bound.error("delivery_discarded")
         else:
             bound.warning("delivery_postponed", due_at=failed.failure.due_at)

@@ -1,10 +1,15 @@
 """Findings become objects, and objects get destinations."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
 
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.findings import Findings
+from dicom_node.domain.followup import History, Sent, slot_of
+from dicom_node.domain.ladder import Rung
 from dicom_node.domain.ports import Archive
 from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.work import (
@@ -12,45 +17,87 @@ from dicom_node.domain.work import (
     NewDelivery,
     ObjectKind,
     Outcome,
+    OutputKind,
     Priority,
+    Replacement,
     ReportObject,
     StoredFile,
 )
 from dicom_node.flow.infer import Question, Reading
 
-Build = Callable[[ObjectKind, Route, str, Reading, float], ReportObject | None]
-"""Make one kind of object for a route's named destination; None: nothing to say."""
-Notified = Callable[[Route, tuple[Findings, ...]], tuple[HL7Destination, ...]]
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """For whom an object is made, and what it takes the place of."""
+
+    route: Route
+    destination: str
+    rung: Rung | None = None
+    """In which form; None for a message."""
+    before: tuple[Sent, ...] = ()
+    """Earlier objects that this one replaces."""
+    corrected: bool = False
+    """A message that takes an earlier one back."""
+
+
+Build = Callable[[ObjectKind, Address, Reading, float], ReportObject | None]
+"""Make one kind of object for a destination; None: nothing to say."""
+Notified = Callable[[Route, tuple[Findings, ...], History], tuple[HL7Destination, ...]]
 """Who hears by HL7 of these findings."""
 
-SPEAKS_OF_REFUSAL: tuple[ObjectKind, ...] = ("sr", "text_sr")
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What reporting needs."""
+
+    routes: Mapping[str, Route]
+    build: Build
+    notified: Notified
+    choose: Callable[[OutputKind, str], tuple[Rung, Rung]]
+    """The wanted form of a kind for a destination, and the one that it takes."""
+    history: Callable[[int], History]
+    """What went out before for an instance."""
+    wants_rejection: frozenset[str]
+    """Destinations that are told by a rejection note what was replaced."""
+    archive: Archive
+
+
+SPEAKS_OF_REFUSAL: tuple[OutputKind, ...] = ("sr", "text_sr")
 """The kinds that can say why an image was not analysed."""
 SUFFIX: Mapping[bool, str] = {True: ".hl7", False: ".dcm"}
 
 
-def report(
-    claim: Claim,
-    reading: Reading,
-    routes: Mapping[str, Route],
-    build: Build,
-    notified: Notified,
-    archive: Archive,
-    now: float,
-) -> Outcome:
+def report(claim: Claim, reading: Reading, desk: Desk, now: float) -> Outcome:
     """Make and store the objects of one claim, for every route that wants them.
 
     The same object for several destinations or routes is made once. Raises
     GiveUp when none of the routes that asked for the reading exists any more.
     """
+    history = desk.history(claim.instance_id)
     objects: dict[str, tuple[ReportObject, StoredFile]] = {}
     deliveries: dict[tuple[str, str], NewDelivery] = {}
-    for route, findings in _by_route(claim, reading, routes):
+    replaced: dict[Replacement, None] = {}
+    for route, findings in _by_route(claim, reading, desk.routes):
         part = Reading(reading.source, reading.radiograph, (), findings)
-        for made, delivery in _addressed(route, part, build, notified, now):
+        for made, delivery, instead in _addressed(route, part, desk, history, now):
             if made.sop_instance_uid not in objects:
-                objects[made.sop_instance_uid] = (made, _stored(made, archive))
+                objects[made.sop_instance_uid] = (made, _stored(made, desk.archive))
             deliveries.setdefault((made.sop_instance_uid, delivery.destination), delivery)
-    return Outcome(reading.findings, tuple(objects.values()), tuple(deliveries.values()))
+            if instead is not None:
+                replaced.setdefault(instead)
+    for one in replaced:
+        log.warning(
+            "object_replaced",
+            destination=one.destination,
+            wanted=one.wanted,
+            sent=one.sent,
+            reason=one.reason,
+        )
+    return Outcome(
+        reading.findings, tuple(objects.values()), tuple(deliveries.values()), tuple(replaced)
+    )
 
 
 def _by_route(
@@ -67,34 +114,98 @@ def _by_route(
         yield route, tuple(answers[question] for question in asked)
 
 
+Addressed = tuple[ReportObject, NewDelivery, Replacement | None]
+
+
 def _addressed(
-    route: Route, reading: Reading, build: Build, notified: Notified, now: float
-) -> Iterator[tuple[ReportObject, NewDelivery]]:
-    """Yield every object of one route with one of its destinations."""
+    route: Route, reading: Reading, desk: Desk, history: History, now: float
+) -> Iterator[Addressed]:
+    """Yield every object and message of one route with one of its destinations.
+
+    A message tells of all findings, however the objects are combined.
+    """
+    for part in (reading,) if route.combine else _parts(reading):
+        yield from _filed(route, part, desk, history, now)
+    yield from _telling(route, reading, desk, history, now)
+
+
+def _parts(reading: Reading) -> Iterator[Reading]:
+    """Take a reading apart into those of the single pipelines."""
+    for findings in reading.findings:
+        yield Reading(reading.source, reading.radiograph, (), (findings,))
+
+
+def _filed(
+    route: Route, reading: Reading, desk: Desk, history: History, now: float
+) -> Iterator[Addressed]:
+    """Yield the objects of one set with their destinations."""
     read = any(findings.not_analysed is None for findings in reading.findings)
     priority: Priority = "urgent" if any(f.urgent for f in reading.findings) else route.priority
-    for kind in route.outputs if read else _refusal_kinds(route):
-        for peer in route.send_to:
-            made = build(kind, route, peer, reading, now)
+    pipelines = tuple(one.algorithm.name for one in reading.findings)
+    for peer in route.send_to:
+        new: list[str] = []
+        for kind in route.outputs if read else _refusal_kinds(route):
+            slot = slot_of(route.name, kind, pipelines)
+            before = history.predecessor(slot, peer)
+            made, instead = _made(kind, Address(route, peer, None, before), reading, desk, now)
             if made is not None:
-                uid = made.sop_instance_uid
-                yield made, NewDelivery(uid, peer, "dicom", priority)
-    for receiver in notified(route, reading.findings):
-        made = build("oru", route, receiver.name, reading, now)
+                new.append(made.sop_instance_uid)
+                delivery = NewDelivery(made.sop_instance_uid, peer, "dicom", priority)
+                yield replace(made, slot=slot), delivery, instead
+        if peer in desk.wants_rejection:
+            old = history.superseded(route.name, pipelines, peer)
+            yield from _rejecting(Address(route, peer, None, old), new, reading, desk, now)
+
+
+def _made(
+    kind: OutputKind, to: Address, reading: Reading, desk: Desk, now: float
+) -> tuple[ReportObject | None, Replacement | None]:
+    """Make the object that a route asks for, or what its destination takes instead."""
+    wanted, taken = desk.choose(kind, to.destination)
+    made = desk.build(wanted.kind, replace(to, rung=wanted), reading, now)
+    if made is None or wanted == taken:
+        return made, None
+    made = desk.build(taken.kind, replace(to, rung=taken), reading, now)
+    sent = "nothing" if made is None else str(taken)
+    reason = f"the peer does not accept {wanted.sop_class_uid}"
+    return made, Replacement(to.destination, str(wanted), sent, reason)
+
+
+def _rejecting(
+    to: Address, new: list[str], reading: Reading, desk: Desk, now: float
+) -> Iterator[Addressed]:
+    """Reject the set that the new one replaces, once the new one has arrived."""
+    if not new or not to.before or any(one.ref.sop_instance_uid in new for one in to.before):
+        return  # nothing was replaced, or it is the same reading again
+    made = desk.build("rejection", to, reading, now)
+    if made is not None:
+        uid, pipelines = made.sop_instance_uid, tuple(f.algorithm.name for f in reading.findings)
+        slot = slot_of(to.route.name, "rejection", pipelines)
+        yield (
+            replace(made, slot=slot),
+            NewDelivery(uid, to.destination, "dicom", "routine", after_objects=True),
+            None,
+        )
+
+
+def _telling(
+    route: Route, reading: Reading, desk: Desk, history: History, now: float
+) -> Iterator[Addressed]:
+    """Yield a message for each receiver that has to hear of these findings."""
+    priority: Priority = "urgent" if any(f.urgent for f in reading.findings) else route.priority
+    for receiver in desk.notified(route, reading.findings, history):
+        corrected = history.told(receiver.name) and history.changed(reading.findings)
+        to = Address(route, receiver.name, corrected=corrected)
+        made = desk.build("oru", to, reading, now)
         if made is not None:
-            yield (
-                made,
-                NewDelivery(
-                    made.sop_instance_uid,
-                    receiver.name,
-                    "mllp",
-                    priority,
-                    after_objects=receiver.release == "after_objects",
-                ),
-            )
+            after = receiver.release == "after_objects"
+            uid = made.sop_instance_uid
+            slot = slot_of(route.name, "oru", ())
+            delivery = NewDelivery(uid, receiver.name, "mllp", priority, after_objects=after)
+            yield replace(made, slot=slot), delivery, None
 
 
-def _refusal_kinds(route: Route) -> tuple[ObjectKind, ...]:
+def _refusal_kinds(route: Route) -> tuple[OutputKind, ...]:
     if not route.report_not_analysed:
         return ()
     wanted = tuple(kind for kind in route.outputs if kind in SPEAKS_OF_REFUSAL)

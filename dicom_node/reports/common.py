@@ -11,7 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from dicom_node.domain import codes
+from dicom_node.domain.admission import OverlayStyle
 from dicom_node.domain.findings import Algorithm, Finding, Findings, Presence
+from dicom_node.domain.followup import Sent
 from dicom_node.domain.study import NODE_MODEL, Radiograph, SRClass
 from dicom_node.domain.work import ObjectKind, ReportObject, derive_uid
 from dicom_node.reports import source as header
@@ -27,6 +29,7 @@ SERIES_NUMBERS: Mapping[ObjectKind, int] = {
     "gsps": 9005,
     "kos": 9006,
     "pdf": 9007,
+    "rejection": 9008,
 }
 NOT_ANALYSED = "not analysed"
 UNVERIFIED = "Preliminary result of an algorithm, not verified by a physician."
@@ -50,6 +53,9 @@ class ReportContext:
     references_seg: bool = True
     """Whether the SR, GSPS and KOS may refer to the SEG, because it is sent too."""
     zone: tzinfo | None = None
+    overlay: OverlayStyle = "side_by_side"
+    before: tuple[Sent, ...] = ()
+    """Earlier objects that this one replaces."""
 
 
 Builder = Callable[
@@ -136,7 +142,7 @@ def new_object(
 
     Patient and study come in when it is written (`finished`).
     """
-    more = (context.sr_class, str(context.references_seg)) if kind == "sr" else ()
+    more = _form(kind, context)
     made = local_time(source, context)
     return item(
         SOPClassUID=sop_class_uid,
@@ -156,6 +162,13 @@ def new_object(
         SoftwareVersions=clipped(context.node_version),
         ContributingEquipmentSequence=list(_contributors(findings, context, made)),
     )
+
+
+def _form(kind: ObjectKind, context: ReportContext) -> tuple[str, ...]:
+    """Give what tells two forms of one kind apart, for their UIDs."""
+    if kind == "sr":
+        return context.sr_class, str(context.references_seg)
+    return (context.overlay,) if kind == "sc" and context.overlay != "side_by_side" else ()
 
 
 def _contributors(

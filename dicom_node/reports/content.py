@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, CodedConcept
+from dicom_node.domain.followup import Sent
 from dicom_node.domain.study import NODE_MODEL, InstanceRef
 from dicom_node.reports.attributes import add, coded, item, reference
 from dicom_node.reports.common import ReportContext, device_uid
@@ -120,11 +121,21 @@ def observer(context: ReportContext, *algorithms: Algorithm) -> tuple[Dataset, .
     )
 
 
-def add_document(ds: Dataset, root: Dataset, source: Dataset, seg: tuple[str, ...] = ()) -> None:
+def add_document(
+    ds: Dataset,
+    root: Dataset,
+    source: Dataset,
+    seg: tuple[str, ...] = (),
+    before: tuple[Sent, ...] = (),
+) -> None:
     """Make `ds` a document with this content tree (PS3.3 C.17.1 and C.17.2).
 
-    `seg` holds series and SOP Instance UID of a SEG that the tree refers to.
+    `seg` holds series and SOP Instance UID of a SEG that the tree refers to; `before`
+    are documents that this one replaces.
     """
+    documents = tuple(one for one in before if one.kind in ("sr", "text_sr"))
+    if documents:
+        add(ds, PredecessorDocumentsSequence=earlier(source, documents))
     del root.RelationshipType
     add(
         ds,
@@ -145,6 +156,18 @@ def evidence(source: Dataset, seg: tuple[str, ...] = ()) -> Dataset:
     series = [_series(text(source, "SeriesInstanceUID"), ref.sop_class_uid, ref.sop_instance_uid)]
     if seg:
         series.append(_series(seg[0], "1.2.840.10008.5.1.4.1.1.66.4", seg[1]))
+    return item(StudyInstanceUID=text(source, "StudyInstanceUID"), ReferencedSeriesSequence=series)
+
+
+def earlier(source: Dataset, before: tuple[Sent, ...]) -> Dataset:
+    """Refer to earlier objects of the same study (PS3.3 table C.17-3b)."""
+    by_series: dict[str, list[Dataset]] = {}
+    for one in before:
+        ref = reference(one.ref.sop_class_uid, one.ref.sop_instance_uid)
+        by_series.setdefault(one.series_uid, []).append(ref)
+    series = [
+        item(SeriesInstanceUID=uid, ReferencedSOPSequence=refs) for uid, refs in by_series.items()
+    ]
     return item(StudyInstanceUID=text(source, "StudyInstanceUID"), ReferencedSeriesSequence=series)
 
 

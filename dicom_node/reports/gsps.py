@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 
 from dicom_node.domain.findings import Findings, Presence
+from dicom_node.domain.ladder import SOP_CLASSES
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports import words as say
@@ -28,7 +29,7 @@ from dicom_node.reports.outline import outlines
 from dicom_node.reports.part10 import copied_sequence
 from dicom_node.reports.source import ref_of, text
 
-SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.11.1"
+SOP_CLASS_UID = SOP_CLASSES["gsps"]
 LAYER = "AI_FINDINGS"
 TEXT_LENGTH = 1024
 """Characters of an ST value (PS3.5 6.2)."""

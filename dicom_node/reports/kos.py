@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Findings, Presence
+from dicom_node.domain.ladder import SOP_CLASSES
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports import words as say
@@ -18,7 +19,7 @@ from dicom_node.reports.common import NOT_FOR_DIAGNOSIS, ReportContext, finished
 from dicom_node.reports.content import container, evidence, image, observer, words
 from dicom_node.reports.source import ref_of
 
-SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.88.59"
+SOP_CLASS_UID = SOP_CLASSES["kos"]
 
 
 def build(
@@ -38,16 +39,21 @@ def build(
         template="2010",
     )
     ds = new_object(SOP_CLASS_UID, "kos", source, findings, context)
+    add_selection(ds, root, "AI key object note", evidence(source))
+    return finished(ds, "kos", source)
+
+
+def add_selection(ds: Dataset, root: Dataset, description: str, referred: Dataset) -> None:
+    """Make `ds` a key object document (PS3.3 C.17.6.2) of what is `referred` to."""
     del root.RelationshipType
     add(
         ds,
         Modality="KO",
-        SeriesDescription="AI key object note",
+        SeriesDescription=description,
         ReferencedPerformedProcedureStepSequence=[],
-        CurrentRequestedProcedureEvidenceSequence=evidence(source),
+        CurrentRequestedProcedureEvidenceSequence=referred,
     )
     ds.update(root)
-    return finished(ds, "kos", source)
 
 
 def _said(findings: tuple[Findings, ...]) -> Iterator[str]:

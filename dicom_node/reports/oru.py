@@ -1,6 +1,6 @@
 """HL7 v2.5.1 ORU^R01: the findings as a message to a receiver.
 
-Preliminary always (OBR-25 P, OBX-11 P): no physician has seen them.
+Never final (OBR-25 and OBX-11: P, or C for a correction): no physician has seen them.
 """
 
 import hashlib
@@ -33,6 +33,13 @@ class HL7Context:
     sending_application: str = "CXRAI"
     sending_facility: str = ""
     zone: tzinfo | None = None
+    corrected: bool = False
+    """Takes back what an earlier message said."""
+
+    @property
+    def status(self) -> str:
+        """OBR-25 and OBX-11 (HL7 tables 0123 and 0085): preliminary, or a correction."""
+        return "C" if self.corrected else "P"
 
 
 def build(
@@ -60,7 +67,7 @@ def build(
         _msh(context, made, control_id(uid)),
         _pid(source, patient_id, to.charset),
         er7.segment("PV1", {1: "1", 2: "U"}),
-        *_order(source, made, control_id(uid), to),
+        *_order(source, made, control_id(uid), context),
         *_numbered(_observations(source, radiograph, findings, context, made), to),
         *_notes(radiograph, read),
         oru_dialect.study_segment(text(source, "StudyInstanceUID")),
@@ -111,7 +118,7 @@ def _pid(source: Dataset, patient_id: str, charset: str) -> str:
     )
 
 
-def _order(source: Dataset, made: str, identifier: str, to: HL7Destination) -> tuple[str, str]:
+def _order(source: Dataset, made: str, identifier: str, context: HL7Context) -> tuple[str, str]:
     placer = er7.escaped(text(source, "PlacerOrderNumberImagingServiceRequest"))
     accession = er7.escaped(text(source, "AccessionNumber"))
     filler = er7.escaped(text(source, "FillerOrderNumberImagingServiceRequest"))
@@ -124,12 +131,12 @@ def _order(source: Dataset, made: str, identifier: str, to: HL7Destination) -> t
                 1: "1",
                 2: placer,
                 3: filler,
-                4: oru_dialect.named(codes.PLAIN_CHEST_XRAY, to),
+                4: oru_dialect.named(codes.PLAIN_CHEST_XRAY, context.destination),
                 7: _taken(source),
                 18: accession,
                 22: made,
                 24: "RAD",
-                25: "P",
+                25: context.status,
             },
         ),
     )
@@ -167,12 +174,18 @@ def _observations(
     every = [finding for one in analysed(findings) for finding in one.findings]
     for sub_id, finding in enumerate(every, start=1):
         for fields in _group(finding, to):
-            yield {**fields, 4: str(sub_id), 11: "P", 14: made}
+            yield {**fields, 4: str(sub_id), 11: context.status, 14: made}
     if "NTE" not in to.segments:  # the notice must arrive all the same
-        yield {2: "TX", 3: oru_dialect.named(codes.COMMENT, to), 5: NOTICE, 11: "P", 14: made}
+        yield {
+            2: "TX",
+            3: oru_dialect.named(codes.COMMENT, to),
+            5: NOTICE,
+            11: context.status,
+            14: made,
+        }
     if to.embed_pdf:
         who = (context.made_at, context.sending_application, context.sending_facility, context.zone)
-        yield {**oru_dialect.page(source, radiograph, findings, who), 11: "P", 14: made}
+        yield {**oru_dialect.page(source, radiograph, findings, who), 11: context.status, 14: made}
 
 
 def _group(finding: Finding, to: HL7Destination) -> Iterator[Observation]:

@@ -10,6 +10,7 @@ from reportlab.platypus import Flowable, SimpleDocTemplate
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Findings
+from dicom_node.domain.ladder import SOP_CLASSES
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports import fonts, pdf_page
@@ -26,7 +27,7 @@ from dicom_node.reports.pdf_page import RED, WIDTH
 from dicom_node.reports.pdf_picture import picture
 from dicom_node.reports.source import text
 
-SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.104.1"
+SOP_CLASS_UID = SOP_CLASSES["pdf"]
 SIDE_MARGIN = (A4[0] - WIDTH) / 2
 TOP_MARGIN = 12 * mm
 FOOT = 16 * mm

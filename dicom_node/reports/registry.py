@@ -16,7 +16,7 @@ from dicom_node.domain.findings import (
     Segment,
     Side,
 )
-from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing, SRClass
+from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
 from dicom_node.domain.work import ObjectKind
 from dicom_node.reports import gsps, kos, pdf, sc, seg, sr, text_sr
 from dicom_node.reports.attributes import item
@@ -31,20 +31,6 @@ BUILDERS: Mapping[ObjectKind, Builder] = {
     "kos": kos.build,
     "pdf": pdf.build,
 }
-
-
-def sop_class_of(kind: ObjectKind, sr_class: SRClass) -> str:
-    """Name the SOP class that a kind of result has for a peer."""
-    classes = {
-        "seg": seg.SOP_CLASS_UID,
-        "sr": sr.SOP_CLASS_UIDS[sr_class],
-        "text_sr": text_sr.SOP_CLASS_UID,
-        "sc": sc.SOP_CLASS_UID,
-        "gsps": gsps.SOP_CLASS_UID,
-        "kos": kos.SOP_CLASS_UID,
-        "pdf": pdf.SOP_CLASS_UID,
-    }
-    return classes[kind]
 
 
 def warm_up(kinds: Iterable[ObjectKind] = ("seg", "sr", "sc")) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from dicom_node.domain.findings import Findings
+from dicom_node.domain.ladder import SOP_CLASSES
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports.attributes import add, clipped, da, tm
@@ -24,10 +25,10 @@ from dicom_node.reports.common import (
     new_object,
     source_image,
 )
-from dicom_node.reports.panel import panel
+from dicom_node.reports.panel import caption, panel
 from dicom_node.reports.picture import BACKGROUND, MARGIN, drawn
 
-SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.7"
+SOP_CLASS_UID = SOP_CLASSES["sc"]
 PANEL_WIDTH = 400
 WIDE = 1.3
 """From this width / height on the words stand below the picture."""
@@ -43,7 +44,10 @@ def build(
     if radiograph is None or not analysed(findings):
         return None
     made = local_time(source, context)
-    image = overlay(radiograph, findings, made)
+    if context.overlay == "contour":
+        image = outlined(radiograph, findings)
+    else:
+        image = overlay(radiograph, findings, made)
     ds = new_object(SOP_CLASS_UID, "sc", source, findings, context)
     copied, laterality = body_part(source)
     add(
@@ -80,9 +84,23 @@ def overlay(radiograph: Radiograph, findings: tuple[Findings, ...], made: dateti
     else:
         text = panel(radiograph, findings, stamp, PANEL_WIDTH, height)
         size, place = (width + PANEL_WIDTH, height), (width, 0)
+    return _joined(picture, text, place, size)
+
+
+def outlined(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
+    """Put a legend of what is marked under the picture, and nothing else."""
+    picture = drawn(radiograph, findings)
+    legend = caption(findings, picture.width)
+    size = (picture.width, picture.height + legend.height)
+    return _joined(picture, legend, (0, picture.height), size)
+
+
+def _joined(
+    picture: Image.Image, words: Image.Image, place: tuple[int, int], size: tuple[int, int]
+) -> Image.Image:
     image = Image.new("RGB", size, BACKGROUND)
     image.paste(picture, (0, 0))
-    image.paste(text, place)
+    image.paste(words, place)
     return image
 
 

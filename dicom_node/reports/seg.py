@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import CodedConcept, Finding, Findings
+from dicom_node.domain.ladder import SOP_CLASSES
 from dicom_node.domain.study import Radiograph, Spacing
 from dicom_node.domain.work import ReportObject, derive_uid
 from dicom_node.reports.attributes import add, clipped, coded, decimal, item, reference, tag_of
@@ -36,7 +37,7 @@ from dicom_node.reports.common import (
 )
 from dicom_node.reports.source import ref_of, text
 
-SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.66.4"
+SOP_CLASS_UID = SOP_CLASSES["seg"]
 
 
 def build(

@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Finding, Findings, Measurement
-from dicom_node.domain.study import InstanceRef, Radiograph, SRClass
+from dicom_node.domain.ladder import SR_SOP_CLASSES
+from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports import seg, text_sr
 from dicom_node.reports import words as say
@@ -48,11 +49,6 @@ from dicom_node.reports.content import (
 from dicom_node.reports.library import image_library
 from dicom_node.reports.source import ref_of
 
-SOP_CLASS_UIDS: dict[SRClass, str] = {
-    "comprehensive": "1.2.840.10008.5.1.4.1.1.88.33",
-    "comprehensive3d": "1.2.840.10008.5.1.4.1.1.88.34",
-    "enhanced": "1.2.840.10008.5.1.4.1.1.88.22",
-}
 MODIFIES = "HAS CONCEPT MOD"
 
 
@@ -85,10 +81,10 @@ def build(
         *(words(codes.COMMENT, remark) for remark in say.remarks(radiograph, findings)),
         template="1500",
     )
-    ds = new_object(SOP_CLASS_UIDS[context.sr_class], "sr", source, findings, context)
+    ds = new_object(SR_SOP_CLASSES[context.sr_class], "sr", source, findings, context)
     add(ds, SeriesDescription="AI structured report")
     of_seg = (series_uid(source, findings, "seg"), image_of.seg.sop_instance_uid)
-    add_document(ds, root, source, of_seg if regions else ())
+    add_document(ds, root, source, of_seg if regions else (), context.before)
     return finished(ds, "sr", source)
 
 

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Findings
+from dicom_node.domain.ladder import SOP_CLASSES
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports import words as say
@@ -17,7 +18,7 @@ from dicom_node.reports.common import ReportContext, finished, new_object
 from dicom_node.reports.content import add_document, code, container, image, observer, words
 from dicom_node.reports.source import ref_of
 
-SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.88.11"
+SOP_CLASS_UID = SOP_CLASSES["text_sr"]
 
 
 def build(
@@ -37,7 +38,7 @@ def build(
     )
     ds = new_object(SOP_CLASS_UID, "text_sr", source, findings, context)
     add(ds, SeriesDescription="AI report in words")
-    add_document(ds, root, source)
+    add_document(ds, root, source, before=context.before)
     return finished(ds, "text_sr", source)
 
 

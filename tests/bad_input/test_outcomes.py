@@ -20,8 +20,9 @@ from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import Peer, Radiograph
 from dicom_node.flow.infer import Reader, work_once
-from dicom_node.reading import read_header, writer
+from dicom_node.reading import read_header
 from dicom_node.settings import Settings
+from dicom_node.writing import writer
 from tests.adapters import pixel_fixtures as pixels
 from tests.raw_scu import RawSCU
 from tests.receiver import Receiver, Setup, receiver
@@ -70,7 +71,7 @@ class Worker:
             SqlLedger(self.node.engine),
             archive,
             Reader(read_header, read_radiograph, {"pneumothorax": self.looking}),
-            writer(self.settings, archive),
+            writer(self.settings, self.node.engine, archive),
             "worker",
             clock=time.time,
             lease_s=30,

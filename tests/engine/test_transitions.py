@@ -48,6 +48,8 @@ def test_the_life_of_work_is_the_one_agreed() -> None:
         ("executing", "postpone", "available"),
         ("executing", "give up", "discarded"),
         ("executing", "rescue", "available"),
+        ("executing", "replace", "cancelled"),
+        ("completed", "repeat", "available"),
         ("discarded", "retry", "available"),
         ("cancelled", "retry", "available"),
     }

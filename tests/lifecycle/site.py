@@ -16,6 +16,7 @@ from dicom_node.domain.work import Arrival, Recorded
 from dicom_node.flow.infer import Reader, work_once
 from dicom_node.node import Parts
 from dicom_node.settings import Settings
+from dicom_node.writing import writer
 
 CONFIGURATION = """\
 [inference]
@@ -51,7 +52,7 @@ class Site:
         return reading.reader(self.settings)
 
     def work(self, reader: Reader) -> bool:
-        write = reading.writer(self.settings, self.parts.archive)
+        write = writer(self.settings, self.parts.engine, self.parts.archive)
         ledger, archive = self.parts.ledger, self.parts.archive
         return work_once(ledger, archive, reader, write, "w", clock=time.time, lease_s=60)
 

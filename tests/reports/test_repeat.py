@@ -5,12 +5,12 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_node.domain.findings import Algorithm, Findings
+from dicom_node.domain.ladder import SR_SOP_CLASSES, Rung
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ObjectKind, ReportObject
 from dicom_node.reports import text_sr
 from dicom_node.reports.common import ReportContext, device_uid, tracking
-from dicom_node.reports.registry import BUILDERS, sop_class_of, warm_up
-from dicom_node.reports.sr import SOP_CLASS_UIDS
+from dicom_node.reports.registry import BUILDERS, warm_up
 
 Make = Callable[..., Findings]
 KINDS: tuple[ObjectKind, ...] = tuple(BUILDERS)
@@ -75,7 +75,7 @@ def test_class_of_every_kind_is_known_before_it_is_built(
 ) -> None:
     ds = source()
     for kind, build in BUILDERS.items():
-        for sr_class in SOP_CLASS_UIDS:
+        for sr_class in SR_SOP_CLASSES:
             made = build(ds, radiograph(ds), (positive(),), replace(context, sr_class=sr_class))
             assert made is not None
-            assert made.sop_class_uid == sop_class_of(kind, sr_class)
+            assert made.sop_class_uid == Rung(kind, sr_class).sop_class_uid

@@ -1,0 +1,72 @@
+"""What a worker writes with: builders, receivers, what went out before."""
+
+from collections.abc import Callable
+from functools import partial
+
+from sqlalchemy import Engine
+
+import dicom_node
+from dicom_node.adapters.queue_history import history_of
+from dicom_node.domain.ports import Archive
+from dicom_node.domain.study import HL7Destination
+from dicom_node.domain.web import over_stow
+from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
+from dicom_node.flow.infer import Reading
+from dicom_node.flow.notify import notified
+from dicom_node.flow.report import Address, Desk, report
+from dicom_node.negotiation import chooser
+from dicom_node.reports import oru, rejection
+from dicom_node.reports.common import ReportContext
+from dicom_node.reports.registry import BUILDERS
+from dicom_node.settings import Settings
+
+
+def writer(
+    settings: Settings, engine: Engine, archive: Archive
+) -> Callable[[Claim, Reading, float], Outcome]:
+    """Make what turns a reading into objects with destinations."""
+    receivers = {one.name: one for one in settings.hl7}
+    servers = {one.name for one in settings.stow}
+    desk = Desk(
+        routes={route.name: route for route in settings.routes},
+        build=partial(_build, settings, receivers),
+        notified=partial(notified, receivers=receivers),
+        choose=chooser(settings, engine),
+        history=partial(history_of, engine),
+        wants_rejection=frozenset(one.name for one in settings.peers if one.reject_replaced),
+        archive=archive,
+    )
+
+    def write(claim: Claim, reading: Reading, now: float) -> Outcome:
+        return over_stow(report(claim, reading, desk, now), servers)
+
+    return write
+
+
+def _build(
+    settings: Settings,
+    receivers: dict[str, HL7Destination],
+    kind: ObjectKind,
+    to: Address,
+    reading: Reading,
+    now: float,
+) -> ReportObject | None:
+    shown = (reading.source, reading.radiograph, reading.findings)
+    if kind == "oru":
+        who = (settings.node.ae_title, settings.node.institution)
+        context = oru.HL7Context(now, receivers[to.destination], *who, corrected=to.corrected)
+        return oru.build(*shown, context)
+    make = rejection.build if kind == "rejection" else BUILDERS[kind]
+    return make(
+        *shown,
+        ReportContext(
+            made_at=now,
+            node_version=dicom_node.__version__,
+            ae_title=settings.node.ae_title,
+            institution=settings.node.institution,
+            sr_class="comprehensive" if to.rung is None else to.rung.sr_class,
+            references_seg="seg" in to.route.outputs,
+            before=to.before,
+            overlay=to.route.overlay,
+        ),
+    )
