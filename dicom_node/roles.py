@@ -1,4 +1,4 @@
-"""The roles: receive, work, deliver, console.
+"""The roles: receive, work, deliver, console, orders.
 
 A role imports what it needs when it starts: a receiver without the report builders
 and a worker without the SCP start sooner and stay smaller.
@@ -61,14 +61,14 @@ def run_work(settings: Settings, stop: threading.Event) -> None:
     When another model is promoted, rolled back or put into shadow, it is taken up
     between two images.
     """
-    from dicom_node import reading
+    from dicom_node import reading, writing
     from dicom_node.adapters.model_store import stamp
     from dicom_node.flow.batch import work_batch
     from dicom_node.flow.infer import work_once
 
     parts = node.open_parts(settings)
     store = reading.model_store_of(settings)
-    write = reading.writer(settings, parts.archive)
+    write = writing.writer(settings, parts.engine, parts.archive)
     wait_s = settings.inference.batch_ms / 1000
     while not stop.is_set() and not orphaned():
         seen = stamp(store, settings.pipelines)
@@ -96,10 +96,12 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
     """
     from dicom_node.flow.deliver import deliver_once
     from dicom_node.housekeeping import tidying
+    from dicom_node.negotiation import descender
     from dicom_node.reconciliation import reconciling
 
     parts = node.open_parts(settings)
     couriers = node.couriers(settings)
+    descend = descender(settings, parts.engine)
 
     def turn(destination: str) -> Callable[[], int]:
         return partial(
@@ -109,6 +111,7 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
             couriers,
             node.worker_name(f"deliver-{destination}"),
             destination=destination,
+            descend=descend,
             clock=time.time,
             lease_s=node.LEASE_S,
         )
@@ -142,6 +145,19 @@ def run_console(settings: Settings, stop: threading.Event) -> None:
     page.join()
 
 
+def run_orders(settings: Settings, stop: threading.Event) -> None:
+    """Hear orders and patient updates by HL7 until `stop`, then drain."""
+    from dicom_node.orders_role import listener
+
+    parts = node.open_parts(settings)
+    listening = listener(parts)
+    listening.start()
+    log.info("orders_ready", port=listening.port)
+    _wait(stop)
+    listening.stop(DRAIN_S)
+    parts.close()
+
+
 def _wait(stop: threading.Event) -> None:
     """Wait for the signal, or for the supervisor's death."""
     while not stop.wait(1.0):
@@ -154,5 +170,6 @@ ROLES: dict[str, Callable[[Settings, threading.Event], None]] = {
     "work": run_work,
     "deliver": run_deliver,
     "console": run_console,
+    "orders": run_orders,
 }
 """Every role and what runs it."""
