@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 comma := ,
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
+VIEWERS := build/viewers
+VIEWER := $(shell sed -n 's/.*"viewer": *"\([^"]*\)".*/\1/p' tests/viewers/package.json)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train demo test check quick bench lock
+.PHONY: help setup setup-train viewers demo test check quick bench lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +26,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
+
+viewers: ## fetch OHIF from npm for the browser tests (50 MB)
+	@mkdir -p $(VIEWERS)
+	@test -f '$(VIEWERS)/$(notdir $(VIEWER)).fetched' || { \
+		npm pack --silent --pack-destination $(VIEWERS) '$(VIEWER)' && \
+		tar --extract --gzip --file $(VIEWERS)/ohif-app-*.tgz --directory $(VIEWERS) && \
+		rm $(VIEWERS)/ohif-app-*.tgz && touch '$(VIEWERS)/$(notdir $(VIEWER)).fetched'; }
 
 demo: setup ## a whole hospital on loopback; IMAGE=path adds your own radiographs
 	$(BIN)/dicom-node demo $(IMAGE)

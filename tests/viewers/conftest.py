@@ -1,0 +1,100 @@
+"""A real film, read by the node, in Orthanc, seen with headless Chromium."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.listeners import Orthanc
+from tests.viewers.site import Site
+from tests.viewers.viewport import SIZE
+
+ROOT = Path(__file__).resolve().parents[2]
+OHIF = ROOT / "build" / "viewers" / "package" / "dist"
+PLUGINS = Path("/usr/share/orthanc/plugins")
+FILM = "siim_ptx_00011618_004"
+"""A pneumothorax that a radiologist outlined (`cxr/masks`), and that the node finds."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One film and what the node made of it."""
+
+    source: Path
+    folder: Path
+    study_uid: str
+    findings: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def case(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """The film, read by the shipped models."""
+    source = shared / "dicom" / f"{FILM}.dcm"
+    if not source.is_file():
+        pytest.skip(f"no {source}")
+    out = tmp_path_factory.mktemp("analyzed")
+    _dicom_node("analyze", source, "--out", out)
+    folder = out / FILM
+    study_uid = str(pydicom.dcmread(source, stop_before_pixels=True).StudyInstanceUID)
+    return Case(source, folder, study_uid, json.loads((folder / "findings.json").read_text()))
+
+
+def _dicom_node(*arguments: object) -> None:
+    command = [sys.executable, "-m", "dicom_node.cli", *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.fixture(scope="session")
+def pacs(case: Case) -> Iterator[Orthanc]:
+    """Orthanc with its web plugins, which has the film and all results by C-STORE."""
+    names = ("libOrthancDicomWeb.so", "libOrthancWebViewer.so")
+    plugins = [str(PLUGINS / name) for name in names if (PLUGINS / name).exists()]
+    with Orthanc(dicom_web=True, options={"Plugins": plugins}) as orthanc:
+        to = f"ORTHANC@{orthanc.host}:{orthanc.dicom_port}"
+        _dicom_node("send", case.source, *sorted(case.folder.glob("*.dcm")), "--to", to)
+        yield orthanc
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; what it wants from outside does not resolve."""
+    options = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+    options += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    options += ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    expect.set_options(timeout=30_000)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def ohif(pacs: Orthanc, browser: Browser, case: Case) -> Iterator[Page]:
+    """OHIF with the study open."""
+    if not OHIF.is_dir():
+        reason = f"no {OHIF}: make viewers"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    with Site(OHIF, pacs.http_port) as site:
+        page = browser.new_page(viewport=SIZE)
+        page.set_default_timeout(30_000)
+        page.goto(f"{site.address}/viewer?StudyInstanceUIDs={case.study_uid}")
+        page.get_by_text("Skip all").click()  # the tour of a first visit
+        yield page
+        page.close()
+
+
+@pytest.fixture(scope="session")
+def shots() -> Path:
+    """Where screenshots are kept for a person to look at."""
+    folder = Path(os.environ.get("VIEWER_SHOTS", ROOT / "demo-out" / "viewers"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,125 @@
+"""The results in OHIF, from Orthanc's DICOMweb, as a radiologist opens them."""
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from dicom_node.reports.colours import CONTOURS
+from tests.viewers.conftest import FILM, Case
+from tests.viewers.viewport import Pixels, canvas, fitted, opened
+
+pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.data]
+Mask = NDArray[np.bool_]
+
+
+def overlap(one: Mask, other: Mask) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+def masks_of(path: Path, shape: tuple[int, ...]) -> list[Mask]:
+    """Give the regions of a SEG where a viewer should show them."""
+    ds = pydicom.dcmread(path)
+    frames = np.atleast_3d(ds.pixel_array.reshape(-1, ds.Rows, ds.Columns))
+    return [fitted(Image.fromarray(one * np.uint8(255)), shape) > 127 for one in frames]
+
+
+def test_seg_lies_on_the_finding(ohif: Page, case: Case, shared: Path, shots: Path) -> None:
+    opened(ohif, "view: AP")
+    before = canvas(ohif)
+    opened(ohif, "AI segmentation")
+    ohif.get_by_role("button", name="Yes", exact=True).click()
+    ohif.wait_for_timeout(1000)
+    after = canvas(ohif)
+    ohif.screenshot(path=shots / "ohif-seg.png")
+
+    painted = np.abs(after - before).max(axis=2) > 8
+    regions = masks_of(case.folder / "seg.dcm", painted.shape)
+    union = np.logical_or.reduce(regions)
+    assert overlap(painted, union) > 0.9
+    assert overlap(painted[:, ::-1], union) < 0.3, "a mirrored SEG would pass"
+    for region, colour in zip(regions, CONTOURS, strict=False):
+        assert tint(after - before, region) @ tint_of(colour) > 0.9
+
+    name = f"{FILM.removeprefix('siim_ptx_')}.png"
+    outlined = Image.open(shared / "cxr" / "masks" / name).convert("L")
+    radiologist = fitted(outlined.resize((1024, 1024)), painted.shape) > 127
+    assert overlap(painted & regions[0], radiologist) > 0.2
+    assert radiologist[regions[0]].any()
+
+
+def tint(change: Pixels, where: Mask) -> NDArray[np.float64]:
+    """Give the direction in which a region was coloured, grey taken out."""
+    mean = change[where].mean(axis=0)
+    chroma = mean - mean.mean()
+    return np.asarray(chroma / np.linalg.norm(chroma))
+
+
+def tint_of(colour: tuple[int, int, int]) -> NDArray[np.float64]:
+    chroma = np.array(colour) - np.mean(colour)
+    return np.asarray(chroma / np.linalg.norm(chroma))
+
+
+def test_sr_opens_with_its_values(ohif: Page, case: Case, shots: Path) -> None:
+    opened(ohif, "AI structured report")
+    texts = ohif.locator("svg tspan")
+    first = case.findings["findings"][0]
+    expect(texts.filter(has_text=f"Probability: {first['probability']:.2f}").first).to_be_visible()
+    canvas(ohif)
+    ohif.screenshot(path=shots / "ohif-sr.png")
+    said = texts.all_text_contents()
+    for finding in case.findings["findings"]:
+        assert any(f"Probability: {finding['probability']:.2f}" in one for one in said)
+    lines = [one for one in first["measurements"] if "distance" in one["name"]]
+    assert lines
+    for one in lines:
+        assert any(f"Distance: {round(one['value'], 1):.2f} mm" in line for line in said)
+
+
+def test_text_sr_is_readable(ohif: Page, case: Case, shots: Path) -> None:
+    opened(ohif, "AI report in words")
+    pane = ohif.locator("[data-cy=viewport-pane]").first
+    expect(pane).to_contain_text("Pneumothorax: PRESENT")
+    ohif.screenshot(path=shots / "ohif-text-sr.png")
+    said = pane.inner_text()
+    assert f"Area {round(case.findings['findings'][0]['measurements'][0]['value'], 1)} mm2" in said
+    assert "NOT FOR DIAGNOSTIC USE" in said
+    for one in case.findings["pipelines"]:
+        assert one["model_sha256"] in said
+    assert "undefined" not in said.replace("undetermined", "")
+
+
+def test_sc_is_shown_as_it_was_drawn(ohif: Page, case: Case, shots: Path) -> None:
+    opened(ohif, "AI overlay")
+    expect(ohif.get_by_text("AI overlay")).to_have_count(2)  # in the list and over the image
+    shown = canvas(ohif)
+    ohif.screenshot(path=shots / "ohif-sc.png")
+    drawn = Image.fromarray(pydicom.dcmread(case.folder / "sc.dcm").pixel_array)
+    expected = fitted(drawn, shown.shape)
+    assert np.abs(shown - expected).mean() < 6
+    assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.97
+
+
+def test_pdf_is_handed_to_the_browser(ohif: Page, case: Case, shots: Path) -> None:
+    opened(ohif, "AI report (PDF)")
+    embedded = ohif.locator("object[type='application/pdf']")
+    expect(embedded).to_be_visible()
+    ohif.wait_for_timeout(2500)  # Chromium's own viewer draws in another process
+    ohif.screenshot(path=shots / "ohif-pdf.png")
+    address = embedded.get_attribute("data")
+    script = "url => fetch(url).then(a => a.arrayBuffer()).then(b => [...new Uint8Array(b)])"
+    received = bytes(ohif.evaluate(script, address))
+    written: bytes = pydicom.dcmread(case.folder / "pdf.dcm").EncapsulatedDocument
+    assert received.rstrip(b"\0") == written.rstrip(b"\0")
+
+
+def test_ohif_warns_of_the_two_kinds_that_it_does_not_show(ohif: Page) -> None:
+    rows = ohif.locator("[data-cy=study-browser-thumbnail-no-image]")
+    expect(rows).to_have_count(6)
+    warned = rows.filter(has=ohif.locator("[id^=display-set-tooltip]"))
+    modalities = warned.locator("[data-cy=series-modality-label]").all_inner_texts()
+    assert sorted(modalities) == ["KO", "PR"]
