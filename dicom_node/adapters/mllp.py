@@ -61,6 +61,11 @@ class Unframer:
         self._largest = largest
         self._block: bytearray | None = None
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a block has begun and not ended."""
+        return self._block is not None
+
     def feed(self, received: bytes) -> tuple[bytes, ...]:
         """Take bytes and give the messages that they complete.
 
