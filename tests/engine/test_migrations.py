@@ -19,7 +19,7 @@ BROKEN = ("ALTER TABLE callers ADD COLUMN half DOUBLE PRECISION", "ALTER TABLE n
 def wipe(engine: Engine) -> None:
     leaves_last = ["instances", "jobs", "results", "objects", "deliveries"]
     with transaction(engine) as conn:
-        for table in (*reversed(leaves_last), *(set(metadata.tables) - set(leaves_last))):
+        for table in (*(set(metadata.tables) - set(leaves_last)), *reversed(leaves_last)):
             conn.execute(text(f"DROP TABLE {table}"))
 
 
