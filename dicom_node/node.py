@@ -21,6 +21,7 @@ from dicom_node.adapters.database import open_database, require_head
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.dimse_line import Target
 from dicom_node.adapters.header import describe_bytes
+from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.census import Census
 from dicom_node.domain.errors import NodeError
@@ -78,6 +79,7 @@ def reception(parts: Parts) -> Reception:
         describe=describe_bytes,
         routes=parts.settings.routes,
         min_free_bytes=int(parts.settings.receive.min_free_gb * 1e9),
+        hasten=SqlOrderBook(parts.engine).hasten if parts.settings.orders.port else None,
     )
 
 

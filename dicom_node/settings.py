@@ -14,7 +14,7 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
 from dicom_node.domain.web import StowDestination
 from dicom_node.sections import DicomwebSection, beside
-from dicom_node.sections import ReconcileSection
+from dicom_node.sections import OrdersSection, ReconcileSection
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]
@@ -120,6 +120,7 @@ class Settings(BaseSettings):
     console: ConsoleSection = ConsoleSection()
     dicomweb: DicomwebSection = DicomwebSection()
     reconcile: ReconcileSection = ReconcileSection()
+    orders: OrdersSection = OrdersSection()
     logs: LogsSection = LogsSection()
     pipelines: dict[str, str] = {
         "pneumothorax": "pipelines.pneumothorax.pipeline",

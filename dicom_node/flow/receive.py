@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from dicom_node.domain.admission import Route, admit
-from dicom_node.domain.errors import NotAnalysable, Refused, TryAgain
+from dicom_node.domain.errors import GiveUp, NotAnalysable, Refused, TryAgain
 from dicom_node.domain.ports import Archive, Ledger
 from dicom_node.domain.reception import (
     CANNOT_UNDERSTAND,
@@ -36,6 +36,8 @@ class Reception:
     routes: tuple[Route, ...]
     min_free_bytes: int
     """The reserve that receiving leaves on the disk."""
+    hasten: Callable[[Instance], int] | None = None
+    """Gives the instance's jobs the priority of its order."""
 
 
 def receive(request: StoreRequest, reception: Reception, now: float) -> Recorded:
@@ -115,7 +117,22 @@ def _recorded(
     else:
         jobs = [job.pipeline for job in admission.jobs]
         bound.info("instance_received", jobs=jobs, not_analysed=admission.not_analysed)
+        if jobs and reception.hasten is not None:
+            _hasten(instance, reception.hasten, bound)
     return recorded
+
+
+def _hasten(
+    instance: Instance,
+    hasten: Callable[[Instance], int],
+    bound: structlog.typing.FilteringBoundLogger,
+) -> None:
+    """Let an urgent order go first; the instance is safe, whatever becomes of this."""
+    try:
+        if hasten(instance):
+            bound.info("instance_hastened")
+    except (TryAgain, GiveUp) as error:
+        bound.error("instance_not_hastened", error=type(error).__name__, reason=str(error))
 
 
 @dataclass(frozen=True, slots=True)
