@@ -18,6 +18,8 @@ FRONTAL_VIEWS = ("PA", "AP", "")
 
 PointName = Literal["", "high_sensitivity", "balanced", "high_specificity"]
 """The operating points of every model; empty: the model's default."""
+OverlayStyle = Literal["side_by_side", "contour"]
+"""The radiograph beside a panel of words, or with its marks and a line of words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class Route:
     operating_point: PointName = ""
     threshold: float = 0.0
     """A threshold on the probability, 0..1, in place of the operating point's; 0: not set."""
+    combine: bool = True
+    """All pipelines' findings of one image in one set of objects; else a set per pipeline."""
+    overlay: OverlayStyle = "side_by_side"
 
     @property
     def choice(self) -> PointChoice:

@@ -1,7 +1,7 @@
 """The panel of words beside the picture."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image, ImageDraw
 
@@ -61,6 +61,47 @@ def panel(
     return _drawn(blocks, (width, height or needed), foot)
 
 
+def caption(findings: tuple[Findings, ...], width: int) -> Image.Image:
+    """Draw the legend that stands under a picture, with the notice."""
+    blocks = [_laid_out(line, width, 1.0) for line in legend(findings)]
+    foot = 20 + 2 * PAD
+    return _drawn(blocks, (width, sum(block.height for block in blocks) + foot), foot)
+
+
+def legend(findings: tuple[Findings, ...]) -> Iterator[Line]:
+    """Say the result in a word, what is marked, what is not there, what was not read."""
+    yield replace(banner(findings), size=22)
+    for mark in marked(findings):
+        if mark.finding.presence is not Presence.ABSENT:
+            yield _brief(mark)
+        for letter, one in zip(mark.letters, mark.finding.measurements, strict=True):
+            if letter:
+                yield Line(f"{letter}: {say.measurement(one)}", 18, SOFT, 2)
+    absent = [one for each in findings for one in each.findings if one.presence is Presence.ABSENT]
+    if absent:
+        names = ", ".join(one.code.meaning.lower() for one in absent)
+        yield Line(f"Not detected: {names}", 17, QUIET, 6)
+    for each in findings:
+        if each.not_analysed is not None:
+            yield Line(say.refusal(each), 17, QUIET, 6)
+
+
+def _brief(mark: Mark) -> Line:
+    """Say a marked finding in a line."""
+    finding = mark.finding
+    parts = [f"{finding.code.meaning}: {say.STATE[finding.presence]}"]
+    if finding.side is not Side.UNDETERMINED:
+        parts.append(say.SIDE[finding.side])
+    parts.append(f"probability {say.probability(finding)}")
+    swatch = mark.colour if _shown(finding) else None
+    return Line(", ".join(parts), 20, WHITE, 6, swatch=swatch)
+
+
+def _shown(finding: Finding) -> bool:
+    """Say whether the picture marks the finding in its colour."""
+    return region_of(finding) is not None or bool(finding.boxes)
+
+
 def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> Iterator[Line]:
     """Choose what is said, the most important first."""
     yield banner(findings)
@@ -107,7 +148,7 @@ def _about(mark: Mark) -> Iterator[Line]:
         yield Line(f"{name}: not detected", 23, WHITE, 14)
         yield Line(odds, 19, SOFT)
     else:
-        shown = region_of(finding) is not None or finding.boxes
+        shown = _shown(finding)
         swatch = mark.colour if shown else None
         yield Line(f"{name}: {say.STATE[finding.presence]}", 28, WHITE, 16, swatch=swatch)
         if shown or finding.side is not Side.UNDETERMINED:
