@@ -1,0 +1,1 @@
+"""Conformance statements, generated from configuration and code."""
