@@ -23,17 +23,17 @@ def opened(page: Page, series: str) -> None:
     page.get_by_text(series, exact=False).first.dblclick()
 
 
-def canvas(page: Page) -> Pixels:
+def canvas(page: Page, selector: str = CANVAS) -> Pixels:
     """Give the image area once it no longer changes: pixels without texts or lines."""
     give_up_at = time.monotonic() + SETTLE_S
     before = ""
     while time.monotonic() < give_up_at:
-        now = str(page.locator(CANVAS).first.evaluate(FROM_CANVAS))
+        now = str(page.locator(selector).first.evaluate(FROM_CANVAS))
         if now == before and (pixels := _pixels(now)).max() > 0:
             return pixels
         before = now
         page.wait_for_timeout(400)
-    raise TimeoutError(f"{CANVAS} did not settle within {SETTLE_S} s")
+    raise TimeoutError(f"{selector} did not settle within {SETTLE_S} s")
 
 
 def _pixels(address: str) -> Pixels:
