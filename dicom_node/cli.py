@@ -16,9 +16,11 @@ from pathlib import Path
 
 from dicom_node import (
     backfill_command,
+    conformance_command,
     models_command,
     node,
     oru_command,
+    reanalyse_command,
     reconcile_command,
     roles,
 )
@@ -265,7 +267,9 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--job", type=int, metavar="ID")
     which.add_argument("--all-dead", action="store_true")
 
+    reanalyse_command.register(commands)
     oru_command.register(commands)
+    conformance_command.register(commands)
 
     backfill_command.register(commands)
     reconcile_command.register(commands)

@@ -130,6 +130,17 @@ class SqlLedger:
                 count += _retry(conn, deliveries, delivery_id, now)
             return count
 
+    def reanalyse(
+        self, *, study_uid: str | None = None, since: float = 0.0, now: float
+    ) -> tuple[int, ...]:
+        """Have stored images read again, after all new ones; give those that will be.
+
+        All of a study, or all received `since` (POSIX s). What was read and is still
+        kept counts; an image under way is left out.
+        """
+        with transaction(self.engine) as conn:
+            return queue_jobs.reanalyse(conn, study_uid, since, now)
+
     def cancel(self, *, job_id: int | None = None, delivery_id: int | None = None) -> int:
         """Cancel waiting work; say how many rows (0 when it is under way or done)."""
         with transaction(self.engine) as conn:

@@ -47,6 +47,8 @@ from dicom_node.domain.work import (
 
 NOT_ANALYSED = "not analysed: "
 CLAIM_TRIES = 3
+MOST_AT_ONCE = 500
+"""Identifiers in one statement; a database takes no more than some thousand."""
 
 _KNOWN = select(instances).where(instances.c.sop_instance_uid == bindparam("uid"))
 TURN = (
@@ -192,6 +194,22 @@ def repeat(
     conn.execute(statement, {"ids": instance_ids})
     busy = conn.execute(_BUSY, {"ids": instance_ids})
     return set(instance_ids) - {row.instance_id for row in busy}
+
+
+def reanalyse(conn: Connection, study_uid: str | None, since: float, now: float) -> tuple[int, ...]:
+    """Repeat all that is kept and done, of one study or received `since`."""
+    done = exists().where(jobs.c.instance_id == instances.c.id, in_state(jobs, State.COMPLETED))
+    kept = select(instances.c.id).where(
+        instances.c.expired_at.is_(None), instances.c.received_at >= since, done
+    )
+    if study_uid is not None:
+        kept = kept.where(instances.c.study_uid == key(study_uid))
+    ids = conn.scalars(kept.order_by(instances.c.id)).all()
+    again = [
+        repeat(conn, ids[start : start + MOST_AT_ONCE], low_at=now)
+        for start in range(0, len(ids), MOST_AT_ONCE)
+    ]
+    return tuple(sorted(set().union(*again)))
 
 
 def mourn(conn: Connection, instance_ids: Sequence[int], words: str, now: float) -> None:
