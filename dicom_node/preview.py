@@ -16,6 +16,7 @@ from dicom_node.reading import reader
 from dicom_node.reports import er7, oru
 from dicom_node.reports.example import example
 from dicom_node.settings import Settings
+from dicom_node.writing import registered
 
 
 def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
@@ -28,6 +29,7 @@ def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
     with closing(node.open_parts(settings)) as parts:
         stored = stored_of_study(parts.engine, study_uid)
         paths = [(parts.archive.path(key), calling_ae) for key, calling_ae in stored]
+        known = {path: registered(settings, parts.engine, read_header(path)) for path, _ in paths}
     if not paths:
         raise GiveUp(f"study {study_uid}: no image of it is stored here (any more)")
     eyes, reasons = reader(settings), []
@@ -40,7 +42,7 @@ def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
         questions = tuple(Question(job.pipeline, choices[job.routes[0]]) for job in admission.jobs)
         found = answer(path, questions, eyes)
         who = (settings.node.ae_title, settings.node.institution)
-        context = oru.HL7Context(time.time(), receiver, *who)
+        context = oru.HL7Context(time.time(), receiver, *who, known=known[path])
         made = oru.build(found.source, found.radiograph, found.findings, context)
         if made is not None:
             yield _readable(made.content, receiver)

@@ -1,23 +1,26 @@
 """What a worker writes with: builders, receivers, what went out before."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Engine
 
 import dicom_node
+from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue_history import history_of
+from dicom_node.domain.orders import UNREGISTERED, Registered, hastened
 from dicom_node.domain.ports import Archive
-from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.web import over_stow
 from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
-from dicom_node.flow.infer import Reading
+from dicom_node.flow.infer import Reading, Source
 from dicom_node.flow.notify import notified
 from dicom_node.flow.report import Address, Desk, report
 from dicom_node.negotiation import chooser
 from dicom_node.reports import oru, rejection
 from dicom_node.reports.common import ReportContext
 from dicom_node.reports.registry import BUILDERS
+from dicom_node.reports.source import keys_of
 from dicom_node.settings import Settings
 
 
@@ -29,7 +32,7 @@ def writer(
     servers = {one.name for one in settings.stow}
     desk = Desk(
         routes={route.name: route for route in settings.routes},
-        build=partial(_build, settings, receivers),
+        build=partial(_build, settings, UNREGISTERED),
         notified=partial(notified, receivers=receivers),
         choose=chooser(settings, engine),
         history=partial(history_of, engine),
@@ -38,14 +41,27 @@ def writer(
     )
 
     def write(claim: Claim, reading: Reading, now: float) -> Outcome:
-        return over_stow(report(claim, reading, desk, now), servers)
+        known = registered(settings, engine, reading.source)
+        routes = {
+            name: replace(route, priority=hastened(route.priority, known.priority))
+            for name, route in desk.routes.items()
+        }
+        at_this = replace(desk, routes=routes, build=partial(_build, settings, known))
+        return over_stow(report(claim, reading, at_this, now), servers)
 
     return write
 
 
+def registered(settings: Settings, engine: Engine, source: Source) -> Registered:
+    """Say what the order system knows of an image; nothing where none is listened to."""
+    if not settings.orders.port:
+        return UNREGISTERED
+    return SqlOrderBook(engine).registered(keys_of(source))
+
+
 def _build(
     settings: Settings,
-    receivers: dict[str, HL7Destination],
+    known: Registered,
     kind: ObjectKind,
     to: Address,
     reading: Reading,
@@ -53,8 +69,9 @@ def _build(
 ) -> ReportObject | None:
     shown = (reading.source, reading.radiograph, reading.findings)
     if kind == "oru":
+        receiver = next(one for one in settings.hl7 if one.name == to.destination)
         who = (settings.node.ae_title, settings.node.institution)
-        context = oru.HL7Context(now, receivers[to.destination], *who, corrected=to.corrected)
+        context = oru.HL7Context(now, receiver, *who, corrected=to.corrected, known=known)
         return oru.build(*shown, context)
     make = rejection.build if kind == "rejection" else BUILDERS[kind]
     return make(

@@ -92,6 +92,7 @@ class SqlOrderBook:
             OrderNumber(best.placer_number, best.placer_namespace),
             OrderNumber(best.filler_number, best.filler_namespace),
             patient,
+            None if best.cancelled else best.priority,
         )
 
     def prune(self, before: float) -> int:

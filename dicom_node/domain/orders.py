@@ -152,6 +152,17 @@ class Registered:
     filler: OrderNumber = OrderNumber()
     patient: Patient | None = None
     """None: as the image says. Its identifier is the surviving one."""
+    priority: Priority | None = None
+    """Of the order; None where it says nothing, or is cancelled."""
+
+
+UNREGISTERED = Registered()
+"""Nothing is known."""
+
+
+def hastened(one: Priority, order: Priority | None) -> Priority:
+    """Raise a priority to that of the order; never lower it."""
+    return one if order is None else min(one, order, key=PRIORITY_RANK.__getitem__)
 
 
 def priority_of(code: str) -> Priority | None:

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Finding, Findings, Measurement, Presence
+from dicom_node.domain.orders import UNREGISTERED, OrderNumber, Patient, PatientKey, Registered
 from dicom_node.domain.study import HL7Destination, Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports import er7, oru_dialect, words
@@ -35,6 +36,8 @@ class HL7Context:
     zone: tzinfo | None = None
     corrected: bool = False
     """Takes back what an earlier message said."""
+    known: Registered = UNREGISTERED
+    """What the order system says of the image's order and patient."""
 
     @property
     def status(self) -> str:
@@ -65,7 +68,7 @@ def build(
     made = f"{datetime.fromtimestamp(context.made_at, zone):%Y%m%d%H%M%S}"
     segments = (
         _msh(context, made, control_id(uid)),
-        _pid(source, patient_id, to.charset),
+        _pid(source, patient_id, context),
         er7.segment("PV1", {1: "1", 2: "U"}),
         *_order(source, made, control_id(uid), context),
         *_numbered(_observations(source, radiograph, findings, context, made), to),
@@ -102,26 +105,32 @@ def _msh(context: HL7Context, made: str, identifier: str) -> str:
     return er7.segment("MSH", values)
 
 
-def _pid(source: Dataset, patient_id: str, charset: str) -> str:
-    sex = text(source, "PatientSex").upper()
-    issuer = text(source, "IssuerOfPatientID")
+def _pid(source: Dataset, patient_id: str, context: HL7Context) -> str:
+    """Name the patient as the image does, but for what the order system corrected."""
+    told = context.known.patient or Patient(PatientKey())
+    patient_id = told.key.patient_id or patient_id
+    issuer = told.key.issuer or text(source, "IssuerOfPatientID")
+    sex = told.sex or text(source, "PatientSex").upper()
+    name = told.name or text(source, "PatientName")
+    born = told.birth_date or text(source, "PatientBirthDate")
     return er7.segment(
         "PID",
         {
             1: "1",
             # required even where a site takes patients without: then its type stands alone
             3: er7.components(patient_id, "", "", issuer, "MR"),
-            5: er7.person(text(source, "PatientName"), charset),
-            7: er7.date(text(source, "PatientBirthDate")),
+            5: er7.person(name, context.destination.charset),
+            7: er7.date(born),
             8: sex if sex in SEXES else "",
         },
     )
 
 
 def _order(source: Dataset, made: str, identifier: str, context: HL7Context) -> tuple[str, str]:
-    placer = er7.escaped(text(source, "PlacerOrderNumberImagingServiceRequest"))
+    known = context.known
+    placer = _number(known.placer, text(source, "PlacerOrderNumberImagingServiceRequest"))
     accession = er7.escaped(text(source, "AccessionNumber"))
-    filler = er7.escaped(text(source, "FillerOrderNumberImagingServiceRequest"))
+    filler = _number(known.filler, text(source, "FillerOrderNumberImagingServiceRequest"))
     filler = filler or accession or identifier
     return (
         er7.segment("ORC", {1: "RE", 2: placer, 3: filler, 5: "CM"}),
@@ -140,6 +149,11 @@ def _order(source: Dataset, made: str, identifier: str, context: HL7Context) -> 
             },
         ),
     )
+
+
+def _number(told: OrderNumber, written: str) -> str:
+    """Write an order number (EI) as the order system gave it, or else as the image did."""
+    return er7.components(told.value, told.namespace) if told.value else er7.escaped(written)
 
 
 def _taken(source: Dataset) -> str:

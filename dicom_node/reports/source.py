@@ -11,6 +11,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import TEXT_VR_DELIMS
 
+from dicom_node.domain.orders import ImageKeys, PatientKey
 from dicom_node.domain.study import InstanceRef
 from dicom_node.reports.attributes import tag_of
 
@@ -82,6 +83,17 @@ def repertoire(source: Dataset) -> tuple[str, ...]:
     return tuple(
         DEFAULT_REPERTOIRE if term in default or term not in python_encoding else name
         for term, name in ((term, python_encoding.get(term, "")) for term in terms)
+    )
+
+
+def keys_of(source: Dataset) -> ImageKeys:
+    """Give what an order system may know the image by."""
+    return ImageKeys(
+        text(source, "StudyInstanceUID"),
+        text(source, "AccessionNumber"),
+        text(source, "PlacerOrderNumberImagingServiceRequest"),
+        text(source, "FillerOrderNumberImagingServiceRequest"),
+        PatientKey(text(source, "PatientID"), text(source, "IssuerOfPatientID")),
     )
 
 
