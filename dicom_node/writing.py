@@ -38,6 +38,7 @@ def writer(
         history=partial(history_of, engine),
         wants_rejection=frozenset(one.name for one in settings.peers if one.reject_replaced),
         archive=archive,
+        receivers=receivers,
     )
 
     def write(claim: Claim, reading: Reading, now: float) -> Outcome:

@@ -1,7 +1,7 @@
 """Findings become objects, and objects get destinations."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -21,9 +21,11 @@ from dicom_node.domain.work import (
     Priority,
     Replacement,
     ReportObject,
+    Standby,
     StoredFile,
 )
 from dicom_node.flow.infer import Question, Reading
+from dicom_node.flow.notify import standing_by
 
 log = structlog.get_logger()
 
@@ -62,6 +64,8 @@ class Desk:
     wants_rejection: frozenset[str]
     """Destinations that are told by a rejection note what was replaced."""
     archive: Archive
+    receivers: Mapping[str, HL7Destination] = field(default_factory=dict)
+    """Who may hear by HL7, for those that stand by."""
 
 
 SPEAKS_OF_REFUSAL: tuple[OutputKind, ...] = ("sr", "text_sr")
@@ -79,6 +83,7 @@ def report(claim: Claim, reading: Reading, desk: Desk, now: float) -> Outcome:
     objects: dict[str, tuple[ReportObject, StoredFile]] = {}
     deliveries: dict[tuple[str, str], NewDelivery] = {}
     replaced: dict[Replacement, None] = {}
+    standbys: dict[tuple[str, str], Standby] = {}
     for route, findings in _by_route(claim, reading, desk.routes):
         part = Reading(reading.source, reading.radiograph, (), findings)
         for made, delivery, instead in _addressed(route, part, desk, history, now):
@@ -87,6 +92,10 @@ def report(claim: Claim, reading: Reading, desk: Desk, now: float) -> Outcome:
             deliveries.setdefault((made.sop_instance_uid, delivery.destination), delivery)
             if instead is not None:
                 replaced.setdefault(instead)
+            for spare, standby in _spares(made, delivery, route, part, desk, now):
+                if spare.sop_instance_uid not in objects:
+                    objects[spare.sop_instance_uid] = (spare, _stored(spare, desk.archive))
+                standbys.setdefault((standby.instead_of, standby.destination), standby)
     for one in replaced:
         log.warning(
             "object_replaced",
@@ -96,7 +105,11 @@ def report(claim: Claim, reading: Reading, desk: Desk, now: float) -> Outcome:
             reason=one.reason,
         )
     return Outcome(
-        reading.findings, tuple(objects.values()), tuple(deliveries.values()), tuple(replaced)
+        reading.findings,
+        tuple(objects.values()),
+        tuple(deliveries.values()),
+        tuple(replaced),
+        tuple(standbys.values()),
     )
 
 
@@ -203,6 +216,24 @@ def _telling(
             slot = slot_of(route.name, "oru", ())
             delivery = NewDelivery(uid, receiver.name, "mllp", priority, after_objects=after)
             yield replace(made, slot=slot), delivery, None
+
+
+def _spares(
+    made: ReportObject,
+    delivery: NewDelivery,
+    route: Route,
+    reading: Reading,
+    desk: Desk,
+    now: float,
+) -> Iterator[tuple[ReportObject, Standby]]:
+    """Yield the messages that stand by for one of an urgent finding."""
+    receiver = desk.receivers.get(delivery.destination)
+    if made.kind == "oru" and receiver and any(one.urgent for one in reading.findings):
+
+        def build(name: str) -> ReportObject | None:
+            return desk.build("oru", Address(route, name), reading, now)
+
+        yield from standing_by(made, receiver, build, now)
 
 
 def _refusal_kinds(route: Route) -> tuple[OutputKind, ...]:
