@@ -93,11 +93,11 @@ def _brief(mark: Mark) -> Line:
     if finding.side is not Side.UNDETERMINED:
         parts.append(say.SIDE[finding.side])
     parts.append(f"probability {say.probability(finding)}")
-    swatch = mark.colour if _shown(finding) else None
+    swatch = mark.colour if shown(finding) else None
     return Line(", ".join(parts), 20, WHITE, 6, swatch=swatch)
 
 
-def _shown(finding: Finding) -> bool:
+def shown(finding: Finding) -> bool:
     """Say whether the picture marks the finding in its colour."""
     return region_of(finding) is not None or bool(finding.boxes)
 
@@ -148,10 +148,9 @@ def _about(mark: Mark) -> Iterator[Line]:
         yield Line(f"{name}: not detected", 23, WHITE, 14)
         yield Line(odds, 19, SOFT)
     else:
-        shown = _shown(finding)
-        swatch = mark.colour if shown else None
+        swatch = mark.colour if shown(finding) else None
         yield Line(f"{name}: {say.STATE[finding.presence]}", 28, WHITE, 16, swatch=swatch)
-        if shown or finding.side is not Side.UNDETERMINED:
+        if swatch is not None or finding.side is not Side.UNDETERMINED:
             yield Line(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
         yield Line(odds, 22, SOFT)
     for letter, one in zip(mark.letters, finding.measurements, strict=True):

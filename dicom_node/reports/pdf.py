@@ -23,8 +23,8 @@ from dicom_node.reports.common import (
     new_object,
     source_image,
 )
-from dicom_node.reports.pdf_page import RED, WIDTH
 from dicom_node.reports.pdf_picture import picture
+from dicom_node.reports.pdf_style import GREY, RED, WIDTH
 from dicom_node.reports.source import text
 
 SOP_CLASS_UID = SOP_CLASSES["pdf"]
@@ -114,7 +114,7 @@ def _draw_foot(canvas: Any, number: int, sop_instance_uid: str) -> None:  # noqa
     canvas.setFillColor(RED)
     canvas.setFont(fonts.BOLD, 10)
     canvas.drawString(SIDE_MARGIN, 9.5 * mm, NOT_FOR_DIAGNOSIS)
-    canvas.setFillColor(pdf_page.GREY)
+    canvas.setFillColor(GREY)
     canvas.setFont(fonts.REGULAR, 6.5)
     canvas.drawString(SIDE_MARGIN, 6 * mm, f"Image {sop_instance_uid}")
     canvas.drawRightString(SIDE_MARGIN + WIDTH, 9.5 * mm, f"Page {number}")

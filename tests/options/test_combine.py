@@ -58,7 +58,8 @@ def test_a_route_gets_one_set_or_a_set_per_pipeline(
 
 def _check_sets(orthanc: Orthanc, source: Path, folder: Path) -> None:
     """Sort the results by the pipelines that they name."""
-    paths, kinds = [], defaultdict(Counter)
+    paths: list[Path] = []
+    kinds: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for one in orthanc.rest("/instances"):
         path = folder / f"{one}.dcm"
         path.write_bytes(orthanc.content(f"/instances/{one}/file"))

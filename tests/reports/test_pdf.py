@@ -129,24 +129,23 @@ def test_page_can_be_read(
     assert ds.MIMETypeOfEncapsulatedDocument == "application/pdf"
     said = words_of(page_of(ds, tmp_path))
     for words in (
-        "Pneumothorax - URGENT",
+        "Pneumothorax - URGENT [1]",
         "PRESENT left 0.93 ± 0.05",
         "balanced 0.42: 0.88, 0.90",
-        "Area 3373.9 mm2",
+        "Area 3373.9 mm2; a: maximal interpleural distance 47.8 mm; Size: large",
         "Patient Müller, Anna Patient ID PAT 7",
         "Born 1950-06-01 Study of 2024-01-02",
         "Sex F Accession number ACC1",
         "Klinik Süd, CXRAI",
-        "AP view",
-        "Preliminary result of an algorithm, not verified by a physician.",
+        "AP view. Preliminary result of an algorithm",
         "AI - NOT FOR DIAGNOSTIC USE",
         "Image 1.2.826.0.1.3680043.8.498.1",
-        "pneumothorax 1.2.0, weights SHA-256 " + "ab" * 32,
+        "[1] pneumothorax 1.2.0, weights SHA-256 " + "ab" * 32,
     ):
         assert words in said
     said = words_of(page_of(built("pdf", (negative,)), tmp_path))
     assert "No finding detected" in said
-    assert "Pneumothorax not detected 0.03" in said
+    assert "Pneumothorax [1] not detected 0.03" in said
     why = words_of(page_of(built("pdf", (refused,), lambda header: None), tmp_path))
     assert "NOT ANALYSED" in why
     assert "Not analysed by pneumothorax: lateral view" in why
