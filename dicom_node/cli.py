@@ -92,6 +92,8 @@ def _run(options: argparse.Namespace) -> int:
     started = {"receive": ("receive", *config), "deliver": ("deliver", *config)}
     started |= {f"work-{n + 1}": ("work", *config) for n in range(settings.inference.workers)}
     started["console"] = ("console", *config)
+    if settings.dicomweb.port:
+        started["dicomweb"] = ("dicomweb", *config)
     if settings.orders.port:
         started["orders"] = ("orders", *config)
     with stop_signal() as stop:

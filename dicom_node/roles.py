@@ -158,6 +158,18 @@ def run_orders(settings: Settings, stop: threading.Event) -> None:
     parts.close()
 
 
+def run_dicomweb(settings: Settings, stop: threading.Event) -> None:
+    """Receive by STOW-RS until `stop`, then drain."""
+    from dicom_node.dicomweb_role import server
+
+    parts = node.open_parts(settings)
+    scp = server(parts)
+    scp.start()
+    _wait(stop)
+    scp.stop(DRAIN_S)
+    parts.close()
+
+
 def _wait(stop: threading.Event) -> None:
     """Wait for the signal, or for the supervisor's death."""
     while not stop.wait(1.0):
@@ -170,6 +182,7 @@ ROLES: dict[str, Callable[[Settings, threading.Event], None]] = {
     "work": run_work,
     "deliver": run_deliver,
     "console": run_console,
+    "dicomweb": run_dicomweb,
     "orders": run_orders,
 }
 """Every role and what runs it."""

@@ -19,7 +19,7 @@ class DicomwebSection(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     token_file: str = ""
     max_requests: Annotated[int, Field(ge=1, le=256)] = 8
-    max_object_mb: Annotated[int, Field(ge=1, le=4096)] = 256
+    max_object_mb: Annotated[int, Field(ge=1, le=4096)] = 128
     max_request_mb: Annotated[int, Field(ge=1, le=65536)] = 1024
 
 

@@ -1,22 +1,26 @@
-"""Servers that take results over HTTP."""
+"""Who takes results over HTTP, and who sends images over it."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from dicom_node.domain.study import SRClass
+from dicom_node.domain.reception import Caller
+from dicom_node.domain.study import HL7Destination, Peer, SRClass
 from dicom_node.domain.work import Outcome
+
+UNNAMED = "DICOMWEB"
+"""The calling AE title of a caller over HTTP that no peer stands for."""
 
 
 @dataclass(frozen=True, slots=True)
-class StowDestination:
-    """A DICOMweb server that receives results by STOW-RS (PS3.18 10.5).
+class WebServer:
+    """A server that results are sent to over HTTP; `url` is the service's base.
 
-    `url` is the service's base, to which "/studies" is added. The bearer token
-    stands in a file or in an environment variable, never in the configuration.
+    The bearer token stands in a file or in an environment variable, never in the
+    configuration.
     """
 
     name: str
@@ -27,7 +31,6 @@ class StowDestination:
     """Certificates (PEM) that the server's must be signed by; "": the usual ones."""
     timeout_s: float = 30.0
     """For a connection, and for each part of an answer."""
-    sr_class: SRClass = "comprehensive"
 
     def __post_init__(self) -> None:
         """Refuse what could not be sent to safely; raises ValueError."""
@@ -57,6 +60,31 @@ class StowDestination:
         return replace(self, token_file=token_file, ca_file=ca_file)
 
 
+@dataclass(frozen=True, slots=True)
+class StowDestination(WebServer):
+    """A DICOMweb server that receives results by STOW-RS (PS3.18 10.5).
+
+    "/studies" is added to the `url`.
+    """
+
+    sr_class: SRClass = "comprehensive"
+
+
+@dataclass(frozen=True, slots=True)
+class FhirDestination(WebServer):
+    """A FHIR R4 server that is told of findings by transactions to its base."""
+
+    patient_system: str = ""
+    """The URI of the patient identifiers' system, if the server wants one."""
+    allow_empty_patient_id: bool = False
+    release: Literal["at_once", "after_objects"] = "at_once"
+    """Send with the finding's commit, or wait until the PACS has the objects."""
+
+
+Receiver = HL7Destination | FhirDestination
+"""Who is told of a finding by a message."""
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -73,3 +101,18 @@ def over_stow(outcome: Outcome, servers: Collection[str]) -> Outcome:
             for one in outcome.deliveries
         ),
     )
+
+
+def caller_at(
+    host: str,
+    peers: tuple[Peer, ...],
+    addresses_of: Callable[[str], Collection[str]],
+    called_ae: str,
+) -> Caller:
+    """Name who calls from an address; HTTP knows no AE titles.
+
+    It is the first peer at that address, one that may send before one that may not.
+    """
+    there = [peer for peer in peers if peer.host and host in addresses_of(peer.host)]
+    named = [peer.ae_title for peer in sorted(there, key=lambda peer: not peer.may_send)]
+    return Caller((*named, UNNAMED)[0], called_ae, host)

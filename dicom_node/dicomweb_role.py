@@ -1,0 +1,88 @@
+"""Receiving over HTTP: who may store, and how it is stored."""
+
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from dicom_node import node
+from dicom_node.adapters.dicomweb_scp import StowSCP, StowService
+from dicom_node.adapters.hosts import HostBook
+from dicom_node.domain.errors import BadSettings, Refused
+from dicom_node.domain.reception import DATA_SET_DOES_NOT_MATCH, Caller, StoreRequest
+from dicom_node.domain.study import Instance
+from dicom_node.domain.web import caller_at
+from dicom_node.domain.work import Recorded
+from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+
+log = structlog.get_logger()
+
+
+def server(parts: node.Parts) -> StowSCP:
+    """Make the server that the configuration asks for; raises BadSettings."""
+    section = parts.settings.dicomweb
+    if not section.port:
+        raise BadSettings("dicomweb.port = 0: receiving over HTTP is off; set a port")
+    service = StowService(
+        knock=_doorkeeping(parts),
+        store=partial(_store, node.reception(parts)),
+        wants_token=bool(section.token_file),
+        max_requests=section.max_requests,
+        max_object=section.max_object_mb << 20,
+        max_request=section.max_request_mb << 20,
+    )
+    return StowSCP(section.host, section.port, service)
+
+
+def _doorkeeping(parts: node.Parts) -> Callable[[str, str], Caller | None]:
+    """Know callers by the token, or without one by their address as over DIMSE."""
+    settings = parts.settings
+    addresses_of = HostBook().addresses_of
+    doorkeeper = Doorkeeper(
+        peers=settings.peers,
+        unknown_callers=settings.receive.unknown_callers,
+        addresses_of=addresses_of,
+        remember=parts.ledger.record_caller,
+    )
+
+    def knock(host: str, token: str) -> Caller | None:
+        caller = caller_at(host, settings.peers, addresses_of, settings.node.ae_title)
+        if settings.dicomweb.token_file:
+            known = _has(token, Path(settings.dicomweb.token_file))
+        else:
+            known = greet(caller, doorkeeper, time.time())
+        return caller if known else None
+
+    return knock
+
+
+def _has(token: str, file: Path) -> bool:
+    """Compare with the file's token, read anew so that it may be replaced."""
+    try:
+        wanted = file.read_bytes().strip()
+    except OSError as error:
+        log.error("token_unreadable", key="dicomweb.token_file", reason=error.strerror)
+        return False
+    shown = token.encode("utf-8", "surrogateescape")
+    return bool(wanted) and hmac.compare_digest(shown, wanted)
+
+
+def _store(reception: Reception, request: StoreRequest, study_uid: str) -> Recorded:
+    """Store one instance, of the named study if one is named; raises Refused."""
+    if study_uid:
+        describe = partial(_of_study, reception.describe, study_uid)
+        reception = replace(reception, describe=describe)
+    return receive(request, reception, time.time())
+
+
+def _of_study(
+    describe: Callable[[bytes, str], Instance], study_uid: str, content: bytes, syntax: str
+) -> Instance:
+    instance = describe(content, syntax)
+    if instance.study_uid != study_uid:
+        raise Refused(DATA_SET_DOES_NOT_MATCH, "StudyInstanceUID is not the request's")
+    return instance
