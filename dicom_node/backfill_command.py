@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
     from dicom_node.backfill import Means, backfill
 
     settings = load_settings(options.config)
-    start_logs("console", "error", "backfill")
+    start_logs("console", "warning", "backfill")
     wish = _wish(options)
     if options.rate < 0:
         raise BadSettings(f"--rate {options.rate:g}: write images a minute, 0 for no limit")

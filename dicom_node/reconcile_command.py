@@ -27,7 +27,7 @@ def _run(options: argparse.Namespace) -> int:
     from dicom_node.reconciliation import left, reconcile
 
     settings = load_settings(options.config)
-    start_logs("console", "error", "reconcile")
+    start_logs("console", "warning", "reconcile")
     if not settings.reconcile.peer:
         raise BadSettings("reconcile.peer is empty; name the PACS of [[peers]] to compare with")
     fetch = options.fetch or settings.reconcile.fetch

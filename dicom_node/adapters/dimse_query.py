@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
@@ -124,12 +127,13 @@ def require_context(line: Line, sop_class_uid: str, words: str) -> None:
 
 def find_studies(query: QueryLine, inquiry: Inquiry) -> tuple[str, ...]:
     """Ask at study level; what the peer sends beyond the question is left out."""
-    ask = Dataset()
-    ask.QueryRetrieveLevel = "STUDY"
-    ask.StudyInstanceUID = ""
-    ask.StudyDate = "" if inquiry.day is None else f"{inquiry.day:%Y%m%d}"
-    ask.ModalitiesInStudy = inquiry.modality
-    ask.AccessionNumber = inquiry.accession_number
+    ask = _identifier(
+        "STUDY",
+        StudyInstanceUID="",
+        StudyDate="" if inquiry.day is None else f"{inquiry.day:%Y%m%d}",
+        ModalitiesInStudy=inquiry.modality,
+        AccessionNumber=inquiry.accession_number,
+    )
     fitting = (match for match in _matches(query, ask) if _fits(match, inquiry))
     found = (uid_of(match, "StudyInstanceUID") for match in fitting)
     return tuple(dict.fromkeys(filter(None, found)))
@@ -148,10 +152,8 @@ def _fits(match: Dataset, inquiry: Inquiry) -> bool:
 
 def find_series(query: QueryLine, study_uid: str) -> tuple[FoundSeries, ...]:
     """Ask for the series of a study."""
-    ask = Dataset()
-    ask.QueryRetrieveLevel = "SERIES"
-    ask.StudyInstanceUID = study_uid
-    ask.SeriesInstanceUID = ask.Modality = ask.BodyPartExamined = ""
+    asked = dict.fromkeys(("SeriesInstanceUID", "Modality", "BodyPartExamined"), "")
+    ask = _identifier("SERIES", StudyInstanceUID=study_uid, **asked)
     return tuple(
         FoundSeries(study_uid, series_uid, text(match, "Modality"), text(match, "BodyPartExamined"))
         for match in _matches(query, ask)
@@ -162,10 +164,13 @@ def find_series(query: QueryLine, study_uid: str) -> tuple[FoundSeries, ...]:
 
 def find_images(query: QueryLine, series: FoundSeries) -> tuple[FoundImage, ...]:
     """Ask for the instances of a series."""
-    ask = Dataset()
-    ask.QueryRetrieveLevel = "IMAGE"
-    ask.StudyInstanceUID, ask.SeriesInstanceUID = series.study_uid, series.series_uid
-    ask.SOPInstanceUID = ask.SOPClassUID = ""
+    ask = _identifier(
+        "IMAGE",
+        StudyInstanceUID=series.study_uid,
+        SeriesInstanceUID=series.series_uid,
+        SOPInstanceUID="",
+        SOPClassUID="",
+    )
     return tuple(
         FoundImage(series.study_uid, series.series_uid, image_uid, text(match, "SOPClassUID"))
         for match in _matches(query, ask)
@@ -176,10 +181,19 @@ def find_images(query: QueryLine, series: FoundSeries) -> tuple[FoundImage, ...]
 
 def identify(image: FoundImage) -> Dataset:
     """Make the identifier that retrieves one image (PS3.4 C.4.2.1.4.1)."""
+    return _identifier(
+        "IMAGE",
+        StudyInstanceUID=image.study_uid,
+        SeriesInstanceUID=image.series_uid,
+        SOPInstanceUID=image.sop_instance_uid,
+    )
+
+
+def _identifier(level: str, **keys: str) -> Dataset:
     ask = Dataset()
-    ask.QueryRetrieveLevel = "IMAGE"
-    ask.StudyInstanceUID, ask.SeriesInstanceUID = image.study_uid, image.series_uid
-    ask.SOPInstanceUID = image.sop_instance_uid
+    for keyword, value in {"QueryRetrieveLevel": level, **keys}.items():
+        # a malformed UID of the peer's goes back to it as it came
+        ask.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=IGNORE))
     return ask
 
 

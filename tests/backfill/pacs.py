@@ -1,6 +1,6 @@
 """What the tests put into a PACS, and what they find at the node."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,25 +17,27 @@ from tests.raw_scu import CR
 EXPLICIT = "1.2.840.10008.1.2.1"
 ROOT = "1.2.826.0.1.3680043.8.498.7"
 
-Changes = dict[int, tuple[bytes, bytes] | None]
+Changes = Mapping[int, tuple[bytes, bytes] | None]
 
 
 def radiograph(number: int, day: str = "20261101", changes: Changes | None = None) -> bytes:
     """A CR file of 256 x 256 pixels, one study each; equal for equal arguments."""
     uid = f"{ROOT}.{number}"
-    own: Changes = {
+    own: dict[int, tuple[bytes, bytes] | None] = {
         0x00080018: (b"UI", uid.encode()),
         0x00080020: (b"DA", day.encode()),
         0x00080050: (b"SH", f"A{number}".encode()),
         0x0020000D: (b"UI", f"{uid}.1".encode()),
         0x0020000E: (b"UI", f"{uid}.2".encode()),
         0x00280010: (b"US", b"\x00\x01"),
+        0x00280102: (b"US", b"\x07\x00"),
+        0x00280103: (b"US", b"\x00\x00"),
         0x7FE00010: (b"OW", bytes(256 * 256)),
     }
-    return file_head(CR, uid, EXPLICIT) + chest(own | (changes or {}))
+    return file_head(CR, uid, EXPLICIT) + chest({**own, **(changes or {})})
 
 
-def fill(pacs: Orthanc, files: Iterator[bytes] | list[bytes]) -> None:
+def fill(pacs: Orthanc, files: Iterable[bytes]) -> None:
     """Put files into the PACS."""
     for file in files:
         pacs.content("/instances", file, "POST")
