@@ -13,8 +13,7 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
 from dicom_node.domain.web import StowDestination
-from dicom_node.sections import DicomwebSection, beside
-from dicom_node.sections import OrdersSection, ReconcileSection
+from dicom_node.sections import DicomwebSection, OrdersSection, ReconcileSection, beside
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]
