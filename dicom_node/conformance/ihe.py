@@ -70,7 +70,7 @@ def _actors(settings: Settings) -> Table:
         ("Audit Trail and Node Authentication (ATNA)", "Secure Node", NO, _atna(settings)),
         ("Consistent Time (CT)", "Time Client", "host", "the operating system keeps the time"),
     )
-    return Table(("Profile", "Actor", "Claimed", "Remark"), rows)
+    return Table(("Profile", "Actor", "Claimed", "Remark"), rows, "Profiles")
 
 
 def _iocm(settings: Settings) -> tuple[str, str, str, str]:

@@ -99,7 +99,7 @@ def _policies(settings: Settings) -> Section:
         ("User identity negotiation", "not supported"),
         ("SCP/SCU role selection", "as initiator, for C-GET only"),
     )
-    return Section("Association policies", (Table(("Item", "Value"), rows),))
+    return Section("Association policies", (Table(("Item", "Value"), rows, "Policies"),))
 
 
 def _initiation(settings: Settings) -> Section:
