@@ -25,9 +25,24 @@ def entity_errors(paths: Sequence[Path]) -> set[str]:
     return {line for line in lines if line.strip() and not any(one in line for one in known)}
 
 
-def structured_report(path: Path) -> str:
-    """What `dsrdump` prints; fails when it finds an error."""
-    said = subprocess.run(["dsrdump", "+U8", str(path)], capture_output=True, text=True)
+def structured_report(path: Path, *options: str) -> str:
+    """What `dsrdump` prints, in UTF-8 unless told; fails when it finds an error."""
+    command = ["dsrdump", *(options or ("+U8",)), str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, errors="replace")
     assert said.returncode == 0, said.stderr
     assert "E:" not in said.stderr, said.stderr
+    return said.stdout
+
+
+def presentation_state(path: Path) -> None:
+    """Let `dcmpschk` judge a presentation state; fails when it finds an error."""
+    said = subprocess.run(["dcmpschk", str(path)], capture_output=True, text=True, errors="replace")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "E:" not in said.stderr, said.stderr
+
+
+def printed(path: Path) -> str:
+    """Give what `pdftotext` finds on the pages of a PDF; fails when it complains."""
+    said = subprocess.run(["pdftotext", "-layout", str(path), "-"], capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
     return said.stdout
