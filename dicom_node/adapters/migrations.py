@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, select
 
 from dicom_node.adapters.migration_escalations import ESCALATIONS
 from dicom_node.adapters.migration_orders import ORDERS_AND_FHIR
+from dicom_node.adapters.migration_watch import WATCHING
 from dicom_node.adapters.schema import schema_version
 from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.errors import BadSettings
@@ -176,6 +177,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_3,
     ORDERS_AND_FHIR,
     ESCALATIONS,
+    WATCHING,
 )
 HEAD = len(MIGRATIONS)
 

@@ -22,6 +22,7 @@ instances = Table(
     Column("received_at", Double, nullable=False),
     Column("outcome", Text),
     Column("expired_at", Double),
+    Column("counted", Integer, nullable=False, server_default="0"),
 )
 """`header` is the Instance as JSON; `outcome` is NULL while jobs are unfinished."""
 
@@ -45,6 +46,7 @@ jobs = Table(
     Column("created_at", Double, nullable=False),
     Column("claimed_at", Double),
     Column("finished_at", Double),
+    Column("counted", Integer, nullable=False, server_default="0"),
 )
 """`order_at` sorts claims (ageing folded in); `claim_token` tells one claim from the next."""
 
@@ -106,6 +108,7 @@ deliveries = Table(
     Column("created_at", Double, nullable=False),
     Column("claimed_at", Double),
     Column("finished_at", Double),
+    Column("counted", Integer, nullable=False, server_default="0"),
 )
 
 escalations = Table(
@@ -203,6 +206,53 @@ patients = Table(
     Column("updated_at", Double, nullable=False),
 )
 """Patients as HL7 corrected them; `name` is in DICOM's form."""
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("labels", Text, primary_key=True),
+    Column("value", Double, nullable=False),
+)
+"""Counters that only grow; `counted` of a row says what of it stands here.
+
+An instance: 0 nothing, 1 its receipt, 2 its outcome too; a job or delivery: 1 its end.
+"""
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("resident_bytes", _Number, nullable=False),
+    Column("open_files", Integer, nullable=False),
+    Column("models", Text, nullable=False),
+)
+"""The last sign of life of each process; `models` is JSON, what a worker reads with."""
+
+disk_samples = Table(
+    "disk_samples",
+    metadata,
+    Column("hour", _Number, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("free_bytes", _Number, nullable=False),
+)
+
+score_references = Table(
+    "score_references",
+    metadata,
+    Column("pipeline", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("model_sha256", Text, primary_key=True),
+    Column("finding", Text, primary_key=True),
+    Column("scores", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("psi", Double),
+    Column("measured_at", Double),
+)
+"""What each model's scores are compared with; `scores` is JSON, sorted probabilities."""
 
 schema_version = Table(
     "schema_version",
