@@ -135,8 +135,9 @@ def _finding_group(
 ) -> Dataset:
     """Make the group of TID 1501; with `everything`, sizes of the region too."""
     sizes = [one for one in finding.measurements if everything or one.line]
-    remarks = [f"Size: {finding.size_class}"] if finding.size_class else []
-    remarks += ["URGENT"] if finding.urgent else []
+    # OHIF labels a group with its texts and numbers alone, five of them, texts first
+    remarks = [say.headline(finding)]
+    remarks += [f"Size: {finding.size_class}"] if finding.size_class else []
     return container(
         codes.MEASUREMENT_GROUP,
         *tracked,

@@ -32,8 +32,8 @@ def build(
         codes.DIAGNOSTIC_IMAGING_REPORT,
         *observer(context, *(one.algorithm for one in findings)),
         code(codes.PROCEDURE_REPORTED, codes.PLAIN_CHEST_XRAY, "HAS CONCEPT MOD"),
-        container(codes.CURRENT_PROCEDURE, *_procedure(source, findings)),
         *_sections(radiograph, findings),
+        container(codes.CURRENT_PROCEDURE, *_procedure(source, findings)),
         template="2000",
     )
     ds = new_object(SOP_CLASS_UID, "text_sr", source, findings, context)

@@ -51,6 +51,14 @@ def amount(one: Measurement) -> str:
     return number(one.value, 3 if one.unit.value == "1" else 1)
 
 
+def headline(finding: Finding) -> str:
+    """Say what and where in one line, for example "Pneumothorax: PRESENT, right, URGENT"."""
+    said = [f"{finding.code.meaning}: {STATE[finding.presence]}"]
+    if finding.presence is not Presence.ABSENT and finding.side is not Side.UNDETERMINED:
+        said.append(SIDE[finding.side])
+    return ", ".join([*said, "URGENT"] if finding.urgent else said)
+
+
 def sentences(finding: Finding) -> list[str]:
     """Say all about one finding, a sentence a line."""
     said = [f"{finding.code.meaning}: {STATE[finding.presence]}"]

@@ -48,7 +48,11 @@ def test_positive_says_everything(built: Built, positive: Make, tree: Tree) -> N
     assert "threshold 0.42" in parameters
     assert "ab" * 32 in parameters
     comments = [one.TextValue for one in tree(ds, "TEXT", "121106")]
-    assert {"URGENT", "AP view", "AI - NOT FOR DIAGNOSTIC USE"} <= set(comments)
+    assert {
+        "Pneumothorax: PRESENT, right, URGENT",
+        "AP view",
+        "AI - NOT FOR DIAGNOSTIC USE",
+    } <= set(comments)
     assert any("BTS" in one for one in comments)
 
 

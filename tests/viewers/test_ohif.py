@@ -74,6 +74,7 @@ def test_sr_opens_with_its_values(ohif: Page, case: Case, shots: Path) -> None:
     said = texts.all_text_contents()
     for finding in case.findings["findings"]:
         assert any(f"Probability: {finding['probability']:.2f}" in one for one in said)
+    assert any("Pneumothorax: PRESENT" in one and "URGENT" in one for one in said)
     lines = [one for one in first["measurements"] if "distance" in one["name"]]
     assert lines
     for one in lines:
