@@ -1,5 +1,6 @@
 """The panel of words beside the picture."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -71,25 +72,37 @@ def caption(findings: tuple[Findings, ...], width: int) -> Image.Image:
 def legend(findings: tuple[Findings, ...]) -> Iterator[Line]:
     """Say the result in a word, what is marked, what is not there, what was not read."""
     yield replace(banner(findings), size=22)
+    named, absent = names(findings), []
     for mark in marked(findings):
-        if mark.finding.presence is not Presence.ABSENT:
-            yield _brief(mark)
-        for letter, one in zip(mark.letters, mark.finding.measurements, strict=True):
-            if letter:
-                yield Line(f"{letter}: {say.measurement(one)}", 18, SOFT, 2)
-    absent = [one for each in findings for one in each.findings if one.presence is Presence.ABSENT]
+        if mark.finding.presence is Presence.ABSENT:
+            absent.append(named[id(mark.finding)].lower())
+        else:
+            yield _brief(mark, named[id(mark.finding)])
+        pairs = zip(mark.letters, mark.finding.measurements, strict=True)
+        lettered = [f"{letter}: {say.measurement(one)}" for letter, one in pairs if letter]
+        if lettered:
+            yield Line("; ".join(lettered), 18, SOFT, 2)
     if absent:
-        names = ", ".join(one.code.meaning.lower() for one in absent)
-        yield Line(f"Not detected: {names}", 17, QUIET, 6)
+        yield Line(f"Not detected: {', '.join(absent)}", 17, QUIET, 6)
     for each in findings:
         if each.not_analysed is not None:
             yield Line(say.refusal(each), 17, QUIET, 6)
 
 
-def _brief(mark: Mark) -> Line:
+def names(findings: tuple[Findings, ...]) -> dict[int, str]:
+    """Name each finding, by its id; what two algorithms look for gets the algorithm's name."""
+    known = [(one, each.algorithm.name) for each in findings for one in each.findings]
+    often = Counter(code for code, _ in {(one.code.value, by) for one, by in known})
+    return {
+        id(one): f"{one.code.meaning} ({by})" if often[one.code.value] > 1 else one.code.meaning
+        for one, by in known
+    }
+
+
+def _brief(mark: Mark, name: str) -> Line:
     """Say a marked finding in a line."""
     finding = mark.finding
-    parts = [f"{finding.code.meaning}: {say.STATE[finding.presence]}"]
+    parts = [f"{name}: {say.STATE[finding.presence]}"]
     if finding.side is not Side.UNDETERMINED:
         parts.append(say.SIDE[finding.side])
     parts.append(f"probability {say.probability(finding)}")
@@ -109,11 +122,12 @@ def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> 
     absent = [one for one in marks if one.finding.presence is Presence.ABSENT]
     bare = [one for one in absent if not one.finding.measurements]
     together = bare if len(bare) > APART else []
+    named = names(findings)
     for mark in sorted(marks, key=lambda one: one.finding.presence is Presence.ABSENT):
         if mark not in together:
-            yield from _about(mark)
+            yield from _about(mark, named[id(mark.finding)])
     if together:
-        listed = ", ".join(_odds(one.finding) for one in together)
+        listed = ", ".join(_odds(one.finding, named[id(one.finding)]) for one in together)
         yield Line(f"Not detected (probability, threshold): {listed}", 20, WHITE, 14)
     if radiograph.orientation is None or not radiograph.orientation.shows_sides:
         yield Line("Side not known: the image has no orientation", 18, SOFT, 12)
@@ -140,9 +154,8 @@ def banner(findings: tuple[Findings, ...]) -> Line:
     return Line("No finding detected", 30, WHITE, 0, CALM)
 
 
-def _about(mark: Mark) -> Iterator[Line]:
+def _about(mark: Mark, name: str) -> Iterator[Line]:
     finding, point = mark.finding, mark.finding.operating_point
-    name = finding.code.meaning
     odds = f"Probability {say.probability(finding)} (threshold {point.threshold:.2g}, {point.name})"
     if finding.presence is Presence.ABSENT:
         yield Line(f"{name}: not detected", 23, WHITE, 14)
@@ -162,10 +175,9 @@ def _about(mark: Mark) -> Iterator[Line]:
         yield Line(say.capital(say.uncertainty(finding.uncertainty)), 22, SOFT)
 
 
-def _odds(finding: Finding) -> str:
+def _odds(finding: Finding, name: str) -> str:
     """Say an absent finding in few words."""
-    name = finding.code.meaning.lower()
-    return f"{name} {say.probability(finding)} (<{finding.operating_point.threshold:.2g})"
+    return f"{name.lower()} {say.probability(finding)} (<{finding.operating_point.threshold:.2g})"
 
 
 @dataclass(frozen=True, slots=True)

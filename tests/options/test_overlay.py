@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
-from dicom_node.domain.findings import Findings
+from dicom_node.domain.findings import Findings, Presence
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports import panel, sc
 from dicom_node.reports.common import ReportContext
@@ -100,3 +100,17 @@ def test_contour_overlay_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "sc.dcm"
     path.write_bytes(capture(CONTOUR, findings(urgent=False)).content)
     assert errors_of(path) == set()
+
+
+def test_what_two_pipelines_look_for_is_told_apart() -> None:
+    first, second, _ = findings()
+    again = replace(
+        first.findings[0], presence=Presence.ABSENT, probability=0.1, segment=None, measurements=()
+    )
+    known = (first, replace(second, findings=(again,)))
+    said = [line.text for line in panel.legend(known)]
+    assert said[1].startswith("Pneumothorax (pneumothorax): PRESENT")
+    assert said[-1] == "Not detected: pneumothorax (chest_findings)"
+    beside = [line.text for line in panel.lines(radiograph(), known, "Made now")]
+    assert "Pneumothorax (pneumothorax): PRESENT" in beside
+    assert "Pneumothorax (chest_findings): not detected" in beside
