@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from dicom_node import node, reading
-from dicom_node.adapters import dicomweb_scu, dimse_scu, mllp
+from dicom_node.adapters import dicomweb_scu, dimse_scu, fhir_rest, mllp
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.model_store import linked, models_dir
 from dicom_node.domain.errors import NodeError
@@ -31,6 +31,8 @@ def all_checks(settings: Settings) -> Iterator[Check]:
         yield dicomweb_scu.probe(server)
     for receiver in settings.hl7:
         yield mllp.probe(receiver)
+    for emr in settings.fhir:
+        yield fhir_rest.probe(emr)
 
 
 def model_checks(settings: Settings) -> Iterator[Check]:

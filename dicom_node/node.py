@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Engine
 
 import dicom_node
-from dicom_node.adapters import dicomweb_scu, dimse_scu, mllp
+from dicom_node.adapters import dicomweb_scu, dimse_scu, fhir_rest, mllp
 from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.census import take_census
 from dicom_node.adapters.database import migrate as migrate_database
@@ -102,6 +102,7 @@ def couriers(settings: Settings) -> dict[str, Courier]:
         if peer.host and peer.port
     }
     made |= {one.name: partial(dicomweb_scu.send, to=one) for one in settings.stow}
+    made |= {one.name: partial(fhir_rest.send, to=one) for one in settings.fhir}
     return made | {one.name: partial(mllp.send, receiver=one) for one in settings.hl7}
 
 

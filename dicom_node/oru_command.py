@@ -9,7 +9,7 @@ from typing import Any
 from dicom_node.logs import start_logs
 from dicom_node.settings import load_settings
 
-WORDS = "show the HL7 message of a study; sends nothing"
+WORDS = "show the HL7 or FHIR message of a study; sends nothing"
 
 
 def register(commands: Any) -> None:  # noqa: ANN401 - argparse names this type privately
@@ -20,7 +20,7 @@ def register(commands: Any) -> None:  # noqa: ANN401 - argparse names this type 
     of = command.add_mutually_exclusive_group(required=True)
     of.add_argument("--study", metavar="UID", help="a stored study, read again")
     of.add_argument("--example", action="store_true", help="a made-up finding")
-    command.add_argument("--to", required=True, metavar="NAME", help="one of [[hl7]]")
+    command.add_argument("--to", required=True, metavar="NAME", help="one of [[hl7]] or [[fhir]]")
 
 
 def run(options: argparse.Namespace) -> int:

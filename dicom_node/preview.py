@@ -1,5 +1,6 @@
-"""Show the HL7 message that a study would give, without sending it."""
+"""Show the message that a study would give, without sending it."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,8 +11,11 @@ from dicom_node.adapters.header import describe, read_header
 from dicom_node.adapters.hl7_check import judge
 from dicom_node.domain.admission import admit
 from dicom_node.domain.errors import BadSettings, GiveUp
+from dicom_node.domain.orders import UNREGISTERED, Registered
 from dicom_node.domain.study import HL7Destination
-from dicom_node.flow.infer import Question, answer
+from dicom_node.domain.web import Receiver
+from dicom_node.domain.work import ReportObject
+from dicom_node.flow.infer import Question, Reading, answer
 from dicom_node.reading import reader
 from dicom_node.reports import er7, oru
 from dicom_node.reports.example import example
@@ -20,7 +24,7 @@ from dicom_node.writing import registered
 
 
 def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
-    """Read a stored study again and yield each image's ORU, a segment a line.
+    """Read a stored study again and yield each image's message, readable.
 
     Nothing is stored and nothing is sent. Raises BadSettings for a receiver that
     the configuration lacks, GiveUp where the study is not stored or gives no message.
@@ -41,9 +45,7 @@ def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
         choices = {route.name: route.choice for route in settings.routes}
         questions = tuple(Question(job.pipeline, choices[job.routes[0]]) for job in admission.jobs)
         found = answer(path, questions, eyes)
-        who = (settings.node.ae_title, settings.node.institution)
-        context = oru.HL7Context(time.time(), receiver, *who, known=known[path])
-        made = oru.build(found.source, found.radiograph, found.findings, context)
+        made = _made(settings, receiver, found, known[path])
         if made is not None:
             yield _readable(made.content, receiver)
         else:
@@ -54,30 +56,51 @@ def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
 
 
 def example_message(settings: Settings, to: str) -> str:
-    """Give a receiver's message of a made-up finding, a segment a line.
+    """Give a receiver's message of a made-up finding, readable.
 
     Needs no database. Raises BadSettings for a receiver that the configuration lacks.
     """
     receiver = _receiver(settings, to)
-    who = (settings.node.ae_title, settings.node.institution)
-    made = oru.build(*example(), oru.HL7Context(time.time(), receiver, *who))
+    source, radiograph, findings = example()
+    made = _made(settings, receiver, Reading(source, radiograph, (), findings), UNREGISTERED)
     assert made is not None  # noqa: S101 - the example has a patient and findings
     return _readable(made.content, receiver)
 
 
 def verdict(message: str) -> str:
-    """Say that a message given by this module is valid HL7; raises GiveUp."""
+    """Say that a message given by this module is valid; raises GiveUp."""
+    if message.startswith("{"):
+        from dicom_node.reports import fhir
+
+        return fhir.judge(message.encode())
     return judge(message.replace("\n", "\r"))
 
 
-def _receiver(settings: Settings, to: str) -> HL7Destination:
-    receiver = next((one for one in settings.hl7 if one.name == to), None)
+def _made(
+    settings: Settings, receiver: Receiver, reading: Reading, known: Registered
+) -> ReportObject | None:
+    """Make the message of a reading for a receiver; None: nothing to say."""
+    shown = (reading.source, reading.radiograph, reading.findings)
+    if isinstance(receiver, HL7Destination):
+        who = (settings.node.ae_title, settings.node.institution)
+        return oru.build(*shown, oru.HL7Context(time.time(), receiver, *who, known=known))
+    from dicom_node.reports import fhir
+
+    institution = settings.node.institution
+    return fhir.build(*shown, fhir.FhirContext(time.time(), receiver, institution, known=known))
+
+
+def _receiver(settings: Settings, to: str) -> Receiver:
+    every: tuple[Receiver, ...] = (*settings.hl7, *settings.fhir)
+    receiver = next((one for one in every if one.name == to), None)
     if receiver is None:
-        known = ", ".join(one.name for one in settings.hl7) or "none"
-        raise BadSettings(f"--to {to}: no such [[hl7]]; known are: {known}")
+        known = ", ".join(one.name for one in every) or "none"
+        raise BadSettings(f"--to {to}: no such [[hl7]] or [[fhir]]; known are: {known}")
     return receiver
 
 
-def _readable(content: bytes, receiver: HL7Destination) -> str:
-    """Give a message with a segment a line."""
-    return content.decode(er7.codec(receiver.charset)).replace("\r", "\n")
+def _readable(content: bytes, receiver: Receiver) -> str:
+    """Give a message with a segment, or a value, a line."""
+    if isinstance(receiver, HL7Destination):
+        return content.decode(er7.codec(receiver.charset)).replace("\r", "\n")
+    return json.dumps(json.loads(content), indent=2, ensure_ascii=False)

@@ -12,7 +12,7 @@ from dicom_node.domain import dialect
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
-from dicom_node.domain.web import StowDestination
+from dicom_node.domain.web import FhirDestination, StowDestination
 from dicom_node.sections import DicomwebSection, OrdersSection, ReconcileSection, beside
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -132,6 +132,7 @@ class Settings(BaseSettings):
     peers: tuple[Peer, ...] = ()
     hl7: tuple[HL7Destination, ...] = ()
     stow: tuple[StowDestination, ...] = ()
+    fhir: tuple[FhirDestination, ...] = ()
     routes: tuple[Route, ...] = ()
 
     @classmethod
@@ -151,8 +152,15 @@ class Settings(BaseSettings):
         peers, hl7 = [one.name for one in self.peers], [one.name for one in self.hl7]
         # a name of [[stow]] must tell it from every other destination
         stow = [one.name for one in self.stow] + (peers + hl7 if self.stow else [])
+        fhir = [one.name for one in self.fhir] + (stow or peers + hl7 if self.fhir else [])
         routes = [one.name for one in self.routes]
-        for kind, names in (("peers", peers), ("hl7", hl7), ("routes", routes), ("stow", stow)):
+        for kind, names in (
+            ("peers", peers),
+            ("hl7", hl7),
+            ("routes", routes),
+            ("stow", stow),
+            ("fhir", fhir),
+        ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"[[{kind}]] name {twice[0]!r} is used twice; rename one")
@@ -184,10 +192,11 @@ class Settings(BaseSettings):
             )
         receivers = {peer.name: peer for peer in self.peers}
         servers = {one.name for one in self.stow}
+        told = {one.name for one in self.hl7} | {one.name for one in self.fhir}
         known = (
             ("pipelines", route.pipelines, self.pipelines, "[pipelines]"),
             ("send_to", route.send_to, {*receivers, *servers}, "[[peers]] or [[stow]]"),
-            ("notify", route.notify, {one.name for one in self.hl7}, "[[hl7]]"),
+            ("notify", route.notify, told, "[[hl7]] or [[fhir]]"),
         )
         for key, names, defined, where in known:
             for name in names:
@@ -254,13 +263,20 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         update={"token_file": beside(folder, settings.dicomweb.token_file)}
     )
     stow = tuple(one.found_from(folder) for one in settings.stow)
+    fhir = tuple(one.found_from(folder) for one in settings.fhir)
     url = settings.database.url
     prefix = "sqlite:///"
     if url.startswith(prefix) and not url.startswith(prefix + "/"):
         url = f"{prefix}{folder / url.removeprefix(prefix)}"
     database = DatabaseSection(url=url)
     return settings.model_copy(
-        update={"node": node, "database": database, "dicomweb": dicomweb, "stow": stow}
+        update={
+            "node": node,
+            "database": database,
+            "dicomweb": dicomweb,
+            "stow": stow,
+            "fhir": fhir,
+        }
     )
 
 

@@ -11,7 +11,7 @@ from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue_history import history_of
 from dicom_node.domain.orders import UNREGISTERED, Registered, hastened
 from dicom_node.domain.ports import Archive
-from dicom_node.domain.web import over_stow
+from dicom_node.domain.web import Receiver, over_stow
 from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
 from dicom_node.flow.infer import Reading, Source
 from dicom_node.flow.notify import notified
@@ -28,7 +28,8 @@ def writer(
     settings: Settings, engine: Engine, archive: Archive
 ) -> Callable[[Claim, Reading, float], Outcome]:
     """Make what turns a reading into objects with destinations."""
-    receivers = {one.name: one for one in settings.hl7}
+    over_hl7 = {one.name: one for one in settings.hl7}
+    receivers: dict[str, Receiver] = {**over_hl7, **{one.name: one for one in settings.fhir}}
     servers = {one.name for one in settings.stow}
     desk = Desk(
         routes={route.name: route for route in settings.routes},
@@ -38,7 +39,7 @@ def writer(
         history=partial(history_of, engine),
         wants_rejection=frozenset(one.name for one in settings.peers if one.reject_replaced),
         archive=archive,
-        receivers=receivers,
+        receivers=over_hl7,
     )
 
     def write(claim: Claim, reading: Reading, now: float) -> Outcome:
@@ -74,6 +75,14 @@ def _build(
         who = (settings.node.ae_title, settings.node.institution)
         context = oru.HL7Context(now, receiver, *who, corrected=to.corrected, known=known)
         return oru.build(*shown, context)
+    if kind == "fhir":
+        # its models take a second to load, and few sites want them
+        from dicom_node.reports import fhir
+
+        server = next(one for one in settings.fhir if one.name == to.destination)
+        institution = settings.node.institution
+        told = fhir.FhirContext(now, server, institution, corrected=to.corrected, known=known)
+        return fhir.build(*shown, told)
     make = rejection.build if kind == "rejection" else BUILDERS[kind]
     return make(
         *shown,

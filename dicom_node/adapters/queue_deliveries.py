@@ -29,6 +29,8 @@ from dicom_node.domain.work import (
 
 LARGEST_BATCH = 100
 """Objects on one association."""
+SINGLE = ("mllp", "fhir")
+"""Protocols of messages, each answered by itself; objects share an association."""
 AGAIN_S = 5.0
 """When a refused object is tried again because its image is under way."""
 
@@ -36,7 +38,7 @@ _earlier = deliveries.alias("earlier")
 _OBJECTS_UNDER_WAY = exists().where(
     _earlier.c.instance_id == deliveries.c.instance_id,
     _earlier.c.after_objects.is_(False),
-    _earlier.c.protocol != "mllp",
+    _earlier.c.protocol.not_in(SINGLE),
     in_state(_earlier, State.AVAILABLE, State.EXECUTING),
 )
 _DUE = (
@@ -110,7 +112,7 @@ def claim(
     if first is None:
         return None
     ids = {first.id}
-    if first.protocol != "mllp":  # each message is answered by itself; objects share an association
+    if first.protocol not in SINGLE:
         fellows = conn.execute(FELLOWS, {"now": now} | dict(first._mapping))
         ids |= {row.id for row in fellows}
     token = new_token()

@@ -1,4 +1,4 @@
-"""Who hears of a finding by HL7."""
+"""Who hears of a finding by HL7 or FHIR."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -7,6 +7,7 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.followup import History
 from dicom_node.domain.study import HL7Destination
+from dicom_node.domain.web import Receiver
 from dicom_node.domain.work import ReportObject, Standby
 
 
@@ -14,9 +15,9 @@ def notified(
     route: Route,
     findings: tuple[Findings, ...],
     history: History,
-    receivers: Mapping[str, HL7Destination],
-) -> tuple[HL7Destination, ...]:
-    """Choose the receivers of an ORU about these findings of one image.
+    receivers: Mapping[str, Receiver],
+) -> tuple[Receiver, ...]:
+    """Choose the receivers of a message about these findings of one image.
 
     With `urgent_only` only an urgent finding goes out, otherwise every result,
     negatives too; an image that no pipeline read has no result. Who heard of an
@@ -34,7 +35,9 @@ def notified(
         return ()
     unknown = [name for name in route.notify if name not in receivers]
     if unknown:
-        raise BadSettings(f"route {route.name!r} notifies {unknown[0]!r}, which no [[hl7]] names")
+        raise BadSettings(
+            f"route {route.name!r} notifies {unknown[0]!r}, which no [[hl7]] or [[fhir]] names"
+        )
     wanted = dict.fromkeys(n for n in route.notify if (again if history.told(n) else worth))
     return tuple(receivers[name] for name in wanted)
 

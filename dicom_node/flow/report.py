@@ -12,6 +12,7 @@ from dicom_node.domain.followup import History, Sent, slot_of
 from dicom_node.domain.ladder import Rung
 from dicom_node.domain.ports import Archive
 from dicom_node.domain.study import HL7Destination
+from dicom_node.domain.web import FhirDestination, Receiver
 from dicom_node.domain.work import (
     Claim,
     NewDelivery,
@@ -19,6 +20,7 @@ from dicom_node.domain.work import (
     Outcome,
     OutputKind,
     Priority,
+    Protocol,
     Replacement,
     ReportObject,
     Standby,
@@ -46,8 +48,8 @@ class Address:
 
 Build = Callable[[ObjectKind, Address, Reading, float], ReportObject | None]
 """Make one kind of object for a destination; None: nothing to say."""
-Notified = Callable[[Route, tuple[Findings, ...], History], tuple[HL7Destination, ...]]
-"""Who hears by HL7 of these findings."""
+Notified = Callable[[Route, tuple[Findings, ...], History], tuple[Receiver, ...]]
+"""Who hears of these findings by a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Desk:
 
 SPEAKS_OF_REFUSAL: tuple[OutputKind, ...] = ("sr", "text_sr")
 """The kinds that can say why an image was not analysed."""
-SUFFIX: Mapping[bool, str] = {True: ".hl7", False: ".dcm"}
+SUFFIX: Mapping[ObjectKind, str] = {"oru": ".hl7", "fhir": ".json"}
+"""Of the kinds that are no DICOM file."""
 
 
 def report(claim: Claim, reading: Reading, desk: Desk, now: float) -> Outcome:
@@ -209,12 +212,15 @@ def _telling(
     for receiver in desk.notified(route, reading.findings, history):
         corrected = history.told(receiver.name) and history.changed(reading.findings)
         to = Address(route, receiver.name, corrected=corrected)
-        made = desk.build("oru", to, reading, now)
+        fhir = isinstance(receiver, FhirDestination)
+        kind: ObjectKind = "fhir" if fhir else "oru"
+        made = desk.build(kind, to, reading, now)
         if made is not None:
             after = receiver.release == "after_objects"
             uid = made.sop_instance_uid
-            slot = slot_of(route.name, "oru", ())
-            delivery = NewDelivery(uid, receiver.name, "mllp", priority, after_objects=after)
+            slot = slot_of(route.name, kind, ())
+            way: Protocol = "fhir" if fhir else "mllp"
+            delivery = NewDelivery(uid, receiver.name, way, priority, after_objects=after)
             yield replace(made, slot=slot), delivery, None
 
 
@@ -244,4 +250,4 @@ def _refusal_kinds(route: Route) -> tuple[OutputKind, ...]:
 
 
 def _stored(made: ReportObject, archive: Archive) -> StoredFile:
-    return archive.put([made.content], "results", SUFFIX[made.kind == "oru"])
+    return archive.put([made.content], "results", SUFFIX.get(made.kind, ".dcm"))

@@ -48,7 +48,7 @@ def test_what_cannot_be_shown_is_said(
 ) -> None:
     site = make_site(RIS)
     assert show(site, "1.2.3", "pacs") == 2
-    assert "no such [[hl7]]; known are: ris" in capsys.readouterr().err
+    assert "no such [[hl7]] or [[fhir]]; known are: ris" in capsys.readouterr().err
     assert show(site, "1.2.3") == 1
     assert "study 1.2.3: no image of it is stored" in capsys.readouterr().err
     ds = dcmread(phantoms["none"])
