@@ -73,3 +73,8 @@ def table(document: Document, title: str) -> Table:
     ]
     assert len(every) == 1, f"{len(every)} tables {title!r}"
     return every[0]
+
+
+def lookup(found: Table, key: int = 0, value: int = 1) -> dict[str, str]:
+    """Read a table as a mapping from one column to another."""
+    return {row[key]: row[value] for row in found.rows}

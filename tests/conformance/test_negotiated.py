@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
-from pynetdicom.events import Event
+from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import build_context
 
 from dicom_node import node
@@ -21,7 +21,7 @@ from dicom_node.domain.study import Peer
 from dicom_node.domain.work import Recorded
 from dicom_node.roles import run_receive
 from dicom_node.settings import Settings
-from tests.conformance.conftest import Configure, dicom, table
+from tests.conformance.conftest import Configure, dicom, lookup, table
 from tests.listeners import _listens, until
 
 MOST = 128
@@ -69,7 +69,7 @@ def accepted(port: int, pairs: list[tuple[str, str]]) -> Pairs:
 def listed(settings: Settings) -> Pairs:
     """Read the pairs out of the statement's acceptance tables."""
     document = dicom(settings)
-    by_name = dict(table(document, "Order of preference").rows)
+    by_name = lookup(table(document, "Order of preference"))
     pairs: Pairs = set()
     for _, uid, said in table(document, "Presentation contexts that are accepted").rows:
         names = list(by_name) if said.startswith("all of") else said.split(", ")
@@ -106,7 +106,7 @@ def test_the_preferred_syntax_is_the_first_of_the_list(configure: Configure) -> 
 
 def test_policies_are_what_the_receiver_says_of_itself(configure: Configure) -> None:
     settings = configure('[receive]\nmax_pdu = 65536\nunknown_callers = "reject"')
-    rows = dict(table(dicom(settings), "Policies").rows)
+    rows = lookup(table(dicom(settings), "Policies"))
     with running(settings) as port:
         contexts = [build_context(VERIFICATION)]
         assoc = AE("PROBE").associate("127.0.0.1", port, contexts, ae_title="CONFORM")
@@ -119,9 +119,9 @@ def test_policies_are_what_the_receiver_says_of_itself(configure: Configure) -> 
         for calling, called in (("STRANGER", "CONFORM"), ("PROBE", "OTHER")):
             assoc = AE(calling).associate("127.0.0.1", port, contexts, ae_title=called)
             answer = assoc.acceptor.primitive
+            assert assoc.is_rejected, "neither accepted nor rejected"
             assert answer is not None
             seen = f"{answer.result}/{answer.result_source}/{answer.diagnostic}"
-            assert assoc.is_rejected
             assert seen in refused
 
 
@@ -132,6 +132,7 @@ def recording() -> Iterator[SimpleNamespace]:
 
     def note(event: Event) -> None:
         request = event.assoc.requestor.primitive
+        assert request is not None
         seen.pairs |= {
             (str(one.abstract_syntax), str(syntax))
             for one in request.presentation_context_definition_list
@@ -142,9 +143,13 @@ def recording() -> Iterator[SimpleNamespace]:
     ae = AE("PACS")
     for uid in (*STORAGE, *QUERIES):
         ae.add_supported_context(uid, SYNTAXES, scu_role=True, scp_role=True)
-    handlers = [(evt.EVT_REQUESTED, note), (evt.EVT_C_STORE, lambda _: 0x0000)]
+    handlers: list[EventHandlerType] = [
+        (evt.EVT_REQUESTED, note),
+        (evt.EVT_C_STORE, lambda _: 0x0000),
+    ]
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    seen.port = server.socket.getsockname()[1]
+    assert server is not None
+    seen.port = server.server_address[1]
     try:
         yield seen
     finally:
