@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from urllib.parse import urlsplit
 
 from dicom_node import node
 from dicom_node.adapters.dimse import IMAGE_CLASSES
@@ -12,12 +13,15 @@ from dicom_node.adapters.dimse_line import Target
 from dicom_node.adapters.dimse_query import QueryOrigin, Terms
 from dicom_node.adapters.dimse_query_get import GetOrigin
 from dicom_node.adapters.dimse_query_move import MoveOrigin
+from dicom_node.adapters.hosts import HostBook
 from dicom_node.adapters.known import known_uids
+from dicom_node.adapters.qido import WebOrigin
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.reception import StoreRequest
 from dicom_node.domain.retrieval import Origin
 from dicom_node.domain.study import Peer
+from dicom_node.domain.web import caller_at
 from dicom_node.domain.work import Recorded
 from dicom_node.flow.backfill import Desk, Filled, Pace, Wait, Wish, fill, gaps
 from dicom_node.flow.receive import receive
@@ -29,6 +33,8 @@ class Means:
     """From whom to fetch, how, and how fast (images a minute; 0: no limit)."""
 
     peer: str = ""
+    web: str = ""
+    """A DICOMweb server, in place of a peer."""
     move: bool = False
     per_minute: float = 0.0
 
@@ -51,7 +57,10 @@ def backfill(
 
 def looked(parts: node.Parts, wish: Wish, means: Means, wait: Wait) -> Iterator[Filled]:
     """Yield each study that has images for the node; fetches nothing."""
-    with closing(QueryOrigin(_target(parts, means), Terms(()))) as catalogue:
+    catalogue = (
+        _web(parts, means.web, ()) if means.web else QueryOrigin(_target(parts, means), Terms(()))
+    )
+    with closing(catalogue):
         for gap in gaps(catalogue, wish, desk(parts, wait)):
             yield Filled(gap, 0, (gap.fault,) if gap.fault else ())
 
@@ -77,14 +86,31 @@ def desk(parts: node.Parts, wait: Wait) -> Desk:
 @contextmanager
 def opened(parts: node.Parts, means: Means, routes: tuple[Route, ...]) -> Iterator[Origin]:
     """Give the PACS to fetch from; what it sends over our association goes by `routes`."""
-    target = _target(parts, means)
-    if means.move:
-        move = MoveOrigin(target, lambda uid: bool(known_uids(parts.engine, [uid])))
-        with closing(move):
-            yield move
+    origin: GetOrigin | MoveOrigin | WebOrigin
+    if means.web:
+        origin = _web(parts, means.web, routes)
+    elif means.move:
+        origin = MoveOrigin(
+            _target(parts, means), lambda uid: bool(known_uids(parts.engine, [uid]))
+        )
     else:
-        with closing(GetOrigin(target, receiver(parts, routes))) as get:
-            yield get
+        origin = GetOrigin(_target(parts, means), receiver(parts, routes))
+    with closing(origin):
+        yield origin
+
+
+def _web(parts: node.Parts, name: str, routes: tuple[Route, ...]) -> WebOrigin:
+    """Make the origin of a DICOMweb server; its images count as those of the peer there."""
+    settings = parts.settings
+    servers = {one.name: one for one in settings.stow}
+    if name not in servers:
+        listed = ", ".join(servers) or "none"
+        raise BadSettings(f"--web {name}: no such [[stow]]; known are: {listed}")
+    addresses_of = HostBook().addresses_of
+    host = urlsplit(servers[name].url).hostname or ""
+    address = next(iter(sorted(addresses_of(host))), host)
+    caller = caller_at(address, settings.peers, addresses_of, settings.node.ae_title)
+    return WebOrigin(servers[name], caller, receiver(parts, routes))
 
 
 def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreRequest], Recorded]:

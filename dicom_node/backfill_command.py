@@ -25,7 +25,9 @@ def register(commands: Any) -> None:  # noqa: ANN401 - argparse names its parser
     command.add_argument("--from", dest="first", type=_day, metavar="DAY", help="YYYY-MM-DD")
     command.add_argument("--to", dest="last", type=_day, metavar="DAY", help="the last day")
     command.add_argument("--accession", default="", metavar="NUMBER")
-    command.add_argument("--peer", default="", metavar="NAME", help="of [[peers]]")
+    way = command.add_mutually_exclusive_group()
+    way.add_argument("--peer", default="", metavar="NAME", help="of [[peers]]")
+    way.add_argument("--web", default="", metavar="NAME", help="of [[stow]]: QIDO-RS, WADO-RS")
     command.add_argument("--move", action="store_true", help="C-MOVE to the node, not C-GET")
     command.add_argument(
         "--rate", type=float, default=0, metavar="N", help="images a minute; 0: no limit"
@@ -48,7 +50,9 @@ def _run(options: argparse.Namespace) -> int:
     wish = _wish(options)
     if options.rate < 0:
         raise BadSettings(f"--rate {options.rate:g}: write images a minute, 0 for no limit")
-    means = Means(options.peer, options.move, options.rate)
+    if options.web and options.move:
+        raise BadSettings("--web and --move exclude each other")
+    means = Means(options.peer, options.web, options.move, options.rate)
     studies = images = known = fetched = failed = 0
     for one in backfill(settings, wish, means, threading.Event().wait, dry_run=options.dry_run):
         print(in_words(one, dry_run=options.dry_run), flush=True)

@@ -40,13 +40,14 @@ class _Answered(Exception):
         self.answer = answer
 
 
-class _Bearer(AuthBase):
+class Bearer(AuthBase):
     """Puts the token (RFC 6750 2.1) into a request, and the port into its Host."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Complete a request."""
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         request.headers.pop("Host", None)  # the client names no port (RFC 9112 3.2)
@@ -164,7 +165,7 @@ def _post(objects: Sequence[Dataset], size: int, to: StowDestination) -> HttpAns
 
 def _session(to: StowDestination, limit_s: float) -> requests.Session:
     session = requests.Session()
-    session.auth = _Bearer(token(to))
+    session.auth = Bearer(token(to))
     session.headers["Accept"] = ANSWERS
     # read here: requests would let the environment's certificates win over ours
     session.trust_env = False

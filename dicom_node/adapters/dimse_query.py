@@ -17,7 +17,7 @@ from dicom_node.adapters.attributes import text, texts
 from dicom_node.adapters.dimse_line import Line, Target, open_line
 from dicom_node.adapters.dimse_query_answers import PENDING, SUCCESS, judge_query
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
-from dicom_node.domain.retrieval import FoundImage, FoundSeries, Inquiry
+from dicom_node.domain.retrieval import FoundImage, FoundSeries, Inquiry, fits, usable_uid
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 QUERY_SYNTAXES: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
@@ -25,7 +25,6 @@ MOST_MATCHES = 20_000
 """Of one question; a PACS with more in one day ignores what it was asked."""
 FIND_S = 300.0
 """For all answers to one question."""
-LONGEST_UID = 64
 MOST_ANSWERS = 1000
 """To the request for one image."""
 
@@ -140,14 +139,8 @@ def find_studies(query: QueryLine, inquiry: Inquiry) -> tuple[str, ...]:
 
 
 def _fits(match: Dataset, inquiry: Inquiry) -> bool:
-    """Say whether a study is one that was asked for; what the peer left out may fit."""
-    modalities, day = texts(match, "ModalitiesInStudy"), text(match, "StudyDate")
     number = text(match, "AccessionNumber")
-    return (
-        (not modalities or inquiry.modality in modalities)
-        and (not day or inquiry.day is None or day == f"{inquiry.day:%Y%m%d}")
-        and (not number or inquiry.accession_number in ("", number))
-    )
+    return fits(inquiry, texts(match, "ModalitiesInStudy"), text(match, "StudyDate"), number)
 
 
 def find_series(query: QueryLine, study_uid: str) -> tuple[FoundSeries, ...]:
@@ -198,13 +191,8 @@ def _identifier(level: str, **keys: str) -> Dataset:
 
 
 def uid_of(match: Dataset, keyword: str) -> str:
-    """Give a UID that may be sent back; "" for one that is missing or unusable.
-
-    A wildcard or a list in its place would ask for more than one object.
-    """
-    uid = text(match, keyword)
-    usable = 0 < len(uid) <= LONGEST_UID and uid.isascii() and uid.replace(".", "").isalnum()
-    return uid if usable else ""
+    """Give a UID that may be sent back; "" for one that is missing or unusable."""
+    return usable_uid(text(match, keyword))
 
 
 def _matches(query: QueryLine, ask: Dataset) -> Iterator[Dataset]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Protocol
 
+LONGEST_UID = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -49,6 +51,24 @@ class FoundImage:
     series_uid: str
     sop_instance_uid: str
     sop_class_uid: str = ""
+
+
+def usable_uid(text: str) -> str:
+    """Give a UID that may be sent back; "" for one that is missing or unusable.
+
+    A wildcard or a list in its place would ask for more than one object.
+    """
+    usable = len(text) <= LONGEST_UID and text.isascii() and text.replace(".", "").isalnum()
+    return text if usable else ""
+
+
+def fits(inquiry: Inquiry, modalities: tuple[str, ...], study_date: str, number: str) -> bool:
+    """Say whether a study is one that was asked for; what the peer left out may fit."""
+    return (
+        (not modalities or inquiry.modality in modalities)
+        and (not study_date or inquiry.day is None or study_date == f"{inquiry.day:%Y%m%d}")
+        and (not number or inquiry.accession_number in ("", number))
+    )
 
 
 class Catalogue(Protocol):
