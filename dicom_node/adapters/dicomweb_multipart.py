@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
 
-LONGEST_BOUNDARY = 70
+LONGEST_BOUNDARY = 200
+"""RFC 2046 5.1.1 says 70; Orthanc's have 73."""
+LONGEST_PADDING = 64
 LONGEST_HEAD = 16 << 10
 """Bytes of a part's headers, and of what stands before the first part."""
 CHUNK = 256 << 10
@@ -119,7 +121,7 @@ class _Cutter:
     def _ends_line(self, after: int) -> bool:
         """Say whether "--" or padding and a line's end follow a delimiter."""
         while True:
-            rest = bytes(self.buffer[after : after + LONGEST_BOUNDARY + 2])
+            rest = bytes(self.buffer[after : after + LONGEST_PADDING + 2])
             if rest.startswith(b"--"):
                 return True
             tail = rest.lstrip(b" \t")
@@ -127,7 +129,7 @@ class _Cutter:
                 return True
             if tail not in (b"", b"\r") and rest != b"-":
                 return False
-            if len(rest) > LONGEST_BOUNDARY:
+            if len(rest) > LONGEST_PADDING:
                 return False
             self._more()
 

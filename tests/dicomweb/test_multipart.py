@@ -86,7 +86,7 @@ def test_a_part_without_end_is_left_early() -> None:
     assert taken < 3 << 20
 
 
-@pytest.mark.parametrize("boundary", ["", "x" * 71, "gr\xfcn"])
+@pytest.mark.parametrize("boundary", ["", "x" * 201, "gr\xfcn"])
 def test_boundaries_that_cannot_be(boundary: str) -> None:
     with pytest.raises(Malformed):
         list(parts(reader(b"--\r\n\r\n--", 9), boundary, 10))
