@@ -8,7 +8,7 @@ from hl7apy.parser import parse_message
 
 from dicom_node.domain.errors import GiveUp
 
-# hl7apy takes ED-5 for an ST of 199 characters; the standard sets no such limit (2.A.24)
+# hl7apy takes ED-5 for an ST of 199 characters; the standard sets no such limit (chapter 2A)
 EMBEDDED = re.compile(r"(\^Base64\^)[A-Za-z0-9+/=]+")
 
 

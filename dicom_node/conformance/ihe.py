@@ -1,7 +1,10 @@
 """The IHE integration statement of one configuration."""
 
 from collections.abc import Iterator
+from functools import partial
 
+from dicom_node.adapters.mllp import Answer, settled
+from dicom_node.adapters.orders_messages import EVENTS, VERSIONS
 from dicom_node.conformance import facts
 from dicom_node.conformance.document import Document, Section, Table
 from dicom_node.conformance.statement import cover
@@ -36,7 +39,8 @@ def ihe_statement(settings: Settings, version: str, made_on: str) -> Document:
                     "identifier and UID. All results are preliminary and unverified.",
                 ),
             ),
-            Section("HL7", tuple(_hl7(settings))),
+            Section("HL7 v2", tuple(_hl7(settings))),
+            Section("HL7 FHIR R4", tuple(_fhir(settings))),
         ),
     )
 
@@ -54,7 +58,7 @@ def _commits(settings: Settings) -> bool:
 
 def _actors(settings: Settings) -> Table:
     commits = _commits(settings)
-    lacks = "" if commits else "lacks Storage Commitment [RAD-10], which the actor requires"
+    lacks = "" if commits else "without Storage Commitment [RAD-10]"
     rows = (
         ("AI Results (AIR)", "Evidence Creator", YES if commits else "partly", lacks),
         ("AI Workflow (AIW-I)", "Task Performer", NO, "no UPS-RS worklist; images arrive by push"),
@@ -134,7 +138,7 @@ def _hl7(settings: Settings) -> Iterator[str | Table]:
             f"{one.host}:{one.port}",
             one.version,
             one.charset,
-            ", ".join(("MSH", *one.segments, *(("ZDS",) if one.zds else ()))),
+            ", ".join(dict.fromkeys(("MSH", *one.segments, *(("ZDS",) if one.zds else ())))),
             ", ".join(one.escalation) or "-",
         )
         for one in settings.hl7
@@ -144,4 +148,32 @@ def _hl7(settings: Settings) -> Iterator[str | Table]:
         yield Table(head, rows, "Receivers")
     else:
         yield "No receiver is configured."
+    yield Table(("MSA-1", "Behaviour"), tuple(_answers()), "Answers to a message")
+    yield _listener(settings)
     yield Table(("MSH-18",), tuple((name,) for name in CODECS), "Character sets that are known")
+
+
+def _answers() -> Iterator[tuple[str, str]]:
+    for codes in (("AA", "CA"), ("AE", "CE"), ("AR", "CR"), ("another", "none in time")):
+        fate = facts.fate_of(partial(settled, Answer(codes[0], "1")))
+        yield ", ".join(codes), fate.behaviour
+
+
+def _listener(settings: Settings) -> Table:
+    """Say which messages of an order system are taken."""
+    orders = settings.orders
+    where = f"{orders.host}:{orders.port}" if orders.port else "off"
+    rows = tuple((f"{kind}^{event}", ", ".join(VERSIONS), where) for kind, event in sorted(EVENTS))
+    return Table(("Message", "Versions", "Listening"), rows, "Orders and patients, received")
+
+
+def _fhir(settings: Settings) -> Iterator[str | Table]:
+    yield (
+        "A finding may also go out as a FHIR R4 transaction with a DiagnosticReport and its "
+        "Observations, which refer to the study; the status is preliminary."
+    )
+    rows = tuple((one.name, one.url) for one in settings.fhir)
+    if rows:
+        yield Table(("Server", "URL"), rows, "FHIR servers")
+    else:
+        yield "No server is configured."

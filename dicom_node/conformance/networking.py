@@ -13,6 +13,7 @@ from dicom_node.adapters.dimse_query_move import STUDY_ROOT_MOVE
 from dicom_node.adapters.dimse_scp import REFUSALS, SERVED
 from dicom_node.adapters.dimse_scu import proposed
 from dicom_node.conformance import facts
+from dicom_node.conformance.configuration import configuration, interfaces, limits
 from dicom_node.conformance.document import Section, Table
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.reception import STORE_STATUSES
@@ -63,8 +64,9 @@ def networking(settings: Settings) -> Section:
                     _acceptance(settings),
                 ),
             ),
-            _interfaces(settings),
-            _configuration(settings),
+            interfaces(settings),
+            configuration(settings),
+            limits(settings),
         ),
     )
 
@@ -234,38 +236,3 @@ def _listed(syntaxes: tuple[str, ...]) -> str:
     if syntaxes == tuple(str(one) for one in IMAGE_SYNTAXES):
         return "all of the table below"
     return ", ".join(named(uid) for uid in syntaxes)
-
-
-def _interfaces(settings: Settings) -> Section:
-    return Section(
-        "Network interfaces",
-        (
-            "TCP/IP (IPv4 or IPv6) over any medium that the operating system supports. "
-            f"The node listens on {settings.node.host}, port {settings.node.port}.",
-        ),
-    )
-
-
-def _configuration(settings: Settings) -> Section:
-    local = ((settings.node.ae_title, settings.node.host, str(settings.node.port)),)
-    remote = tuple(
-        (peer.name, peer.ae_title, peer.host or "any", str(peer.port or "-"))
-        for peer in settings.peers
-    )
-    limits = Timeouts()
-    parameters = (
-        ("receive.max_pdu", str(settings.receive.max_pdu)),
-        ("receive.max_associations", str(settings.receive.max_associations)),
-        ("receive.unknown_callers", settings.receive.unknown_callers),
-        ("receive.min_free_gb", f"{settings.receive.min_free_gb:g}"),
-        ("association request or release time-out (fixed)", f"{limits.acse_s:g} s"),
-        ("silence on an open association (fixed)", f"{limits.network_s:g} s"),
-    )
-    return Section(
-        "Configuration",
-        (
-            Table(("AE title", "Address", "Port"), local, "Local application entity"),
-            Table(("Peer", "AE title", "Host", "Port"), remote, "Remote application entities"),
-            Table(("Parameter", "Value"), parameters),
-        ),
-    )

@@ -50,7 +50,7 @@ def spoken(observation: Observation, to: HL7Destination) -> Observation:
 
 
 def study_segment(study_uid: str) -> str:
-    """Write ZDS, the study's UID as IHE has it (RAD TF-2 4.4.4.1.2.4)."""
+    """Write ZDS, the study's UID as IHE has it (RAD-4)."""
     return er7.segment("ZDS", {1: er7.components(study_uid, "100", "Application", "DICOM")})
 
 
@@ -60,7 +60,7 @@ def page(
     findings: tuple[Findings, ...],
     made: tuple[float, str, str, tzinfo | None],
 ) -> Observation:
-    """Write the PDF report into an OBX (HL7 v2.5.1 2.A.24, ED).
+    """Write the PDF report into an OBX (HL7 v2.5.1 chapter 2A, ED).
 
     `made` says when (POSIX s), by which AE title, in which institution and zone.
     """

@@ -157,6 +157,10 @@ def test_only_what_is_there_is_claimed(configure: Configure) -> None:
     done = {row[0]: row[1] for row in table(ihe(configure()), "Transactions").rows}
     assert done["Evidence Documents Stored [RAD-43]"] == "yes"
     assert done["Storage Commitment [RAD-10]"] == "no"
+    answers = {row[0]: row[1] for row in table(ihe(configure()), "Answers to a message").rows}
+    assert answers["AA, CA"] == facts.ARRIVED
+    assert answers["AE, CE"] == facts.DEAD
+    assert answers["AR, CR"] == answers["another, none in time"] == facts.AGAIN
     kinds = {row[0]: row[1] for row in table(ihe(configure()), "Kinds of results").rows}
     assert (kinds["Regions"], kinds["Locations"], kinds["Parametric maps"]) == ("yes", "yes", "no")
 
