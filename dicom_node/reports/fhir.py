@@ -88,7 +88,7 @@ def judge(content: bytes) -> str:
         bundle = Bundle.model_validate_json(content)
     except ValueError as error:  # pydantic's own is such
         raise GiveUp(f"not valid FHIR R4: {error}") from error
-    return f"valid FHIR R4: {bundle.type} of {len(bundle.entry)} resources"
+    return f"valid FHIR R4: {bundle.type} of {len(bundle.entry or ())} resources"
 
 
 def _each(read: tuple[Findings, ...]) -> Iterator[tuple[Json, Finding]]:

@@ -12,6 +12,7 @@ import pytest
 from dicom_node import cli
 from dicom_node.domain.admission import Route
 from dicom_node.domain.study import HL7Destination, Peer
+from dicom_node.domain.web import FhirDestination, StowDestination
 from dicom_node.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,13 @@ def test_every_settings_key_is_in_the_commented_file() -> None:
         section = field.annotation
         if hasattr(section, "model_fields"):
             assert set(shown[name]) == set(section.model_fields), name  # type: ignore[union-attr]
-    for name, kind in (("peers", Peer), ("hl7", HL7Destination), ("routes", Route)):
+    for name, kind in (
+        ("peers", Peer),
+        ("hl7", HL7Destination),
+        ("fhir", FhirDestination),
+        ("stow", StowDestination),
+        ("routes", Route),
+    ):
         assert set(shown[name][0]) == {field.name for field in fields(kind)}, name
 
 
