@@ -37,6 +37,8 @@ class Means:
     """A DICOMweb server, in place of a peer."""
     move: bool = False
     per_minute: float = 0.0
+    route: str = ""
+    """The only route that what is fetched goes by, whatever its callers; "": all."""
 
 
 def backfill(
@@ -48,39 +50,47 @@ def backfill(
     on. The images queue at low priority: those that arrive meanwhile go first.
     """
     with closing(node.open_parts(settings)) as parts:
-        if dry_run:
-            yield from looked(parts, wish, means, wait)
-            return
-        routes = tuple(replace(route, priority="low") for route in settings.routes)
-        yield from fetched(parts, wish, means, wait, routes)
+        routes = _routes(settings, means)
+        run = looked if dry_run else fetched
+        yield from run(parts, wish, means, wait, routes)
 
 
-def looked(parts: node.Parts, wish: Wish, means: Means, wait: Wait) -> Iterator[Filled]:
-    """Yield each study that has images for the node; fetches nothing."""
+def looked(
+    parts: node.Parts, wish: Wish, means: Means, wait: Wait, routes: tuple[Route, ...]
+) -> Iterator[Filled]:
+    """Yield each study that has images for `routes`; fetches nothing."""
     catalogue = (
         _web(parts, means.web, ()) if means.web else QueryOrigin(_target(parts, means), Terms(()))
     )
     with closing(catalogue):
-        for gap in gaps(catalogue, wish, desk(parts, wait)):
+        for gap in gaps(catalogue, wish, _desk(parts, wait, routes)):
             yield Filled(gap, 0, (gap.fault,) if gap.fault else ())
 
 
 def fetched(
     parts: node.Parts, wish: Wish, means: Means, wait: Wait, routes: tuple[Route, ...]
 ) -> Iterator[Filled]:
-    """Yield each study that has images for the node, when they are here.
-
-    `routes` say what becomes of images that come over our own association.
-    """
+    """Yield each study that has images for `routes`, when they are here."""
     with opened(parts, means, routes) as origin:
-        found = gaps(origin, wish, desk(parts, wait))
+        found = gaps(origin, wish, _desk(parts, wait, routes))
         yield from fill(found, origin, Pace(means.per_minute, time.monotonic, wait), wait)
 
 
-def desk(parts: node.Parts, wait: Wait) -> Desk:
-    """Give what finding needs beside the PACS."""
-    known = partial(known_uids, parts.engine)
-    return Desk(parts.settings.routes, known, IMAGE_CLASSES, wait)
+def _desk(parts: node.Parts, wait: Wait, routes: tuple[Route, ...]) -> Desk:
+    return Desk(routes, partial(known_uids, parts.engine), IMAGE_CLASSES, wait)
+
+
+def _routes(settings: Settings, means: Means) -> tuple[Route, ...]:
+    """Choose the routes for what is fetched, at low priority; raises BadSettings."""
+    if not means.route:
+        return tuple(replace(route, priority="low") for route in settings.routes)
+    if means.move:
+        raise BadSettings("--route and --move exclude each other: the receiver knows its routes")
+    chosen = [route for route in settings.routes if route.name == means.route]
+    if not chosen:
+        listed = ", ".join(route.name for route in settings.routes) or "none"
+        raise BadSettings(f"--route {means.route}: no such [[routes]]; known are: {listed}")
+    return (replace(chosen[0], callers=("*",), priority="low"),)
 
 
 @contextmanager

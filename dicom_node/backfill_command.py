@@ -32,6 +32,9 @@ def register(commands: Any) -> None:  # noqa: ANN401 - argparse names its parser
     command.add_argument(
         "--rate", type=float, default=0, metavar="N", help="images a minute; 0: no limit"
     )
+    command.add_argument(
+        "--route", default="", metavar="NAME", help="of [[routes]], the only one to go by"
+    )
     command.add_argument("--dry-run", action="store_true", help="list, fetch nothing")
 
 
@@ -52,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         raise BadSettings(f"--rate {options.rate:g}: write images a minute, 0 for no limit")
     if options.web and options.move:
         raise BadSettings("--web and --move exclude each other")
-    means = Means(options.peer, options.web, options.move, options.rate)
+    means = Means(options.peer, options.web, options.move, options.rate, options.route)
     studies = images = known = fetched = failed = 0
     for one in backfill(settings, wish, means, threading.Event().wait, dry_run=options.dry_run):
         print(in_words(one, dry_run=options.dry_run), flush=True)

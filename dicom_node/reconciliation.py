@@ -71,10 +71,8 @@ def reconcile(
     wanted = parts.settings.reconcile
     span = days_before(today, wanted.days)
     wish, means = Wish(span), Means(wanted.peer)
-    if wanted.fetch if fetch is None else fetch:
-        found = fetched(parts, wish, means, wait, parts.settings.routes)
-    else:
-        found = looked(parts, wish, means, wait)
+    run = fetched if (wanted.fetch if fetch is None else fetch) else looked
+    found = run(parts, wish, means, wait, parts.settings.routes)
     images = studies = 0
     for one in found:
         if one.gap.missing or one.faults:

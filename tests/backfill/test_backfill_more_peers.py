@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 from pydicom.filereader import read_file_meta_info
+from sqlalchemy import select
 
 from dicom_node import cli
 from dicom_node.adapters.dimse_line import Target
 from dicom_node.adapters.dimse_scu import echo
 from dicom_node.adapters.file_meta import file_head
+from dicom_node.adapters.schema import jobs
 from dicom_node.domain.study import Peer
 from dicom_node.flow import backfill as flow
 from dicom_node.roles import run_receive
 from dicom_node.settings import load_settings
-from tests.backfill.pacs import ROOT, fill, radiograph, received, stored_files
+from tests.backfill.pacs import ROOT, database_of, fill, radiograph, received, stored_files
 from tests.listeners import Orthanc, until
 from tests.raw_scu import CR
 
@@ -52,6 +54,21 @@ def test_only_what_a_route_takes_is_fetched(pacs: Orthanc, config: Path) -> None
     fill(pacs, [radiograph(1), radiograph(2, changes=mammogram), radiograph(3, changes=hand)])
     assert backfill(config, *SPAN) == 0
     assert received(config) == [f"{ROOT}.1"]
+
+
+def test_one_route_may_be_named_for_what_is_fetched(
+    pacs: Orthanc, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = '[[routes]]\nname = "archive"\ncallers = ["NOBODY"]\npipelines = ["abnormality"]\n'
+    config.write_text(config.read_text() + archive)
+    fill(pacs, [radiograph(1)])
+    assert backfill(config, *SPAN, "--route", "archives") == 2
+    assert "no such [[routes]]; known are: chest, archive" in capsys.readouterr().err
+    assert backfill(config, *SPAN, "--route", "archive", "--move") == 2
+    assert backfill(config, *SPAN, "--route", "archive") == 0
+    with database_of(config) as engine, engine.connect() as conn:
+        rows = conn.execute(select(jobs.c.pipeline, jobs.c.routes, jobs.c.priority)).all()
+    assert [tuple(row) for row in rows] == [("abnormality", '["archive"]', "low")]
 
 
 def test_bytes_are_those_that_the_pacs_has(pacs: Orthanc, config: Path) -> None:
