@@ -27,6 +27,8 @@ def server(parts: node.Parts) -> StowSCP:
     section = parts.settings.dicomweb
     if not section.port:
         raise BadSettings("dicomweb.port = 0: receiving over HTTP is off; set a port")
+    if section.token_file and not token_of(section.token_file):
+        raise BadSettings(f"dicomweb.token_file: {section.token_file} holds no readable token")
     service = StowService(
         knock=_doorkeeping(parts),
         store=partial(_store, node.reception(parts)),
@@ -52,7 +54,7 @@ def _doorkeeping(parts: node.Parts) -> Callable[[str, str], Caller | None]:
     def knock(host: str, token: str) -> Caller | None:
         caller = caller_at(host, settings.peers, addresses_of, settings.node.ae_title)
         if settings.dicomweb.token_file:
-            known = _has(token, Path(settings.dicomweb.token_file))
+            known = _has(token, settings.dicomweb.token_file)
         else:
             known = greet(caller, doorkeeper, time.time())
         return caller if known else None
@@ -60,15 +62,21 @@ def _doorkeeping(parts: node.Parts) -> Callable[[str, str], Caller | None]:
     return knock
 
 
-def _has(token: str, file: Path) -> bool:
+def _has(token: str, file: str) -> bool:
     """Compare with the file's token, read anew so that it may be replaced."""
-    try:
-        wanted = file.read_bytes().strip()
-    except OSError as error:
-        log.error("token_unreadable", key="dicomweb.token_file", reason=error.strerror)
-        return False
+    wanted = token_of(file)
+    if not wanted:
+        log.error("token_unreadable", key="dicomweb.token_file")
     shown = token.encode("utf-8", "surrogateescape")
     return bool(wanted) and hmac.compare_digest(shown, wanted)
+
+
+def token_of(file: str) -> bytes:
+    """Read a token; none where it cannot be read."""
+    try:
+        return Path(file).read_bytes().strip()
+    except OSError:
+        return b""
 
 
 def _store(reception: Reception, request: StoreRequest, study_uid: str) -> Recorded:

@@ -184,8 +184,15 @@ class _StowHandler(BaseHTTPRequestHandler):
             cut = HTTPStatus.BAD_REQUEST, CANNOT_UNDERSTAND
         except TooLarge:
             cut = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, OUT_OF_RESOURCES
+        except MemoryError:
+            cut = HTTPStatus.SERVICE_UNAVAILABLE, OUT_OF_RESOURCES
         except TimeoutError:
             cut = HTTPStatus.REQUEST_TIMEOUT, PROCESSING_FAILURE
+        except ConnectionError:
+            stored = sum(one.is_stored for one in outcomes)
+            log.warning("stow_broken_off", calling_ae=caller.calling_ae, stored=stored)
+            self.close_connection = True
+            return
         self._conclude(caller, outcomes, cut, ended=body.ended)
 
     def _conclude(

@@ -19,7 +19,7 @@ from dicom_node.domain.ports import Check
 from dicom_node.domain.web import StowDestination
 from dicom_node.domain.work import Acknowledgement, Delivery, DeliveryBatch, Undelivered
 
-LARGEST_REQUEST = 64 << 20
+LARGEST_REQUEST = 32 << 20
 """Bytes of the objects that share a request; a larger object goes alone."""
 LARGEST_ANSWER = 4 << 20
 SLOWEST_SERVER = 100_000
@@ -40,6 +40,10 @@ class _Answered(Exception):
         self.answer = answer
 
 
+class NoAnswer(TryAgain):
+    """The server did not answer: the next request would not fare better."""
+
+
 class Bearer(AuthBase):
     """Puts the token (RFC 6750 2.1) into a request, and the port into its Host."""
 
@@ -57,16 +61,16 @@ class Bearer(AuthBase):
 def send(
     batch: DeliveryBatch, path_of: PathOf, to: StowDestination
 ) -> tuple[Acknowledgement | Undelivered, ...]:
-    """Send a batch in as few requests as possible: the courier for one server."""
+    """Send a batch in as few requests as possible: the courier for one server.
+
+    After a request without an answer the rest is left for the next attempt.
+    """
     outcomes: list[Acknowledgement | Undelivered] = []
-    objects: list[tuple[Delivery, Dataset]] = []
-    for delivery in batch.deliveries:
-        try:
-            objects.append((delivery, _object(path_of(delivery.file.key))))
-        except NodeError as error:
-            outcomes.append(Undelivered(delivery.id, error))
-    for group in _groups(objects):
-        for delivery_id, result in _stored(group, to):
+    lost: NoAnswer | None = None
+    for group in _groups(batch.deliveries):
+        for delivery_id, result in _stored(group, path_of, to, lost):
+            if isinstance(result, NoAnswer):
+                lost = result
             if isinstance(result, str):
                 outcomes.append(Acknowledgement(delivery_id, result))
             else:
@@ -103,12 +107,10 @@ def _object(path: Path) -> Dataset:
         raise GiveUp(f"no DICOM file ({type(error).__name__})") from error
 
 
-def _groups(
-    objects: Sequence[tuple[Delivery, Dataset]],
-) -> Iterator[list[tuple[Delivery, Dataset]]]:
-    group: list[tuple[Delivery, Dataset]] = []
-    for one in objects:
-        if group and sum(sent.file.size for sent, _ in (*group, one)) > LARGEST_REQUEST:
+def _groups(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+    group: list[Delivery] = []
+    for one in deliveries:
+        if group and sum(sent.file.size for sent in (*group, one)) > LARGEST_REQUEST:
             yield group
             group = []
         group.append(one)
@@ -117,15 +119,26 @@ def _groups(
 
 
 def _stored(
-    group: Sequence[tuple[Delivery, Dataset]], to: StowDestination
+    group: Sequence[Delivery], path_of: PathOf, to: StowDestination, lost: NoAnswer | None
 ) -> Iterator[tuple[int, Result]]:
     """Store a group; what its answer leaves open is sent again, each object alone."""
-    results = _judged(group, to)
-    for delivery, ds in group:
-        result = results.get(delivery.sop_instance_uid)
-        if result is None and len(group) > 1:
-            result = _judged([(delivery, ds)], to).get(delivery.sop_instance_uid)
-        yield delivery.id, result or TryAgain("the answer says nothing of the object")
+    objects: dict[str, tuple[Delivery, Dataset]] = {}
+    for delivery in group:
+        try:
+            ds = _object(path_of(delivery.file.key))
+            objects[delivery.sop_instance_uid] = delivery, ds
+        except NodeError as error:
+            yield delivery.id, error
+    results: dict[str, Result] = {}
+    if lost is None and objects:
+        results = _judged(list(objects.values()), to)
+    for uid, (delivery, ds) in objects.items():
+        result = lost or results.get(uid)
+        if result is None and len(objects) > 1:
+            result = _judged([(delivery, ds)], to).get(uid)
+        result = result or TryAgain("the answer says nothing of the object")
+        lost = result if isinstance(result, NoAnswer) else lost
+        yield delivery.id, result
 
 
 def _judged(group: Sequence[tuple[Delivery, Dataset]], to: StowDestination) -> dict[str, Result]:
@@ -134,9 +147,9 @@ def _judged(group: Sequence[tuple[Delivery, Dataset]], to: StowDestination) -> d
         size = sum(delivery.file.size for delivery, _ in group)
         answer = _post([ds for _, ds in group], size, to)
     except OSError as error:
-        return dict.fromkeys(uids, TryAgain(_words(error)))
+        return dict.fromkeys(uids, NoAnswer(_words(error)))
     except TryAgain as error:
-        return dict.fromkeys(uids, error)
+        return dict.fromkeys(uids, NoAnswer(str(error)))
     except Exception as error:  # noqa: BLE001 - a damaged object fails in many ways, and alone
         spoilt = GiveUp(f"the object cannot be encoded ({type(error).__name__})")
         return {} if len(group) > 1 else {uids[0]: spoilt}

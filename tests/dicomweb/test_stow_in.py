@@ -296,6 +296,11 @@ def test_a_taken_port_is_a_bad_setting(start: Start) -> None:
         StowSCP("127.0.0.1", node.scp.port, node.scp._service)
 
 
+def test_a_token_file_without_a_token_is_a_bad_setting(start: Start) -> None:
+    with pytest.raises(BadSettings, match=r"dicomweb\.token_file"):
+        start('token_file = "none"')
+
+
 def test_the_keys_are_read(tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     config.write_text(

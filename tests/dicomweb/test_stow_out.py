@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.adapters import dicomweb_scu
 from dicom_node.adapters.dicomweb_scu import probe, send
 from dicom_node.domain.web import StowDestination
 from dicom_node.domain.work import Acknowledgement, DeliveryBatch, Undelivered
@@ -188,7 +189,7 @@ def test_a_token_from_the_environment(tmp_path: Path, monkeypatch: pytest.Monkey
     named = {"token_env": "STOW_T"}
     with always(200) as server:
         assert sent(server, tmp_path, UIDS[:1], **named) == [
-            "TryAgain: stow 'cloud': environment variable STOW_T holds no token"
+            "NoAnswer: stow 'cloud': environment variable STOW_T holds no token"
         ]
         monkeypatch.setenv("STOW_T", "abc")
         assert sent(server, tmp_path, UIDS[:1], **named) == ["200 stored"]
@@ -198,7 +199,7 @@ def test_a_token_from_the_environment(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_missing_token_file_waits(tmp_path: Path) -> None:
     with always(200) as server:
         (one,) = sent(server, tmp_path, UIDS[:1], token_file=str(tmp_path / "none"))
-    assert one.startswith("TryAgain: stow 'cloud': token_file")
+    assert one.startswith("NoAnswer: stow 'cloud': token_file")
     assert server.requests == []
 
 
@@ -225,8 +226,25 @@ def test_a_damaged_file_fails_alone(tmp_path: Path) -> None:
 def test_nobody_listens(tmp_path: Path) -> None:
     to = StowDestination("cloud", f"http://127.0.0.1:{free_port()}/")
     made: DeliveryBatch = batch(tmp_path)
-    assert said(send(made, lambda key: tmp_path / key, to)) == ["TryAgain: no connection"] * 3
+    assert said(send(made, lambda key: tmp_path / key, to)) == ["NoAnswer: no connection"] * 3
     assert probe(to).words == "no connection"
+
+
+def test_after_silence_the_rest_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicomweb_scu, "LARGEST_REQUEST", 1)  # so each goes alone
+
+    def hang(request: Request) -> Answer:
+        if "2.25.12" in request.uids:
+            time.sleep(0.6)
+        return 200, "text/plain", b""
+
+    with StowServer(hang) as server:
+        assert sent(server, tmp_path, timeout_s=0.3) == [
+            "200 stored",
+            "NoAnswer: no answer in time",
+            "NoAnswer: no answer in time",
+        ]
+    assert [request.uids for request in server.requests] == [["2.25.11"], ["2.25.12"]]
 
 
 def test_a_silent_server_is_left(tmp_path: Path) -> None:
@@ -236,21 +254,21 @@ def test_a_silent_server_is_left(tmp_path: Path) -> None:
 
     with StowServer(hang) as server:
         started = time.monotonic()
-        assert sent(server, tmp_path, UIDS[:1], timeout_s=0.3) == ["TryAgain: no answer in time"]
+        assert sent(server, tmp_path, UIDS[:1], timeout_s=0.3) == ["NoAnswer: no answer in time"]
         assert time.monotonic() - started < 1.4
 
 
 def test_an_answer_without_end_is_left(tmp_path: Path) -> None:
     with always(200, b" " * (5 << 20)) as server:
         assert sent(server, tmp_path, UIDS[:1]) == [
-            "TryAgain: HTTP 200 with an answer that does not end"
+            "NoAnswer: HTTP 200 with an answer that does not end"
         ]
 
 
 def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
     to = StowDestination("cloud", "https://127.0.0.1:9/", ca_file=str(tmp_path / "none.pem"))
     assert said(send(batch(tmp_path, UIDS[:1]), lambda key: tmp_path / key, to)) == [
-        "TryAgain: the certificates of [[stow]] ca_file cannot be read"
+        "NoAnswer: the certificates of [[stow]] ca_file cannot be read"
     ]
 
 
