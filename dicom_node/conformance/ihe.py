@@ -150,7 +150,7 @@ def _hl7(settings: Settings) -> Iterator[str | Table]:
         yield "No receiver is configured."
     yield Table(("MSA-1", "Behaviour"), tuple(_answers()), "Answers to a message")
     yield _listener(settings)
-    yield Table(("MSH-18",), tuple((name,) for name in CODECS), "Character sets that are known")
+    yield f"Character sets (MSH-18) that a receiver may have: {', '.join(CODECS)}."
 
 
 def _answers() -> Iterator[tuple[str, str]]:

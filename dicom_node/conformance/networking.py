@@ -15,6 +15,7 @@ from dicom_node.adapters.dimse_scu import proposed
 from dicom_node.conformance import facts
 from dicom_node.conformance.configuration import configuration, interfaces, limits
 from dicom_node.conformance.document import Section, Table
+from dicom_node.conformance.web import web
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.reception import STORE_STATUSES
 from dicom_node.domain.study import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -64,6 +65,7 @@ def networking(settings: Settings) -> Section:
                     _acceptance(settings),
                 ),
             ),
+            web(settings),
             interfaces(settings),
             configuration(settings),
             limits(settings),

@@ -7,6 +7,7 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
+from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     CondPageBreak,
@@ -26,10 +27,10 @@ MARGIN = 17 * mm
 WIDTH = A4[0] - 2 * MARGIN - 12
 
 INK, LINE, SHADE = HexColor("#1c2530"), HexColor("#c9d1da"), HexColor("#eef2f6")
-ROOM = 70 * mm
-"""Below a chapter's heading; with less left it starts a new page."""
-NARROWEST, WIDEST = 12, 60
-"""Characters that a column's share of the width is reckoned from."""
+ROOM, LITTLE_ROOM = 70 * mm, 30 * mm
+"""Below a chapter's heading, or another; with less left it starts a new page."""
+WIDEST_WORD, PADDING = 200.0, 8.0
+"""Points; a longer word is cut."""
 
 
 def page(document: Document) -> bytes:
@@ -77,8 +78,6 @@ STRONG = _style(7.5, bold=True, after=0)
 TITLE, CAPTION = _style(22, bold=True, after=10), _style(8.5, bold=True, before=4)
 HEADS = {1: _style(15, bold=True, before=14, after=6), 2: _style(12, bold=True, before=8, after=4)}
 LOWER = _style(10, bold=True, before=6, after=3)
-for one in (CAPTION, LOWER, *HEADS.values()):
-    one.keepWithNext = 1
 
 
 def _said(text: str, style: ParagraphStyle) -> Flowable:
@@ -101,12 +100,12 @@ def _story(document: Document) -> Iterator[Flowable]:
 
 
 def _section(number: str, depth: int, section: Section) -> Iterator[Flowable]:
-    if depth == 1:
-        yield CondPageBreak(ROOM)
+    yield CondPageBreak(ROOM if depth == 1 else LITTLE_ROOM)
     yield _said(f"{number} {section.title}", HEADS.get(depth, LOWER))
     for one in content(section):
         if isinstance(one, Table):
             if one.title:
+                yield CondPageBreak(LITTLE_ROOM)
                 yield _said(one.title, CAPTION)
             yield _table(one)
             yield Spacer(1, 3 * mm)
@@ -137,7 +136,23 @@ def _table(table: Table) -> Flowable:
 
 
 def _widths(table: Table) -> list[float]:
-    """Share the width by the longest text of each column, within reason."""
-    columns = zip(table.head, *table.rows, strict=True)
-    shares = [min(WIDEST, max(NARROWEST, *(len(cell) for cell in column))) for column in columns]
-    return [WIDTH * share / sum(shares) for share in shares]
+    """Give each column room for its longest word, and the rest by its longest text."""
+    columns = list(zip(table.head, *table.rows, strict=True))
+    least = [
+        max(_width(word) for cell in column for word in [*cell.split(), ""]) for column in columns
+    ]
+    most = [max(_width(cell) for cell in column) for column in columns]
+    least = [min(one, WIDEST_WORD) + PADDING for one in least]
+    wanted = [
+        max(0.0, min(one, WIDTH) + PADDING - low) for one, low in zip(most, least, strict=True)
+    ]
+    left = WIDTH - sum(least)
+    if left < 0:
+        return [WIDTH * one / sum(least) for one in least]
+    if not any(wanted):
+        return [one + left / len(least) for one in least]
+    return [low + left * want / sum(wanted) for low, want in zip(least, wanted, strict=True)]
+
+
+def _width(text: str) -> float:
+    return float(stringWidth(text, fonts.BOLD, SMALL.fontSize))

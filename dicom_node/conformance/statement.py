@@ -5,6 +5,7 @@ from pydicom.charset import python_encoding
 from dicom_node.conformance.annexes import annexes
 from dicom_node.conformance.document import Document, Section, Table
 from dicom_node.conformance.networking import networking, overview
+from dicom_node.conformance.web import services
 from dicom_node.reports.common import NOT_FOR_DIAGNOSIS
 from dicom_node.settings import Settings
 
@@ -31,7 +32,7 @@ def dicom_statement(settings: Settings, version: str, made_on: str) -> Document:
         "DICOM Conformance Statement",
         cover(settings, version, made_on),
         (
-            Section("Overview", (_summary(), overview(settings), _web(settings), _media())),
+            Section("Overview", (_summary(), overview(settings), services(settings), _media())),
             _introduction(),
             networking(settings),
             Section("Media interchange", ("Not supported.",)),
@@ -48,15 +49,6 @@ def _summary() -> str:
         "networks, and sends the findings back as segmentations, structured reports, secondary "
         "captures, presentation states, key object notes or encapsulated PDF."
     )
-
-
-def _web(settings: Settings) -> Table:
-    asked = [(one.name, "STOW-RS", "user agent", one.url) for one in settings.stow]
-    if settings.dicomweb.port:
-        where = f"http://{settings.dicomweb.host}:{settings.dicomweb.port}"
-        asked.append(("this node", "STOW-RS", "origin server", where))
-    rows = asked or [("-", "none is configured", "-", "-")]
-    return Table(("Server", "Service", "Role", "URL"), tuple(rows), "DICOM Web services (PS3.18)")
 
 
 def _media() -> str:
@@ -88,7 +80,7 @@ def _character_sets() -> Section:
             "code extensions (PS3.3 C.12.1.1.2); without one it is ISO_IR 6. An unknown term is "
             "no reason for refusal. What the node adds itself is English; a character that the "
             "image's character set cannot hold becomes a question mark.",
-            Table(("Defined term",), tuple((term,) for term in terms)),
+            f"Defined terms: {', '.join(terms)}.",
         ),
     )
 

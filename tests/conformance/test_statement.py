@@ -174,3 +174,15 @@ def test_a_node_that_sends_nothing_claims_nothing(tmp_path: Path) -> None:
     assert done["Creator Images Stored [RAD-18]"] == "no"
     services = {row[1]: row[2] for row in table(dicom(settings), "Network services").rows}
     assert "1.2.840.10008.5.1.4.1.1.66.4" not in services
+
+
+def test_web_services_follow_the_configuration(configure: Configure) -> None:
+    off = html.page(dicom(configure()))
+    assert "none is configured" in off
+    assert "does not listen" in off
+    more = '[dicomweb]\nport = 8443\n[[stow]]\nname = "cloud"\nurl = "https://c.example/dw"'
+    on = html.page(dicom(configure(more)))
+    assert "https://c.example/dw" in on
+    assert "127.0.0.1:8443/studies" in on
+    assert "C122" in on
+    assert "none is configured" not in on
