@@ -17,6 +17,7 @@ from pathlib import Path
 from dicom_node import (
     backfill_command,
     conformance_command,
+    faults,
     models_command,
     node,
     oru_command,
@@ -104,6 +105,7 @@ def _role(run: Callable[..., None]) -> Callable[[argparse.Namespace], int]:
     def start(options: argparse.Namespace) -> int:
         settings = _settings(options)
         start_logs(settings.logs.format, settings.logs.level, options.command)
+        faults.arm(options.command)
         with stop_signal() as stop:
             run(settings, stop)
         return EXIT_OK

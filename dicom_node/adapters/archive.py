@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from dicom_node import faults
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.work import StoredFile
 
@@ -39,12 +40,14 @@ class FileArchive:
             spooled = self._folder(self._root / SPOOL) / f"{uuid.uuid4().hex}.part"
             try:
                 sha256, size = _write_new(spooled, chunks)
+                faults.here("file written")
                 key = f"{folder}/{sha256[:2]}/{sha256}{suffix}"
                 target = self._root / key
                 spooled.rename(self._folder(target.parent) / target.name)
             except BaseException:
                 spooled.unlink(missing_ok=True)
                 raise
+            faults.here("file renamed")
             _flush_folder(target.parent)
         return StoredFile(key, sha256, size)
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from dicom_node import faults
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 
 BUSY_S = 10.0
@@ -50,6 +51,8 @@ def transaction(
             conn = conn.execution_options(writing=writing, durable=durable)
             with conn.begin():
                 yield conn
+                if writing and durable:
+                    faults.here("uncommitted")
     except (SQLAlchemyError, sqlite3.Error) as error:
         # `from None`: the cause's text may hold a row (Postgres' DETAIL)
         raise _in_our_words(error) from None

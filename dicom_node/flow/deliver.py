@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from dicom_node import faults
 from dicom_node.domain.errors import GiveUp, LeaseLost, NotTaken, speakable
 from dicom_node.domain.ports import Archive, Ledger
 from dicom_node.domain.work import (
@@ -60,8 +61,10 @@ def deliver_once(
     batch = ledger.claim_deliveries(worker, clock(), lease_s, destination)
     if batch is None:
         return 0
+    faults.here("deliveries claimed")
     with kept_lease(ledger, batch, clock, lease_s):
         outcomes = _sent(batch, archive, couriers)
+    faults.here("objects sent")
     now = clock()
     arrived = tuple(one for one in outcomes if isinstance(one, Acknowledgement))
     attempts = {delivery.id: delivery.attempt for delivery in batch.deliveries}
@@ -77,6 +80,7 @@ def deliver_once(
     except LeaseLost:
         log.warning("deliveries_lease_lost", destination=batch.destination, worker=worker)
         return len(batch.deliveries)
+    faults.here("deliveries settled")
     _tell(batch, arrived, missed, refused)
     return len(batch.deliveries)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from dicom_node import faults
 from dicom_node.domain.admission import unsuitable
 from dicom_node.domain.errors import GiveUp, LeaseLost, NotAnalysable, speakable
 from dicom_node.domain.findings import OWN_POINT, Algorithm, Findings, PointChoice
@@ -168,6 +169,7 @@ def work_on(
         jobs=[job.id for job in claim.jobs],
         worker=claim.worker,
     )
+    faults.here("jobs claimed")
     bound.info("jobs_claimed", pipelines=[job.pipeline for job in claim.jobs])
     try:
         with kept_lease(ledger, claim, clock, lease_s):
@@ -175,7 +177,9 @@ def work_on(
             path = archive.path(claim.arrival.file.key)
             reading = answer(path, questions, reader, unsuitable(claim.arrival.instance))
             outcome = report(claim, reading, clock())
+        faults.here("results made")
         ledger.finish_jobs(claim, outcome, clock())
+        faults.here("jobs finished")
     except LeaseLost:
         bound.warning("jobs_lease_lost")
     except Exception as error:  # noqa: BLE001 - the worker's edge: no image may stop the queue

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from dicom_node import faults
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import GiveUp, NotAnalysable, Refused, TryAgain
 from dicom_node.domain.ports import Archive, Ledger
@@ -104,8 +105,10 @@ def _recorded(
         # from different callers are equal files
         chunks = (request.file_head, request.content)
         file = reception.archive.put(chunks, FOLDER, ".dcm")
+        faults.here("instance stored")
         arrival = Arrival(instance, file, caller.calling_ae, caller.called_ae, caller.host, now)
         recorded = reception.ledger.record(arrival, admission)
+        faults.here("instance recorded")
     except (TryAgain, MemoryError) as error:
         bound.error("reception_failed", error=type(error).__name__, reason=str(error))
         raise Refused(OUT_OF_RESOURCES, "storage or database unavailable, repeat later") from error
@@ -145,16 +148,26 @@ class Doorkeeper:
     """Resolves a host name; gives nothing for one that is not known."""
     remember: Callable[[str, str, float], None]
     """Keeps title and address of an unknown caller for a person to approve."""
+    is_approved: Callable[[str, str], bool] = lambda _ae, _host: False
+    """Says whether a person approved of title and address; raises TryAgain."""
 
 
 def greet(caller: Caller, doorkeeper: Doorkeeper, now: float) -> bool:
     """Say whether the caller is served; remember an unknown one if asked to."""
-    verdict = judge_caller(
-        caller, doorkeeper.peers, doorkeeper.unknown_callers, doorkeeper.addresses_of
-    )
+    bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
+    try:
+        verdict = judge_caller(
+            caller,
+            doorkeeper.peers,
+            doorkeeper.unknown_callers,
+            doorkeeper.addresses_of,
+            lambda one: doorkeeper.is_approved(one.calling_ae, one.host),
+        )
+    except TryAgain as error:
+        bound.error("caller_not_looked_up", reason=str(error))
+        return False
     if verdict.served:
         return True
-    bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
     bound.warning("caller_refused", reason=verdict.reason)
     if verdict.learn:
         try:

@@ -1,0 +1,221 @@
+"""A node of separate processes that tests kill and start again."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import generate_uid
+
+from dicom_node import faults, node
+from dicom_node.adapters import dimse_scu
+from dicom_node.adapters.dimse import Timeouts, prepare
+from dicom_node.adapters.dimse_line import Target
+from dicom_node.domain.study import Peer
+from dicom_node.phantom import phantom_dx
+from dicom_node.settings import load_settings
+from tests.conftest import ROOT
+from tests.listeners import HL7Listener, Storescp, free_port, until
+
+CONFIGURATION = """\
+[node]
+host = "127.0.0.1"
+port = {port}
+data_dir = "{folder}/var"
+[database]
+url = "{url}"
+[inference]
+gate = ""
+[receive]
+min_free_gb = 0.1
+[logs]
+format = "json"
+[pipelines]
+pneumothorax = "tests.faults.reader"
+[[peers]]
+name = "modality"
+ae_title = "MODALITY"
+host = "127.0.0.1"
+[[peers]]
+name = "pacs"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = {pacs}
+[[hl7]]
+name = "ris"
+host = "127.0.0.1"
+port = {ris}
+[[routes]]
+name = "chest"
+outputs = ["seg", "sr", "sc"]
+send_to = ["pacs"]
+notify = ["ris"]
+"""
+OBJECTS = {"SEG": 1, "SR": 1, "OT": 1}
+"""What one film gives the PACS, by modality."""
+
+
+@dataclass
+class Role:
+    """A process that is started again when it dies, as a supervisor would."""
+
+    name: str
+    config: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    deaths: int = 0
+
+    def start(self) -> None:
+        with (self.config.parent / f"{self.config.stem}-{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.role", self.name, str(self.config)],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment},
+            )
+
+    def tend(self) -> None:
+        """Start it again if it died."""
+        if self.process is None or self.process.poll() is not None:
+            self.deaths += self.process is not None
+            self.start()
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(60)
+            self.process = None
+
+
+@dataclass
+class Ward:
+    """Roles, the PACS and the RIS that they serve, and what a modality sends."""
+
+    config: Path
+    pacs: Storescp
+    ris: HL7Listener
+    roles: list[Role]
+    film: Path
+    sent: list[str] = field(default_factory=list)
+    """Study UIDs that the node acknowledged."""
+    _tending: threading.Event = field(default_factory=threading.Event)
+
+    def role(self, name: str) -> Role:
+        return next(role for role in self.roles if role.name == name)
+
+    def send(self, port: int | None = None) -> str:
+        """Send a new film again and again until it is acknowledged, as modalities do."""
+        ds = dcmread(self.film)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
+        path = self.config.parent / "sent.dcm"
+        ds.save_as(path, enforce_file_format=True)
+        settings = load_settings(self.config)
+        us = Peer("node", settings.node.ae_title, "127.0.0.1", port or settings.node.port)
+        target = Target(us, "MODALITY", Timeouts(connect_s=2, acse_s=5, dimse_s=10))
+        give_up_at = time.monotonic() + 60
+        while True:
+            (result,) = dimse_scu.store([dimse_scu.outgoing(path)], target)
+            if isinstance(result, str):
+                self.sent.append(str(ds.StudyInstanceUID))
+                return self.sent[-1]
+            assert time.monotonic() < give_up_at, result
+            time.sleep(0.1)
+
+    def arrived(self, study_uid: str) -> Counter[str]:
+        """Count the objects of a study at the PACS, by modality."""
+        found: Counter[str] = Counter()
+        for path in self.pacs.files:
+            try:
+                ds = dcmread(path, stop_before_pixels=True)
+            except (OSError, InvalidDicomError):
+                continue  # being written
+            if ds.get("StudyInstanceUID") == study_uid and ds.get("Modality"):
+                found[ds.Modality] += 1
+        return found
+
+    def alerts(self, study_uid: str) -> set[bytes]:
+        """Give the control identifiers (MSH-10) of the messages about a study."""
+        return {
+            message.split(b"|")[9] for message in self.ris.messages if study_uid.encode() in message
+        }
+
+    def wait_for(self, study_uid: str, timeout_s: float = 60) -> None:
+        until(
+            lambda: dict(self.arrived(study_uid)) == OBJECTS and bool(self.alerts(study_uid)),
+            f"results of {study_uid}",
+            timeout_s,
+        )
+
+    def tend(self) -> None:
+        while not self._tending.wait(0.05):
+            for role in self.roles:
+                role.tend()
+
+    @contextmanager
+    def tended(self) -> Iterator[None]:
+        """Keep all roles running while the block runs."""
+        for role in self.roles:
+            role.tend()
+        nurse = threading.Thread(target=self.tend)
+        nurse.start()
+        try:
+            yield
+        finally:
+            self._tending.set()
+            nurse.join()
+            for role in self.roles:
+                role.end()
+
+    def restart(self, name: str, environment: Mapping[str, str]) -> None:
+        """Give a role another environment and wait until it has started with it."""
+        role = self.role(name)
+        role.environment = environment
+        before = role.process
+        assert before is not None
+        before.kill()
+        until(lambda: role.process is not before and role.process is not None, f"{name} again")
+
+
+@contextmanager
+def ward(folder: Path, names: tuple[str, ...], url: str = "") -> Iterator[Ward]:
+    """Run roles, a PACS and a RIS below `folder`; every process ends with the block."""
+    prepare()
+    film = folder / "film.dcm"
+    phantom_dx(2, "right", made_at=1.7e9, rows=300, columns=260).save_as(
+        film, enforce_file_format=True
+    )
+    with Storescp(folder / "pacs", ae_title="PACS") as pacs, HL7Listener() as ris:
+        config = folder / "node.toml"
+        known = {"port": free_port(), "pacs": pacs.port, "ris": ris.port, "folder": folder}
+        config.write_text(CONFIGURATION.format(url=url or f"sqlite:///{folder}/node.db", **known))
+        node.open_parts(load_settings(config), migrate=True).close()
+        made = Ward(config, pacs, ris, [Role(name, config) for name in names], film)
+        with made.tended():
+            yield made
+
+
+def crash_at(folder: Path, role: str, point: str) -> dict[str, str]:
+    """The environment that lets a role die once at a point."""
+    mark = folder / f"{role}-{point.replace(' ', '-')}"
+    return {faults.AT: f"{role}:{point}", faults.MARK: str(mark)}
+
+
+def died(environment: Mapping[str, str]) -> bool:
+    """Whether the role did die there."""
+    return Path(environment[faults.MARK]).exists()
+
+
+def have(*tools: str) -> bool:
+    return all(shutil.which(tool) for tool in tools)
