@@ -41,7 +41,7 @@ def priorities(engine: Engine) -> list[object]:
 
 def test_an_order_is_found_by_each_of_its_numbers(book: SqlOrderBook) -> None:
     book.store(Heard((ORDER,)), 1.0)
-    found = Registered(ORDER.placer, ORDER.filler)
+    found = Registered(ORDER.placer, ORDER.filler, priority="urgent")
     for keys in (
         ImageKeys("1.2.9"),
         ImageKeys("", "ACC1"),
