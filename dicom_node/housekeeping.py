@@ -18,6 +18,7 @@ from dicom_node.flow import tidy
 from dicom_node.flow.deliver import Courier, deliver_once
 from dicom_node.negotiation import ask_all
 from dicom_node.node import LEASE_S, Parts, archive_folder, worker_name
+from dicom_node.watching import watch_jobs
 
 log = structlog.get_logger()
 
@@ -43,6 +44,7 @@ def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
         (DISK_EVERY_S, partial(_bury_homeless, parts, couriers)),
         (EXPIRE_EVERY_S, partial(_expire, parts)),
         (ASK_EVERY_S, partial(ask_all, parts.settings, parts.engine)),
+        *watch_jobs(parts),
     ):
         scheduler.add_job(_guarded, "interval", args=(job,), seconds=every_s, max_instances=1)
     scheduler.start()

@@ -4,7 +4,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,13 +112,20 @@ def worker_name(role: str) -> str:
     return f"{role}@{socket.gethostname()}:{os.getpid()}"
 
 
-def census(settings: Settings) -> Census:
-    """Count what is in the database now; raises TryAgain when it is away."""
+@contextmanager
+def opened(settings: Settings) -> Iterator[Engine]:
+    """Open the database for one look; it may be away, or not migrated yet."""
     engine = open_database(settings.database.url)
     try:
-        return take_census(engine, time.time())
+        yield engine
     finally:
         engine.dispose()
+
+
+def census(settings: Settings) -> Census:
+    """Count what is in the database now; raises TryAgain when it is away."""
+    with opened(settings) as engine:
+        return take_census(engine, time.time())
 
 
 def free_bytes(settings: Settings) -> int:

@@ -12,6 +12,8 @@ from functools import partial
 import structlog
 
 from dicom_node import node
+from dicom_node.domain.watch import ServingModel
+from dicom_node.pulse import beating
 from dicom_node.settings import Settings
 from dicom_node.supervisor import orphaned
 
@@ -49,9 +51,10 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
         max_pdu=settings.receive.max_pdu,
     )
     scp = StorageSCP(settings.node.host, settings.node.port, service)
-    scp.start()
-    _wait(stop)
-    scp.stop(DRAIN_S)
+    with beating(parts, "receive"):
+        scp.start()
+        _wait(stop)
+        scp.stop(DRAIN_S)
     parts.close()
 
 
@@ -70,23 +73,33 @@ def run_work(settings: Settings, stop: threading.Event) -> None:
     store = reading.model_store_of(settings)
     write = writing.writer(settings, parts.engine, parts.archive)
     wait_s = settings.inference.batch_ms / 1000
-    while not stop.is_set() and not orphaned():
-        seen = stamp(store, settings.pipelines)
-        reader = reading.reader(settings, parts.engine)
-        reading.prove(reader)
-        turn = partial(
-            partial(work_batch, wait_s=wait_s) if wait_s else work_once,
-            parts.ledger,
-            parts.archive,
-            reader,
-            write,
-            node.worker_name("work"),
-            clock=time.time,
-            lease_s=node.LEASE_S,
-        )
-        log.info("worker_ready", pipelines=list(reader.pipelines))
-        node.loop(turn, stop, lambda: orphaned() or stamp(store, settings.pipelines) != seen)  # noqa: B023 - the loop ends before `seen` changes
+    with beating(parts, "work", looping=True) as pulse:
+        while not stop.is_set() and not orphaned():
+            seen = stamp(store, settings.pipelines)
+            reader = reading.reader(settings, parts.engine)
+            reading.prove(reader)
+            turn = partial(
+                partial(work_batch, wait_s=wait_s) if wait_s else work_once,
+                parts.ledger,
+                parts.archive,
+                reader,
+                write,
+                node.worker_name("work"),
+                clock=time.time,
+                lease_s=node.LEASE_S,
+            )
+            log.info("worker_ready", pipelines=list(reader.pipelines))
+            pulse.models = tuple(
+                ServingModel(one.name, one.version, one.device) for one in reader.pipelines.values()
+            )
+            ended = partial(_outdated, partial(stamp, store, settings.pipelines), seen)
+            node.loop(pulse.watch(turn), stop, ended)
     parts.close()
+
+
+def _outdated(stamp: Callable[[], object], seen: object) -> bool:
+    """Say whether the supervisor is gone, or another model serves than was `seen`."""
+    return orphaned() or stamp() != seen
 
 
 def run_deliver(settings: Settings, stop: threading.Event) -> None:
@@ -120,7 +133,7 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
         threading.Thread(target=node.loop, args=(turn(name), stop, orphaned), name=name)
         for name in couriers
     ]
-    with tidying(parts, couriers), reconciling(parts, stop):
+    with beating(parts, "deliver"), tidying(parts, couriers), reconciling(parts, stop):
         for thread in threads:
             thread.start()
         log.info("outbox_ready", destinations=list(couriers))
@@ -131,14 +144,13 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
 
 
 def run_console(settings: Settings, stop: threading.Event) -> None:
-    """Serve the status page until `stop`."""
+    """Serve the status page, health and metrics until `stop`."""
     from dicom_node.console.server import serve
+    from dicom_node.watching import views
 
+    where = settings.console.host, settings.console.port
     ended = threading.Event()
-    page = threading.Thread(
-        target=serve,
-        args=(settings.console.host, settings.console.port, lambda: node.census(settings), ended),
-    )
+    page = threading.Thread(target=serve, args=(*where, views(settings), ended))
     page.start()
     _wait(stop)
     ended.set()
@@ -151,10 +163,11 @@ def run_orders(settings: Settings, stop: threading.Event) -> None:
 
     parts = node.open_parts(settings)
     listening = listener(parts)
-    listening.start()
-    log.info("orders_ready", port=listening.port)
-    _wait(stop)
-    listening.stop(DRAIN_S)
+    with beating(parts, "orders"):
+        listening.start()
+        log.info("orders_ready", port=listening.port)
+        _wait(stop)
+        listening.stop(DRAIN_S)
     parts.close()
 
 
@@ -164,9 +177,10 @@ def run_dicomweb(settings: Settings, stop: threading.Event) -> None:
 
     parts = node.open_parts(settings)
     scp = server(parts)
-    scp.start()
-    _wait(stop)
-    scp.stop(DRAIN_S)
+    with beating(parts, "dicomweb"):
+        scp.start()
+        _wait(stop)
+        scp.stop(DRAIN_S)
     parts.close()
 
 

@@ -1,30 +1,41 @@
-"""A read-only status page and health endpoints."""
+"""A read-only status page, health and metrics."""
 
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import structlog
 
+from dicom_node.adapters.metrics import CONTENT_TYPE as METRICS_TYPE
 from dicom_node.console.page import page
 from dicom_node.domain.census import Census
 from dicom_node.domain.errors import NodeError
 
 log = structlog.get_logger()
 
-TakeCensus = Callable[[], Census]
+TEXT = "text/plain; charset=utf-8"
 
 
-def serve(host: str, port: int, take_census: TakeCensus, stop: threading.Event) -> None:
-    """Serve until `stop`: `/`, `/status.json`, `/healthz`, `/readyz`.
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What the server shows; each raises NodeError when the database is away."""
+
+    census: Callable[[], Census]
+    missing: Callable[[], tuple[str, ...]]
+    """The roles of which no process has lately shown life."""
+    metrics: Callable[[], str]
+
+
+def serve(host: str, port: int, views: Views, stop: threading.Event) -> None:
+    """Serve until `stop`: `/`, `/status.json`, `/healthz`, `/readyz`, `/metrics`.
 
     Nothing can be changed here and no patient is named, so the page asks for no
     login; bind it to loopback (the default) or put a proxy before it.
     """
-    with ThreadingHTTPServer((host, port), _handler(take_census)) as server:
+    with ThreadingHTTPServer((host, port), _handler(views)) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         log.info("console_listening", host=host, port=server.server_address[1])
@@ -32,30 +43,54 @@ def serve(host: str, port: int, take_census: TakeCensus, stop: threading.Event) 
         server.shutdown()
 
 
-def _handler(take_census: TakeCensus) -> type[BaseHTTPRequestHandler]:
+Answer = tuple[HTTPStatus, str, str]
+"""Status, content type and text."""
+
+
+def _ready(views: Views) -> Answer:
+    missing = views.missing()
+    if missing:
+        words = f"no sign of life from: {', '.join(missing)}\n"
+        return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, words
+    return HTTPStatus.OK, TEXT, "ready\n"
+
+
+def _status(views: Views) -> Answer:
+    return HTTPStatus.OK, "application/json", json.dumps(asdict(views.census()))
+
+
+def _page(views: Views) -> Answer:
+    return HTTPStatus.OK, "text/html; charset=utf-8", page(views.census())
+
+
+def _metrics(views: Views) -> Answer:
+    return HTTPStatus.OK, METRICS_TYPE, views.metrics()
+
+
+ANSWERS: dict[str, Callable[[Views], Answer]] = {
+    "/": _page,
+    "/status.json": _status,
+    "/healthz": lambda _: (HTTPStatus.OK, TEXT, "ok\n"),  # asks nobody: the process lives
+    "/readyz": _ready,
+    "/metrics": _metrics,
+}
+
+
+def _handler(views: Views) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version = "dicom-node", ""
         timeout = 30
 
         def do_GET(self) -> None:
-            """Answer one of the four addresses."""
-            if self.path == "/healthz":
-                self._answer(HTTPStatus.OK, "text/plain", "ok\n")
-                return
-            if self.path not in ("/", "/status.json", "/readyz"):
-                self._answer(HTTPStatus.NOT_FOUND, "text/plain", "not here\n")
+            """Answer one of the addresses."""
+            answer = ANSWERS.get(self.path)
+            if answer is None:
+                self._answer(HTTPStatus.NOT_FOUND, TEXT, "not here\n")
                 return
             try:
-                census = take_census()
+                self._answer(*answer(views))
             except NodeError as error:
-                self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"{error}\n")
-                return
-            if self.path == "/readyz":
-                self._answer(HTTPStatus.OK, "text/plain", "ready\n")
-            elif self.path == "/status.json":
-                self._answer(HTTPStatus.OK, "application/json", json.dumps(asdict(census)))
-            else:
-                self._answer(HTTPStatus.OK, "text/html; charset=utf-8", page(census))
+                self._answer(HTTPStatus.SERVICE_UNAVAILABLE, TEXT, f"{error}\n")
 
         def _answer(self, status: HTTPStatus, content_type: str, text: str) -> None:
             body = text.encode()

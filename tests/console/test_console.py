@@ -6,10 +6,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
-from dicom_node.console.server import TakeCensus, serve
+from dicom_node.console.server import Views, serve
 from dicom_node.domain.census import Alarm, Caller, Census, DeadLetter, Depth, Sender
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.work import QUOTED
@@ -31,14 +33,18 @@ CENSUS = Census(
 )
 
 
-def away() -> Census:
+def away() -> NoReturn:
     raise TryAgain("database is away")
 
 
+SHOWN = Views(census=lambda: CENSUS, missing=lambda: (), metrics=lambda: "a_metric 1\n")
+AWAY = Views(census=away, missing=away, metrics=away)
+
+
 @contextmanager
-def console(take_census: TakeCensus) -> Iterator[str]:
+def console(views: Views) -> Iterator[str]:
     stop, port = threading.Event(), free_port()
-    thread = threading.Thread(target=serve, args=("127.0.0.1", port, take_census, stop))
+    thread = threading.Thread(target=serve, args=("127.0.0.1", port, views, stop))
     thread.start()
     address = f"http://127.0.0.1:{port}"
     until(lambda: get(address + "/healthz")[0] == 200, "the console")
@@ -61,7 +67,7 @@ def get(address: str) -> tuple[int, str]:
 
 
 def test_the_page_tells_the_state_and_escapes_what_strangers_sent() -> None:
-    with console(lambda: CENSUS) as address:
+    with console(SHOWN) as address:
         status, page = get(address + "/")
     assert status == 200
     for words in ("28 images analysed", "body part HIP", "XRAY1", "free disk space", "GiveUp: no"):
@@ -72,14 +78,22 @@ def test_the_page_tells_the_state_and_escapes_what_strangers_sent() -> None:
 
 
 def test_status_as_json_and_health() -> None:
-    with console(lambda: CENSUS) as address:
+    with console(SHOWN) as address:
         assert json.loads(get(address + "/status.json")[1])["jobs"]["executing"] == 2
         assert get(address + "/readyz") == (200, "ready\n")
+        assert get(address + "/metrics") == (200, "a_metric 1\n")
         assert get(address + "/elsewhere")[0] == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/status.json", "/readyz"])
+def test_a_role_without_a_sign_of_life_makes_it_not_ready() -> None:
+    views = replace(SHOWN, missing=lambda: ("receive", "work"))
+    with console(views) as address:
+        assert get(address + "/readyz") == (503, "no sign of life from: receive, work\n")
+        assert get(address + "/healthz") == (200, "ok\n")
+
+
+@pytest.mark.parametrize("path", ["/", "/status.json", "/readyz", "/metrics"])
 def test_without_database_it_is_alive_but_not_ready(path: str) -> None:
-    with console(away) as address:
+    with console(AWAY) as address:
         assert get(address + "/healthz")[0] == 200
         assert get(address + path) == (503, "database is away\n")

@@ -1,0 +1,110 @@
+"""The sign of life that each process gives."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from dicom_node.adapters.metrics_beats import beat, end_beats
+from dicom_node.domain.errors import NodeError
+from dicom_node.domain.watch import BEAT_S, Heartbeat, ServingModel
+from dicom_node.node import Parts, worker_name
+
+log = structlog.get_logger()
+
+STUCK_S = 120.0
+"""A loop that has not turned for so long is stuck: its process stops giving signs."""
+
+
+@dataclass
+class Pulse:
+    """What a process says of itself; its loop calls `turned`."""
+
+    role: str
+    started_at: float
+    looping: bool = False
+    models: tuple[ServingModel, ...] = ()
+    turned_at: float | None = None
+
+    def watch(self, turn: Callable[[], object]) -> Callable[[], object]:
+        """Note each turn of a loop: without turns there is no life."""
+
+        def watched() -> object:
+            self.turned_at = time.monotonic()
+            return turn()
+
+        return watched
+
+    def alive(self) -> bool:
+        """Say whether the loop turns; a process without one lives as long as it runs."""
+        if not self.looping:
+            return True
+        return self.turned_at is not None and time.monotonic() - self.turned_at < STUCK_S
+
+
+@contextmanager
+def beating(parts: Parts, role: str, *, looping: bool = False) -> Iterator[Pulse]:
+    """Give a sign of life every BEAT_S until the block ends; then take it back.
+
+    With `looping` only while the loop turns, so not before its first turn either.
+    """
+    pulse = Pulse(role, time.time(), looping)
+    ended = threading.Event()
+    thread = threading.Thread(target=_beat_on, args=(parts, pulse, ended), name="pulse")
+    thread.start()
+    try:
+        yield pulse
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _beat_on(parts: Parts, pulse: Pulse, ended: threading.Event) -> None:
+    worker = worker_name(pulse.role)
+    shown = False
+    while not ended.wait(BEAT_S if shown else 0.5):
+        if not pulse.alive():
+            continue
+        try:
+            beat(parts.engine, _sign(pulse, worker))
+            shown = True
+        except NodeError as error:
+            shown = True  # not more often while the database is away
+            log.warning("beat_failed", error=type(error).__name__, reason=str(error))
+    if shown:
+        try:
+            end_beats(parts.engine, worker)
+        except NodeError as error:
+            log.warning("beat_failed", error=type(error).__name__, reason=str(error))
+
+
+def _sign(pulse: Pulse, worker: str) -> Heartbeat:
+    return Heartbeat(
+        worker=worker,
+        role=pulse.role,
+        started_at=pulse.started_at,
+        last_at=time.time(),
+        resident_bytes=_resident_bytes(),
+        open_files=_open_files(),
+        models=pulse.models,
+    )
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:  # no Linux
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _open_files() -> int:
+    try:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:
+        return 0

@@ -1,0 +1,47 @@
+"""A process's signs of life, with its thread and database."""
+
+from pathlib import Path
+
+from dicom_node import node
+from dicom_node.adapters.metrics_beats import take_beats
+from dicom_node.domain.watch import ServingModel
+from dicom_node.pulse import STUCK_S, beating
+from dicom_node.settings import DatabaseSection, NodeSection, Settings
+from dicom_node.watching import needed_roles, views
+from tests.listeners import until
+
+
+def site(folder: Path) -> Settings:
+    return Settings(
+        node=NodeSection(data_dir=folder),
+        database=DatabaseSection(url=f"sqlite:///{folder}/node.db"),
+    )
+
+
+def test_a_role_beats_while_it_runs_and_then_no_more(tmp_path: Path) -> None:
+    settings = site(tmp_path)
+    parts = node.open_parts(settings, migrate=True)
+    shown = views(settings)
+    assert shown.missing() == needed_roles(settings) == ("receive", "work", "deliver")
+    with beating(parts, "receive"):
+        until(lambda: shown.missing() == ("work", "deliver"), "the receiver's beat")
+        (sign,) = take_beats(parts.engine)
+        assert sign.resident_bytes > 1 << 20
+        assert sign.open_files > 3
+        assert 'dicom_node_role_processes{role="receive"} 1.0' in shown.metrics()
+    assert take_beats(parts.engine) == ()
+    parts.close()
+
+
+def test_a_worker_beats_only_once_its_loop_turns(tmp_path: Path) -> None:
+    parts = node.open_parts(site(tmp_path), migrate=True)
+    with beating(parts, "work", looping=True) as pulse:
+        assert not pulse.alive()
+        pulse.models = (ServingModel("pneumothorax", "1.0", "cpu"),)
+        assert pulse.watch(lambda: 5)() == 5
+        until(lambda: take_beats(parts.engine) != (), "the worker's beat")
+        assert take_beats(parts.engine)[0].models == pulse.models
+        assert pulse.turned_at is not None
+        pulse.turned_at -= STUCK_S + 1
+        assert not pulse.alive()  # a stuck loop is no life
+    parts.close()
