@@ -130,7 +130,7 @@ def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreReq
 
 
 def _target(parts: node.Parts, means: Means) -> Target:
-    return Target(_peer(parts.settings, means.peer), parts.settings.node.ae_title)
+    return node.target(parts.settings, _peer(parts.settings, means.peer).name)
 
 
 def _peer(settings: Settings, name: str) -> Peer:
