@@ -7,11 +7,18 @@ import time
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from dicom_node.adapters import dicomweb_scp
+from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.dicomweb_scp import StowSCP
 from dicom_node.adapters.file_meta import file_head
+from dicom_node.adapters.header import describe_bytes
+from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.reception import Caller, StoreRequest
+from dicom_node.domain.work import Recorded
+from dicom_node.flow.receive import Reception, receive
 from dicom_node.settings import load_settings
 from tests.dicomweb.callers import BOUNDARY, TYPE, image, items, multipart
 from tests.dicomweb.conftest import Start
@@ -39,6 +46,32 @@ def test_sent_again_it_is_one_image_and_changed_it_is_a_warning(start: Start) ->
     status, answer, _ = node.post(multipart([image("1.2.3", patient="OTHER")]))
     assert (status, items(answer, STORED)) == (202, [("1.2.3", 0xB007)])
     assert node.stored() == [image("1.2.3")]
+
+
+def test_by_c_store_it_is_the_same_image(start: Start) -> None:
+    node = start()
+    assert node.post(multipart([image("1.2.3")]))[0] == 200
+    archive = FileArchive(node.folder / "var" / "archive")
+    reception = Reception(archive, SqlLedger(node.engine), describe_bytes, (), 0)
+    head = file_head(CR, "1.2.3", EXPLICIT)
+    content = image("1.2.3").removeprefix(head)
+    caller = Caller("OTHER", "CXRAI", "10.0.0.1")
+    request = StoreRequest(caller, CR, CR, "1.2.3", EXPLICIT, head, content)
+    assert receive(request, reception, time.time()) is Recorded.SAME
+
+
+@pytest.mark.data
+def test_real_radiographs_arrive_bit_for_bit(start: Start, shared: Path) -> None:
+    node = start()
+    paths = sorted((shared / "dicom").glob("siim_*.dcm"))[:6]
+    sent = [path.read_bytes() for path in paths]
+    assert [node.post(multipart([one]))[0] for one in sent] == [200] * 6
+    kept = {row.sop_instance_uid: row.file_key for row in node.rows()}
+    for path in paths:
+        ds = dcmread(path)
+        stored = dcmread(node.folder / "var" / "archive" / kept[ds.SOPInstanceUID])
+        assert stored == ds
+        assert stored.PixelData == ds.PixelData
 
 
 def test_each_part_is_answered_by_itself(start: Start) -> None:
