@@ -4,7 +4,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from dicom_node import node
+import pytest
+
+from dicom_node import housekeeping, node
 from dicom_node.adapters.queue_escalation import escalate
 from dicom_node.adapters.schema import deliveries, escalations
 from dicom_node.domain.work import ReportObject
@@ -14,7 +16,7 @@ from dicom_node.node import Parts
 from tests.hl7.conftest import RIS
 from tests.lifecycle.conftest import make_site, phantoms  # noqa: F401 - fixtures
 from tests.lifecycle.site import MakeSite, Site
-from tests.listeners import HL7Listener
+from tests.listeners import HL7Listener, until
 
 RECEIVER = """
 [[hl7]]
@@ -26,9 +28,9 @@ allow_empty_patient_id = true
 """
 
 
-def site_with(make: MakeSite, ris: HL7Listener, ward: HL7Listener) -> Site:
+def site_with(make: MakeSite, ris: HL7Listener, ward: HL7Listener, after_s: float = 60) -> Site:
     more = RECEIVER.format(
-        name="ris", port=ris.port, more='escalation = ["ward"]\nescalate_after_s = 60'
+        name="ris", port=ris.port, more=f'escalation = ["ward"]\nescalate_after_s = {after_s}'
     )
     more += RECEIVER.format(name="ward", port=ward.port, more='version = "2.4"\nzds = true')
     return make('notify = ["ris"]\n' + more)
@@ -94,6 +96,21 @@ def test_an_acknowledged_message_stays_where_it_is_after_a_restart(
         again.close()
         assert len(ward.messages) == 1
     assert [row.fate for row in site.rows(escalations)] == ["sent"]
+
+
+def test_the_deliver_role_watches_the_time(
+    make_site: MakeSite,  # noqa: F811 - the fixture
+    phantoms: dict[str, Path],  # noqa: F811 - the fixture
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(housekeeping, "RESCUE_EVERY_S", 1)
+    with HL7Listener("AR") as ris, HL7Listener("AA") as ward:
+        site = site_with(make_site, ris, ward, after_s=0.5)
+        read(site, phantoms["right"])
+        assert deliver(site.parts, "ris") == 1
+        with housekeeping.tidying(site.parts, node.couriers(site.settings)):
+            until(lambda: deliver(site.parts, "ward") == 1, "the escalation")
+        assert len(ward.messages) == 1
 
 
 def test_who_stands_by_hears_one_after_the_other() -> None:
