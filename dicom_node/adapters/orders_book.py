@@ -4,7 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, false, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    false,
+    or_,
+    select,
+    update,
+)
 
 from dicom_node.adapters.orders_patients import merge, put_patient, resolved
 from dicom_node.adapters.queue_jobs import order_at
@@ -26,6 +38,15 @@ from dicom_node.domain.study import Instance
 from dicom_node.domain.work import PRIORITY_RANK, Priority, State
 
 LOCK = 0x4F524452  # any number, the same in every process ("ORDR")
+
+# built once: every image that comes asks this
+_SAID = select(orders.c.priority).where(
+    or_(
+        orders.c.study_uid == bindparam("study_uid"),
+        and_(orders.c.accession_number == bindparam("accession"), orders.c.accession_number != ""),
+    ),
+    ~orders.c.cancelled,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +77,12 @@ class SqlOrderBook:
         To be called when its row is committed: an order that comes after that finds
         the jobs by itself, so none slips through between the two.
         """
-        ours = _orders_of(instance.study_uid, instance.accession_number)
+        ours = {
+            "study_uid": key(instance.study_uid),
+            "accession": key(instance.accession_number),
+        }
         with transaction(self.engine, writing=False) as conn:
-            said = conn.execute(
-                select(orders.c.priority).where(or_(false(), *ours), ~orders.c.cancelled)
-            )
+            said = conn.execute(_SAID, ours)
             priority = highest(tuple(one for one in said.scalars() if one is not None))
         if priority is None:
             return 0
