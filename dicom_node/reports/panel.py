@@ -11,7 +11,9 @@ from dicom_node.domain.study import Radiograph
 from dicom_node.reports import words as say
 from dicom_node.reports.colours import RGB
 from dicom_node.reports.common import NOT_FOR_DIAGNOSIS, region_of
-from dicom_node.reports.picture import BACKGROUND, Mark, font, legible, marked
+from dicom_node.reports.frame import BACKGROUND
+from dicom_node.reports.picture import Mark, marked
+from dicom_node.reports.typeface import font, legible
 
 WHITE: RGB = (245, 245, 245)
 SOFT: RGB = (200, 204, 210)
@@ -26,6 +28,8 @@ APART = 2
 SWATCH_ROOM = 26
 SIZES = (1.0, 0.9, 0.8, 0.7, 0.62, 0.55)
 """Tried in turn until the words fit."""
+WIDTHS, READABLE = (400, 480, 560), 0.8
+"""Of a panel beside a picture, and the size from which on a wider one is not needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,24 @@ class Line:
     above: int = 4
     band: RGB | None = None
     swatch: RGB | None = None
+
+
+def beside(
+    radiograph: Radiograph, findings: tuple[Findings, ...], made: str, height: int
+) -> Image.Image:
+    """Draw the words as high as a picture, in a panel that is as wide as they need."""
+    said = list(lines(radiograph, findings, made))
+    fitting = (one for one in WIDTHS if _needed(said, one, READABLE) <= height)
+    return panel(radiograph, findings, made, next(fitting, WIDTHS[-1]), height)
+
+
+def _needed(said: list[Line], width: int, factor: float) -> int:
+    """Give the height that words and notice take."""
+    return sum(_laid_out(line, width, factor).height for line in said) + _foot(factor) + PAD
+
+
+def _foot(factor: float) -> int:
+    return round(24 * factor) + 2 * PAD
 
 
 def panel(
@@ -53,13 +75,11 @@ def panel(
     at the smallest size is cut above it.
     """
     said = list(lines(radiograph, findings, made))
-    for factor in SIZES:
-        blocks = [_laid_out(line, width, factor) for line in said]
-        foot = round(24 * factor) + 2 * PAD
-        needed = sum(block.height for block in blocks) + foot + PAD
-        if height is None or needed <= height:
-            break
-    return _drawn(blocks, (width, height or needed), foot)
+    sizes = SIZES if height is not None else SIZES[:1]
+    fitting = (one for one in sizes if height is None or _needed(said, width, one) <= height)
+    factor = next(fitting, sizes[-1])
+    blocks = [_laid_out(line, width, factor) for line in said]
+    return _drawn(blocks, (width, height or _needed(said, width, factor)), _foot(factor))
 
 
 def caption(findings: tuple[Findings, ...], width: int) -> Image.Image:
@@ -131,8 +151,8 @@ def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> 
         yield Line(f"Not detected (probability, threshold): {listed}", 20, WHITE, 14)
     if radiograph.orientation is None or not radiograph.orientation.shows_sides:
         yield Line("Side not known: the image has no orientation", 18, SOFT, 12)
-    for note in say.remarks(radiograph, findings)[:-1]:
-        yield Line(note, 17, QUIET, 8)
+    notes = (note.removesuffix(".") for note in say.remarks(radiograph, findings)[:-1])
+    yield Line(". ".join(notes) + ".", 17, QUIET, 8)
     yield Line("; ".join(_who(one.algorithm) for one in findings), 16, QUIET, 8)
     yield Line(made, 16, QUIET, 4)
 

@@ -5,37 +5,35 @@ runs around its region, never over it; what is written stands outside the pictur
 but for boxes' scores and lines' letters.
 """
 
-import unicodedata
 from dataclasses import dataclass
-from functools import cache
 from itertools import cycle
 from string import ascii_lowercase
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from dicom_node.domain.findings import Box, Finding, Findings
-from dicom_node.domain.study import Orientation, Radiograph
+from dicom_node.domain.study import Radiograph
 from dicom_node.reports.colours import RGB, colour_of
 from dicom_node.reports.common import region_of
+from dicom_node.reports.frame import framed
+from dicom_node.reports.labels import Area, placed
+from dicom_node.reports.typeface import font, legible
 
 LONGEST = 1024
-MARGIN = 40
-"""Around the picture, for the letters of the orientation."""
-BACKGROUND: RGB = (16, 18, 22)
 HALO: RGB = (0, 0, 0)
 STROKE: RGB = (255, 255, 255)
-LETTER: RGB = (235, 235, 235)
 CONTOUR_WIDTH = 3.0
 HALO_WIDTH = 5.0
-SPELT = {"≥": ">=", "≤": "<=", "–": "-", "—": "-", "×": "x", "ß": "ss", "’": "'"}
-OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
+LETTER_ROOM = 12
+"""From the middle of a line's letter to the picture's edge, at least."""
+LABEL_SIZE, LABEL_EDGE = 19, 2
+"""Of a box's name and score: letters, and the dark edge around them."""
 
 Line = tuple[tuple[float, float], tuple[float, float]]
 """Two (row, column) points of the source."""
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +56,6 @@ def scale_for(shape: tuple[int, int]) -> Scale:
     return Scale(factor, max(1, round(columns * factor)), max(1, round(rows * factor)))
 
 
-@cache
-def font(size: int) -> Font:
-    """Give the TrueType face that comes with Pillow."""
-    return ImageFont.load_default(size)
-
-
-def legible(text: str) -> str:
-    """Spell a text in the letters that the face has: ASCII."""
-    for sign, spelt in SPELT.items():
-        text = text.replace(sign, spelt)
-    bare = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return "".join(c if c.isascii() else "?" for c in bare)
-
-
 def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
     """Draw the radiograph and its findings, with a margin that names the sides."""
     scale = scale_for(radiograph.pixels.shape)
@@ -83,12 +67,10 @@ def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image
             _draw_contour(picture, region, scale, mark.colour)
     image = Image.fromarray(picture)
     canvas = ImageDraw.Draw(image)
-    for mark in marks:
-        for box in mark.finding.boxes:
-            _draw_box(canvas, box, mark, scale)
+    _draw_boxes(canvas, marks, scale)
     for line, letter in _letters([mark.finding for mark in marks]).items():
         _draw_line(canvas, line, letter, scale)
-    return _framed(image, radiograph.orientation)
+    return framed(image, radiograph, scale.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +166,8 @@ def _draw_line(
     for width, colour in ((6, HALO), (2, STROKE)):
         for one, other in strokes:
             canvas.line([*map(float, one), *map(float, other)], fill=colour, width=width)
-    beside = end + along / length * 14
+    room = (scale.width - LETTER_ROOM, scale.height - LETTER_ROOM)
+    beside = np.clip(end + along / length * 14, LETTER_ROOM, np.maximum(room, LETTER_ROOM))
     canvas.text(
         (float(beside[0]), float(beside[1])),
         letter,
@@ -196,46 +179,33 @@ def _draw_line(
     )
 
 
-def _draw_box(canvas: ImageDraw.ImageDraw, box: Box, mark: Mark, scale: Scale) -> None:
+def _draw_boxes(canvas: ImageDraw.ImageDraw, marks: list[Mark], scale: Scale) -> None:
+    """Draw all boxes, then their names over them: no line crosses a name."""
+    boxes = [(box, mark) for mark in marks for box in mark.finding.boxes]
+    areas = [_area(box, scale) for box, _ in boxes]
+    for (left, top, right, bottom), (_, mark) in zip(areas, boxes, strict=True):
+        canvas.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=HALO, width=5)
+        canvas.rectangle((left, top, right, bottom), outline=mark.colour, width=2)
+    said = [legible(f"{mark.finding.code.meaning} {box.score:.2f}") for box, mark in boxes]
+    places = placed(areas, [_size(text) for text in said], (scale.width, scale.height))
+    for text, (left, top, _, _), (_, mark) in zip(said, places, boxes, strict=True):
+        canvas.text(
+            (left + LABEL_EDGE, top + LABEL_EDGE),
+            text,
+            fill=mark.colour,
+            font=font(LABEL_SIZE),
+            stroke_width=LABEL_EDGE,
+            stroke_fill=HALO,
+        )
+
+
+def _area(box: Box, scale: Scale) -> Area:
     left, top = scale.point(box.y, box.x)
     right, bottom = scale.point(box.y + box.height, box.x + box.width)
-    colour = mark.colour
-    canvas.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=HALO, width=5)
-    canvas.rectangle((left, top, right, bottom), outline=colour, width=2)
-    said = legible(f"{mark.finding.code.meaning} {box.score:.2f}")
-    inside = top < 26
-    canvas.text(
-        (left + 3, top + 3 if inside else top - 5),
-        said,
-        fill=colour,
-        font=font(19),
-        anchor="la" if inside else "lb",
-        stroke_width=2,
-        stroke_fill=HALO,
-    )
+    return left, top, right, bottom
 
 
-def _framed(image: Image.Image, orientation: Orientation | None) -> Image.Image:
-    """Put a margin around the picture with the direction of each edge."""
-    width, height = image.size
-    framed = Image.new("RGB", (width + 2 * MARGIN, height + 2 * MARGIN), BACKGROUND)
-    framed.paste(image, (MARGIN, MARGIN))
-    if orientation is None:
-        return framed
-    canvas = ImageDraw.Draw(framed)
-    half = MARGIN / 2
-    places = {
-        (half, MARGIN + height / 2): opposite(orientation.row),
-        (MARGIN * 1.5 + width, MARGIN + height / 2): orientation.row,
-        (MARGIN + width / 2, half): opposite(orientation.column),
-        (MARGIN + width / 2, MARGIN * 1.5 + height): orientation.column,
-    }
-    for place, letters in places.items():
-        size = 34 if letters[:1] in ("L", "R") else 22
-        canvas.text(place, letters[:2], fill=LETTER, font=font(size), anchor="mm")
-    return framed
-
-
-def opposite(direction: str) -> str:
-    """Turn a direction of PatientOrientation around, for example PL to AR."""
-    return "".join(OPPOSITE.get(letter, letter) for letter in direction)
+def _size(text: str) -> tuple[float, float]:
+    """Give a label's width and height with its edge."""
+    _, _, right, bottom = font(LABEL_SIZE).getbbox(text)
+    return right + 2 * LABEL_EDGE, bottom + 2 * LABEL_EDGE

@@ -25,11 +25,11 @@ from dicom_node.reports.common import (
     new_object,
     source_image,
 )
-from dicom_node.reports.panel import caption, panel
-from dicom_node.reports.picture import BACKGROUND, MARGIN, drawn
+from dicom_node.reports.frame import BACKGROUND, MARGIN
+from dicom_node.reports.panel import beside, caption, panel
+from dicom_node.reports.picture import drawn
 
 SOP_CLASS_UID = SOP_CLASSES["sc"]
-PANEL_WIDTH = 400
 WIDE = 1.3
 """From this width / height on the words stand below the picture."""
 
@@ -82,8 +82,8 @@ def overlay(radiograph: Radiograph, findings: tuple[Findings, ...], made: dateti
         text = panel(radiograph, findings, stamp, width, None)
         size, place = (width, height + text.height), (0, height)
     else:
-        text = panel(radiograph, findings, stamp, PANEL_WIDTH, height)
-        size, place = (width + PANEL_WIDTH, height), (width, 0)
+        text = beside(radiograph, findings, stamp, height)
+        size, place = (width + text.width, height), (width, 0)
     return _joined(picture, text, place, size)
 
 

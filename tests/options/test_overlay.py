@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.findings import Findings, Presence
 from dicom_node.domain.work import ReportObject
-from dicom_node.reports import panel, sc
+from dicom_node.reports import panel
 from dicom_node.reports.common import ReportContext
 from dicom_node.reports.picture import drawn
 from dicom_node.reports.registry import BUILDERS
@@ -40,7 +40,7 @@ def test_both_forms_show_the_same_picture() -> None:
     beside, below = pixels(capture(PLAIN, known)), pixels(capture(CONTOUR, known))
     for shown in (beside, below):
         assert np.array_equal(shown[:height, :width], picture)
-    assert beside.shape[:2] == (height, width + sc.PANEL_WIDTH)
+    assert beside.shape[:2] == (height, width + panel.WIDTHS[0])
     assert below.shape[1] == width
     assert height < below.shape[0] < 1.4 * height
 

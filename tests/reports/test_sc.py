@@ -11,9 +11,10 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Box, Finding, Findings, Measurement, Side
 from dicom_node.domain.study import Orientation, Radiograph
-from dicom_node.reports import panel, picture, sc
+from dicom_node.reports import panel, sc, typeface
 from dicom_node.reports.colours import CONTOURS, cielab
-from dicom_node.reports.picture import LONGEST, MARGIN, drawn, opposite, scale_for
+from dicom_node.reports.frame import MARGIN, opposite
+from dicom_node.reports.picture import LONGEST, drawn, marked, scale_for
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]
@@ -155,7 +156,7 @@ def test_words_beside_the_picture(
         "Probability 0.93 (threshold 0.42, balanced)",
         "Area 3373.9 mm2",
         "a: Maximal interpleural distance 47.8 mm",
-        "AP view",
+        "AP view. Preliminary result of an algorithm, not verified by a physician.",
         "pneumothorax 1.2.0, weights abababababab",
     ):
         assert expected in said
@@ -185,22 +186,22 @@ def test_many_absent_findings_share_a_paragraph(
 
 
 def test_colours_and_letters_agree_in_picture_and_panel(positive: Make, negative: Findings) -> None:
-    marks = picture.marked((negative, positive(), positive(segment=None, measurements=())))
+    marks = marked((negative, positive(), positive(segment=None, measurements=())))
     assert [mark.letters for mark in marks] == [(), ("", "a"), ()]
     assert marks[1].colour == CONTOURS[0]
 
 
 def test_words_are_spelt_in_the_letters_of_the_face() -> None:
-    assert picture.legible("größer als ≥ 2 mm² – 山") == "grosser als >= 2 mm2 - ?"
-    missing = bytes(picture.font(30).getmask("\uffff"))
+    assert typeface.legible("größer als ≥ 2 mm² – 山") == "grosser als >= 2 mm2 - ?"
+    missing = bytes(typeface.font(30).getmask("\uffff"))
     for letter in map(chr, range(33, 127)):
-        assert bytes(picture.font(30).getmask(letter)) != missing
+        assert bytes(typeface.font(30).getmask(letter)) != missing
 
 
 def test_measurements_along_one_line_share_its_letter(positive: Make) -> None:
     first = positive().findings[0].measurements[1]
     other = replace(first, line=((1.0, 2.0), (3.0, 4.0)))
-    (mark,) = picture.marked((positive(measurements=(first, other, first)),))
+    (mark,) = marked((positive(measurements=(first, other, first)),))
     assert mark.letters == ("a", "b", "a")
 
 
@@ -246,7 +247,7 @@ def test_wide_pictures_have_the_words_below(
     tall = sc.overlay(radiograph(source(), (900, 600)), (positive((900, 600)),), MADE)
     assert wide.width == LONGEST + 2 * MARGIN
     assert tall.height == LONGEST + 2 * MARGIN
-    assert tall.width == 683 + 2 * MARGIN + sc.PANEL_WIDTH
+    assert tall.width == 683 + 2 * MARGIN + panel.WIDTHS[0]
 
 
 def test_no_overlay_when_nothing_was_read(built: Built, refused: Findings) -> None:
