@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -14,7 +15,9 @@ from dicom_node.domain.errors import NodeError
 from dicom_node.domain.findings import OWN_POINT
 from dicom_node.domain.ports import Adjustable, Check, Pipeline
 from dicom_node.domain.study import Peer
+from dicom_node.expiry import security_checks
 from dicom_node.negotiation import told
+from dicom_node.security import outgoing
 from dicom_node.settings import Settings
 
 
@@ -25,12 +28,13 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield _database(settings)
     yield _disk(settings)
     yield from model_checks(settings)
+    yield from security_checks(settings, time.time())
     for peer in settings.peers:
         yield from _peer(settings, peer)
     for server in settings.stow:
         yield dicomweb_scu.probe(server)
     for receiver in settings.hl7:
-        yield mllp.probe(receiver)
+        yield mllp.probe(receiver, outgoing(settings, receiver))
     for emr in settings.fhir:
         yield fhir_rest.probe(emr)
 

@@ -16,18 +16,21 @@ from sqlalchemy import Engine
 import dicom_node
 from dicom_node.adapters import dicomweb_scu, dimse_scu, fhir_rest, mllp
 from dicom_node.adapters.archive import FileArchive
+from dicom_node.adapters.callers import is_approved
 from dicom_node.adapters.census import take_census
 from dicom_node.adapters.database import migrate as migrate_database
 from dicom_node.adapters.database import open_database, require_head
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.dimse_line import Target
 from dicom_node.adapters.header import describe_bytes
+from dicom_node.adapters.hosts import HostBook
 from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.census import Census
 from dicom_node.domain.errors import NodeError
 from dicom_node.flow.deliver import Courier
-from dicom_node.flow.receive import Reception
+from dicom_node.flow.receive import Doorkeeper, Reception
+from dicom_node.security import outgoing
 from dicom_node.settings import Settings
 
 log = structlog.get_logger()
@@ -84,6 +87,17 @@ def reception(parts: Parts) -> Reception:
     )
 
 
+def doorkeeper(parts: Parts) -> Doorkeeper:
+    """Give what decides about callers, whichever way they come."""
+    return Doorkeeper(
+        peers=parts.settings.peers,
+        unknown_callers=parts.settings.receive.unknown_callers,
+        addresses_of=HostBook().addresses_of,
+        remember=parts.ledger.record_caller,
+        is_approved=partial(is_approved, parts.engine),
+    )
+
+
 def archive_folder(settings: Settings) -> Path:
     """Say where instances and results are kept."""
     return settings.node.data_dir / "archive"
@@ -92,7 +106,8 @@ def archive_folder(settings: Settings) -> Path:
 def target(settings: Settings, peer_name: str) -> Target:
     """Give the address and identity for sending to a peer."""
     peers = {peer.name: peer for peer in settings.peers}
-    return Target(peers[peer_name], settings.node.ae_title)
+    peer = peers[peer_name]
+    return Target(peer, settings.node.ae_title, tls=outgoing(settings, peer))
 
 
 def couriers(settings: Settings) -> dict[str, Courier]:
@@ -104,7 +119,10 @@ def couriers(settings: Settings) -> dict[str, Courier]:
     }
     made |= {one.name: partial(dicomweb_scu.send, to=one) for one in settings.stow}
     made |= {one.name: partial(fhir_rest.send, to=one) for one in settings.fhir}
-    return made | {one.name: partial(mllp.send, receiver=one) for one in settings.hl7}
+    return made | {
+        one.name: partial(mllp.send, receiver=one, tls=outgoing(settings, one))
+        for one in settings.hl7
+    }
 
 
 def worker_name(role: str) -> str:

@@ -13,6 +13,7 @@ from dicom_node.adapters.orders_segments import envelope_of
 from dicom_node.domain.errors import BadSettings
 from dicom_node.flow.orders import Clerk, hear
 from dicom_node.node import Parts
+from dicom_node.security import secured_entry
 
 
 def listener(parts: Parts) -> MllpListener:
@@ -31,7 +32,13 @@ def listener(parts: Parts) -> MllpListener:
         reply = hear(message, clerk, now)
         return acknowledgement(reply.to, reply.fault, now)
 
-    desk = Desk(answer, caller_check(wanted.callers), wanted.max_connections, wanted.idle_s)
+    desk = Desk(
+        answer,
+        caller_check(wanted.callers),
+        wanted.max_connections,
+        wanted.idle_s,
+        secure=secured_entry(parts.settings) if wanted.tls else None,
+    )
     try:
         return MllpListener(wanted.host, wanted.port, desk)
     except OSError as error:

@@ -14,6 +14,7 @@ import structlog
 from dicom_node import node
 from dicom_node.domain.watch import ServingModel
 from dicom_node.pulse import beating
+from dicom_node.security import secured_entry
 from dicom_node.settings import Settings
 from dicom_node.supervisor import orphaned
 
@@ -26,19 +27,13 @@ DRAIN_S = 20.0
 def run_receive(settings: Settings, stop: threading.Event) -> None:
     """Serve C-ECHO and C-STORE until `stop`, then drain."""
     from dicom_node.adapters.dimse_scp import Service, StorageSCP
-    from dicom_node.adapters.hosts import HostBook
     from dicom_node.domain.reception import StoreRequest
     from dicom_node.domain.work import Recorded
-    from dicom_node.flow.receive import Doorkeeper, greet, receive
+    from dicom_node.flow.receive import greet, receive
 
     parts = node.open_parts(settings)
     reception = node.reception(parts)
-    doorkeeper = Doorkeeper(
-        peers=settings.peers,
-        unknown_callers=settings.receive.unknown_callers,
-        addresses_of=HostBook().addresses_of,
-        remember=parts.ledger.record_caller,
-    )
+    doorkeeper = node.doorkeeper(parts)
 
     def store(request: StoreRequest) -> Recorded:
         return receive(request, reception, time.time())
@@ -50,11 +45,20 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
         max_associations=settings.receive.max_associations,
         max_pdu=settings.receive.max_pdu,
     )
-    scp = StorageSCP(settings.node.host, settings.node.port, service)
+    host, scps = settings.node.host, []
+    if settings.tls.mode != "off":
+        scps.append(StorageSCP(host, settings.tls.port, service, secured_entry(settings)))
+    if settings.tls.plain:
+        scps.append(StorageSCP(host, settings.node.port, service))
     with beating(parts, "receive"):
-        scp.start()
+        for scp in scps:
+            scp.start()
         _wait(stop)
-        scp.stop(DRAIN_S)
+        stops = [threading.Thread(target=scp.stop, args=(DRAIN_S,)) for scp in scps]
+        for one in stops:
+            one.start()
+        for one in stops:
+            one.join()
     parts.close()
 
 

@@ -5,11 +5,49 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dicom_node.domain.tls import TlsFiles, TlsMode
+
 
 class Section(BaseModel):
     """A table of the file: frozen, and no key that is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TlsSection(Section):
+    """TLS for DICOM and HL7, in and out."""
+
+    mode: TlsMode = "off"
+    certificate: str = ""
+    key: str = ""
+    key_password_file: str = ""
+    ca: str = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 2762
+    plain: bool = True
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "TlsSection":
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("tls.certificate and tls.key go together; set both or none")
+        if self.mode != "off" and not self.certificate:
+            raise ValueError(f'tls.mode = "{self.mode}" needs tls.certificate and tls.key')
+        if self.mode == "mutual" and not self.ca:
+            raise ValueError(
+                'tls.mode = "mutual" needs tls.ca: who signs the callers\' certificates'
+            )
+        if self.mode == "off" and not self.plain:
+            raise ValueError('tls.plain = false needs tls.mode = "server" or "mutual"')
+        return self
+
+    @property
+    def files(self) -> TlsFiles:
+        """The files alone."""
+        return TlsFiles(self.certificate, self.key, self.key_password_file, self.ca)
+
+    def found_from(self, folder: Path) -> "TlsSection":
+        """Make relative paths absolute, starting from `folder`."""
+        names = ("certificate", "key", "key_password_file", "ca")
+        return self.model_copy(update={one: beside(folder, getattr(self, one)) for one in names})
 
 
 class DicomwebSection(Section):
@@ -41,12 +79,23 @@ class OrdersSection(Section):
     processing_id: Annotated[str, Field(pattern=r"^[PTD]$")] = "P"
     max_connections: Annotated[int, Field(ge=1, le=1024)] = 16
     idle_s: Annotated[float, Field(gt=0)] = 300
+    tls: bool = False
 
     @model_validator(mode="after")
     def _callers_are_named(self) -> "OrdersSection":
         if self.port and not self.callers:
             raise ValueError('orders.callers is empty: name who may call; ["*"] is anybody')
         return self
+
+
+class AlarmsSection(Section):
+    """What raises an alarm; 0 switches one off."""
+
+    silent_sender_h: Annotated[float, Field(ge=0)] = 4
+    queue_age_s: Annotated[float, Field(ge=0)] = 900
+    outbox_age_s: Annotated[float, Field(ge=0)] = 3600
+    drift_psi: Annotated[float, Field(ge=0)] = 0.25
+    drift_images: Annotated[int, Field(ge=100, le=10_000)] = 500
 
 
 def beside(folder: Path, path: str) -> str:

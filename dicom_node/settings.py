@@ -13,7 +13,13 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
 from dicom_node.domain.web import FhirDestination, StowDestination
-from dicom_node.sections import DicomwebSection, OrdersSection, ReconcileSection, beside
+from dicom_node.sections import (
+    DicomwebSection,
+    OrdersSection,
+    ReconcileSection,
+    TlsSection,
+    beside,
+)
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]
@@ -72,15 +78,6 @@ class ReceiveSection(_Section):
     unknown_callers: Literal["reject", "accept", "learn"] = "reject"
 
 
-class TlsSection(_Section):
-    """Transport security: not in this version, so only "off" is taken."""
-
-    certificate: str = ""
-    key: str = ""
-    ca: str = ""
-    mode: Literal["off"] = "off"
-
-
 class RetentionSection(_Section):
     """How long files and rows are kept, in days."""
 
@@ -120,6 +117,7 @@ class Settings(BaseSettings):
     dicomweb: DicomwebSection = DicomwebSection()
     reconcile: ReconcileSection = ReconcileSection()
     orders: OrdersSection = OrdersSection()
+    alarms: AlarmsSection = AlarmsSection()
     logs: LogsSection = LogsSection()
     pipelines: dict[str, str] = {
         "pneumothorax": "pipelines.pneumothorax.pipeline",
@@ -169,9 +167,10 @@ class Settings(BaseSettings):
         for fault in dialect.faults(self.hl7):
             raise ValueError(fault)
         for peer in self.peers:
-            if peer.tls or peer.storage_commitment:
-                key = "tls" if peer.tls else "storage_commitment"
-                raise ValueError(f"peer {peer.name!r}: {key} = true is not in this version")
+            if peer.storage_commitment:
+                raise ValueError(
+                    f"peer {peer.name!r}: storage_commitment = true is not in this version"
+                )
         return self
 
     @model_validator(mode="after")
@@ -182,6 +181,10 @@ class Settings(BaseSettings):
         gate = self.inference.gate
         if gate and gate not in self.pipelines:
             raise ValueError(f"inference.gate {gate!r} is not in [pipelines]")
+        if self.orders.port and self.orders.tls and self.tls.mode == "off":
+            raise ValueError('orders.tls = true needs tls.mode = "server" or "mutual"')
+        if self.tls.mode != "off" and self.tls.plain and self.tls.port == self.node.port:
+            raise ValueError(f"tls.port = {self.tls.port} is node.port already; set another")
         return self
 
     def _check_route(self, route: Route) -> None:
@@ -274,6 +277,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "node": node,
             "database": database,
             "dicomweb": dicomweb,
+            "tls": settings.tls.found_from(folder),
             "stow": stow,
             "fhir": fhir,
         }

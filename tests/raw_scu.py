@@ -6,7 +6,7 @@ decent SCU refuses to send.
 
 import socket
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -55,9 +55,11 @@ class RawSCU:
     called: bytes = b"CXRAI"
     accepted: dict[int, int] = field(default_factory=dict)
     """Result by context ID; 0 is acceptance."""
+    wrap: Callable[[socket.socket], socket.socket] = lambda plain: plain
+    """Puts TLS around the connection."""
 
     def __enter__(self) -> Self:
-        self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        self.socket = self.wrap(socket.create_connection(("127.0.0.1", self.port), timeout=10))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.sendall(associate_rq(self.contexts, self.calling, self.called))
         kind, body = self.read_pdu()

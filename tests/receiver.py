@@ -4,14 +4,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, select
 
 from dicom_node.adapters.archive import FileArchive
+from dicom_node.adapters.callers import is_approved
 from dicom_node.adapters.database import migrate, open_database
 from dicom_node.adapters.dimse import Timeouts
+from dicom_node.adapters.dimse_acceptor import Secure
 from dicom_node.adapters.dimse_scp import Service, StorageSCP
 from dicom_node.adapters.header import describe_bytes
 from dicom_node.adapters.hosts import HostBook
@@ -39,6 +42,7 @@ class Setup:
     timeouts: Timeouts = field(default_factory=Timeouts)
     archive: Archive | None = None
     ledger: Ledger | None = None
+    secure: Secure | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,11 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
         setup.min_free_bytes,
     )
     doorkeeper = Doorkeeper(
-        setup.peers, setup.unknown_callers, HostBook().addresses_of, ledger.record_caller
+        setup.peers,
+        setup.unknown_callers,
+        HostBook().addresses_of,
+        ledger.record_caller,
+        partial(is_approved, engine),
     )
     service = Service(
         ae_title="CXRAI",
@@ -97,7 +105,7 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
         max_pdu=setup.max_pdu,
         timeouts=setup.timeouts,
     )
-    scp = StorageSCP("127.0.0.1", 0, service)
+    scp = StorageSCP("127.0.0.1", 0, service, setup.secure)
     scp.start()
     try:
         yield Receiver(scp, engine, root)

@@ -1,10 +1,13 @@
 """Accepted associations and the socket that they come from."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable
 from queue import Empty
+from typing import Any
 
+import structlog
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
@@ -33,7 +36,11 @@ from dicom_node.adapters.dimse_reactor import (
     PromptSocket,
     RingingQueue,
 )
+from dicom_node.adapters.tls import fingerprint_of, in_words
+from dicom_node.domain.errors import NodeError
 from dicom_node.domain.reception import SUCCESS
+
+log = structlog.get_logger()
 
 BACKLOG = 128
 """Connections that wait to be taken; pynetdicom's own 5 loses some in a rush."""
@@ -43,6 +50,9 @@ UNRECOGNISED_OPERATION = 0x0211
 
 StoreHandler = Callable[[Message, PresentationContext, "PromptAssociation"], tuple[int, str]]
 """Gives status and comment for a C-STORE request; must not raise."""
+
+Secure = Callable[[socket.socket], socket.socket]
+"""Shakes hands for TLS on a new connection; raises OSError and NodeError."""
 
 
 class PromptDIMSE(DIMSEServiceProvider):
@@ -69,6 +79,8 @@ class PromptAssociation(Association):
         self.admitted = False
         """Set by the server when the association is taken in."""
         self.serving = False
+        self.fingerprint = ""
+        """Of the certificate that the caller showed (TLS)."""
         self._store = store
         super().__init__(ae, MODE_ACCEPTOR)
         self.dul: PromptDUL = PromptDUL(self, self.bell)
@@ -167,11 +179,14 @@ class AcceptingServer(AssociationServer):
         store: StoreHandler,
         handlers: list[EventHandlerType],
         largest: int,
+        secure: Secure | None = None,
     ) -> None:
         self.store = store
+        self._secure = secure
         self._largest = largest
         self._lock = threading.Lock()
         self._started: set[PromptAssociation] = set()
+        self._handshakes: set[threading.Thread] = set()
         super().__init__(
             ae,
             address,
@@ -190,7 +205,35 @@ class AcceptingServer(AssociationServer):
 
     def verify_request(self, request: object, client_address: object) -> bool:
         """Take no more connections than threads can be had for."""
-        return len(self.connections) < self._largest
+        with self._lock:
+            self._handshakes = {one for one in self._handshakes if one.is_alive()}
+            handshakes = len(self._handshakes)
+        return len(self.connections) + handshakes < self._largest
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
+        """Begin an association; over TLS on a thread, as a handshake takes its time."""
+        if self._secure is None:
+            super().process_request(request, client_address)
+            return
+        thread = threading.Thread(
+            target=self._shake_hands,
+            args=(self._secure, request, client_address),
+            name="tls",
+            daemon=True,
+        )
+        with self._lock:
+            thread.start()
+            self._handshakes.add(thread)
+
+    def _shake_hands(self, secure: Secure, request: socket.socket, address: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            request.settimeout(self.ae.acse_timeout)
+            secured = secure(request)
+        except (OSError, NodeError) as error:
+            log.warning("tls_handshake_failed", host=address[0], reason=in_words(error))
+            request.close()
+        else:
+            self.finish_request(secured, address)
 
     def begin(self, assoc: PromptAssociation) -> None:
         """Start serving."""
@@ -215,6 +258,7 @@ class AcceptingHandler(RequestHandler):
         assoc._server = self.server
         assoc.name = f"association-{self.client_address[0]}:{self.client_address[1]}"
         assoc.set_socket(PromptSocket(assoc, self.request))
+        assoc.fingerprint = fingerprint_of(self.request)
         acceptor = assoc.acceptor
         acceptor.maximum_length = self.ae.maximum_pdu_size
         acceptor.ae_title = self.server.ae_title

@@ -1,11 +1,13 @@
 """One outgoing association, with a deadline on each step."""
 
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import cast
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -15,6 +17,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicom_node.adapters.dimse import MAX_PDU, SOCKET_HANDLERS, Timeouts
 from dicom_node.adapters.dimse_answers import explain_rejection
+from dicom_node.adapters.tls import Context, SecureSocket, Securing, in_words, usable
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 from dicom_node.domain.study import Peer
 
@@ -29,6 +32,8 @@ class Target:
     peer: Peer
     our_ae: str
     timeouts: Timeouts = field(default_factory=Timeouts)
+    tls: Callable[[], Context] | None = None
+    """Gives the context for one connection; None: without TLS."""
 
     @property
     def where(self) -> str:
@@ -59,6 +64,15 @@ class Watchdog:
         """Take the socket before it connects (EVT_ACSE_SENT of the request)."""
         if self._assoc is None and event.assoc.dul.socket is not None:
             self._assoc, self._socket = event.assoc, event.assoc.dul.socket.socket
+
+    def hold(self, secured: SecureSocket) -> None:
+        """Take the TLS socket that replaces the first one."""
+        self._socket = secured
+
+    @property
+    def refusal(self) -> OSError | None:
+        """What TLS failed by, if it did."""
+        return self._socket.refusal if isinstance(self._socket, SecureSocket) else None
 
     def opened(self, event: Event) -> None:
         """Note that the connection stands (EVT_CONN_OPEN)."""
@@ -138,8 +152,11 @@ def open_line(
     ]
     watchdog.allow(target.timeouts.connect_s + target.timeouts.acse_s)
     try:
-        assoc = _associate(target, contexts, roles, handlers)
+        secured = None if target.tls is None else Securing(usable(target.tls), watchdog.hold)
+        assoc = _associate(target, contexts, roles, handlers, secured)
         if not assoc.is_established:
+            if watchdog.refusal is not None:
+                raise TryAgain(f"no TLS with {target.where}: {in_words(watchdog.refusal)}")
             raise _no_association(assoc, target, connected=watchdog.connected)
         try:
             yield Line(assoc, watchdog, answered)
@@ -158,6 +175,7 @@ def _associate(
     contexts: list[PresentationContext],
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
     handlers: list[EventHandlerType],
+    secured: Securing | None,
 ) -> Association:
     peer, limits = target.peer, target.timeouts
     ae = AE(target.our_ae)
@@ -172,6 +190,8 @@ def _associate(
             ae_title=peer.ae_title,
             max_pdu=MAX_PDU,
             ext_neg=list(roles),
+            # all that pynetdicom asks of the context is `wrap_socket`
+            tls_args=None if secured is None else (cast(ssl.SSLContext, secured), peer.host),
             evt_handlers=handlers,
         )
     except OSError as error:  # the name does not resolve

@@ -23,6 +23,7 @@ from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE
 from pynetdicom.transport import AssociationSocket
 
 from dicom_node.adapters.dimse import no_delay, quick_ack
+from dicom_node.adapters.tls import SecureSocket, read_ahead
 
 LARGEST_PDU = 16 << 20
 """Bytes; senders that ignore our limit are served so far and no further."""
@@ -44,18 +45,36 @@ class PromptSocket(AssociationSocket):
         no_delay(client_socket)
         self._poll = select.poll()
         self._poll.register(client_socket, select.POLLIN)
+        self._early = b""
+        """What TLS has decrypted and nobody has read yet."""
 
     @property
     def ready(self) -> bool:
         """Whether something can be read, be it the end of the connection."""
-        return self.socket is not None and bool(self._poll.poll(0))
+        if self.socket is None or self.holds:
+            return self.socket is not None
+        if not self._poll.poll(0):
+            return False
+        if not isinstance(self.socket, SecureSocket):
+            return True
+        early = read_ahead(self.socket)
+        self._early = early or b""
+        return early is not None
+
+    @property
+    def holds(self) -> bool:
+        """Whether bytes were taken from the network that nobody has read yet."""
+        within = isinstance(self.socket, SecureSocket) and self.socket.pending() > 0
+        return bool(self._early) or within
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read so many bytes, fewer only at the end of the connection."""
         if self.socket is None or nr_bytes > LARGEST_PDU:
             raise OSError(f"no PDU of {nr_bytes} bytes is read")
         received = bytearray(nr_bytes)
-        view = memoryview(received)
+        early, self._early = self._early[:nr_bytes], self._early[nr_bytes:]
+        received[: len(early)] = early
+        view = memoryview(received)[len(early) :]
         while view:
             count = self.socket.recv_into(view)
             if count == 0:
@@ -155,7 +174,9 @@ class PromptDUL(DULServiceProvider):
 
     def _is_transport_event(self) -> bool:
         # in Sta13 nothing is awaited but the end of the connection (PS3.8 9.2.1)
-        if self.event_queue.empty() and self.state_machine.current_state != "Sta13":
+        held = isinstance(self.socket, PromptSocket) and self.socket.holds
+        ended = self.state_machine.current_state == "Sta13"
+        if self.event_queue.empty() and not ended and not held:
             for descriptor, _ in self._waiting.poll(1000 * CHECK_S):
                 if descriptor == self._asleep.fileno():
                     self._asleep.recv(4096)

@@ -16,7 +16,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # ma
 
 from dicom_node.adapters.attributes import clean
 from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, MAX_PDU, Timeouts, prepare
-from dicom_node.adapters.dimse_acceptor import AcceptingServer, PromptAssociation
+from dicom_node.adapters.dimse_acceptor import AcceptingServer, PromptAssociation, Secure
 from dicom_node.adapters.dimse_messages import (
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
@@ -76,10 +76,16 @@ class Service:
 
 
 class StorageSCP:
-    """Serves C-ECHO and C-STORE of images on one port."""
+    """Serves C-ECHO and C-STORE of images on one port.
 
-    def __init__(self, host: str, port: int, service: Service) -> None:
+    With `secure` that port speaks TLS alone.
+    """
+
+    def __init__(
+        self, host: str, port: int, service: Service, secure: Secure | None = None
+    ) -> None:
         self._address = (host, port)
+        self._secure = secure
         self._service = service
         self._server: AcceptingServer | None = None
         self._thread: threading.Thread | None = None
@@ -97,18 +103,21 @@ class StorageSCP:
                 [(evt.EVT_REQUESTED, self._admit)],
                 # half-open connections must not keep real ones out
                 largest=4 * service.max_associations + 16,
+                secure=self._secure,
             )
         except OSError as error:
             host, port = self._address
+            key = "node.port" if self._secure is None else "tls.port"
             raise BadSettings(
-                f"node.host and node.port: cannot listen on {host}:{port}: {error.strerror}"
+                f"node.host and {key}: cannot listen on {host}:{port}: {error.strerror}"
             ) from error
         self._server = server
         self._thread = threading.Thread(
             target=server.serve_forever, args=(0.1,), name="scp", daemon=True
         )
         self._thread.start()
-        log.info("scp_started", ae_title=service.ae_title, host=self._address[0], port=self.port)
+        where = {"host": self._address[0], "port": self.port, "tls": self._secure is not None}
+        log.info("scp_started", ae_title=service.ae_title, **where)
 
     @property
     def port(self) -> int:
@@ -143,7 +152,7 @@ class StorageSCP:
     def _admit(self, event: Event) -> None:
         """Take in or reject an association before it is negotiated (EVT_REQUESTED)."""
         assoc = cast(PromptAssociation, event.assoc)  # the server makes no others
-        caller = _caller(assoc)
+        caller = self._caller(assoc)
         try:
             refusal = self._refusal(caller, assoc)
         except Exception as error:  # noqa: BLE001 - the handler's edge: in doubt, nobody comes in
@@ -177,7 +186,7 @@ class StorageSCP:
     ) -> tuple[int, str]:
         """Give the status and comment that answer a C-STORE; never raises."""
         try:
-            recorded = self._service.store(_store_request(message, context, assoc))
+            recorded = self._service.store(_store_request(message, context, self._caller(assoc)))
         except Refused as refusal:
             return refusal.status, refusal.comment
         except MemoryError as error:
@@ -189,6 +198,17 @@ class StorageSCP:
         if recorded is Recorded.CONFLICT:
             return CONFLICT, "instance is known with other content; the first is kept"
         return SUCCESS, ""
+
+    def _caller(self, assoc: PromptAssociation) -> Caller:
+        """Read who calls from the association request, whatever it holds."""
+        request, address = assoc.requestor.primitive, assoc.requestor.address_info
+        return Caller(
+            calling_ae=clean(getattr(request, "calling_ae_title", None) or ""),
+            called_ae=clean(getattr(request, "called_ae_title", None) or ""),
+            host="" if address is None else canonical(address.address),
+            tls=self._secure is not None,
+            fingerprint=assoc.fingerprint,
+        )
 
 
 def _application_entity(service: Service) -> AE:
@@ -205,24 +225,12 @@ def _application_entity(service: Service) -> AE:
     return ae
 
 
-def _caller(assoc: PromptAssociation) -> Caller:
-    """Read who calls from the association request, whatever it holds."""
-    request, address = assoc.requestor.primitive, assoc.requestor.address_info
-    return Caller(
-        calling_ae=clean(getattr(request, "calling_ae_title", None) or ""),
-        called_ae=clean(getattr(request, "called_ae_title", None) or ""),
-        host="" if address is None else canonical(address.address),
-    )
-
-
-def _store_request(
-    message: Message, context: PresentationContext, assoc: PromptAssociation
-) -> StoreRequest:
+def _store_request(message: Message, context: PresentationContext, caller: Caller) -> StoreRequest:
     class_uid = message.text(AFFECTED_SOP_CLASS_UID)
     instance_uid = message.text(AFFECTED_SOP_INSTANCE_UID)
     syntax = str(context.transfer_syntax[0])
     return StoreRequest(
-        caller=_caller(assoc),
+        caller=caller,
         context_class_uid=str(context.abstract_syntax),
         sop_class_uid=class_uid,
         sop_instance_uid=instance_uid,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine, inspect, select
 
+from dicom_node.adapters.migration_callers import APPROVED_CALLERS
 from dicom_node.adapters.migration_escalations import ESCALATIONS
 from dicom_node.adapters.migration_orders import ORDERS_AND_FHIR
 from dicom_node.adapters.migration_watch import WATCHING
@@ -178,6 +179,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ORDERS_AND_FHIR,
     ESCALATIONS,
     WATCHING,
+    APPROVED_CALLERS,
 )
 HEAD = len(MIGRATIONS)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicom_node.adapters.tls import Context, connect, in_words
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import HL7Destination
@@ -149,7 +150,13 @@ def settled(answer: Answer) -> str:
     raise error
 
 
-def deliver(message: bytes, host: str, port: int, timeouts: Timeouts) -> str:
+def deliver(
+    message: bytes,
+    host: str,
+    port: int,
+    timeouts: Timeouts,
+    tls: Callable[[], Context] | None = None,
+) -> str:
     """Send one message, wait for its acknowledgement, and say what it was.
 
     An answer to another message is no answer: the wait goes on. Raises GiveUp for
@@ -159,14 +166,14 @@ def deliver(message: bytes, host: str, port: int, timeouts: Timeouts) -> str:
     ours = control_id(message)
     block = frame(message)
     try:
-        with socket.create_connection((host, port), timeouts.connect_s) as connection:
+        with connect(host, port, timeouts.connect_s, tls) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             until = time.monotonic() + timeouts.answer_s
             connection.settimeout(timeouts.answer_s)  # for sendall: of all its parts together
             connection.sendall(block)
             return settled(_await_answer(connection, ours, until))
     except OSError as error:
-        raise TryAgain(f"HL7 connection to {host}:{port}: {error}") from error
+        raise TryAgain(f"HL7 connection to {host}:{port}: {in_words(error)}") from error
 
 
 def _await_answer(connection: socket.socket, ours: str, until: float) -> Answer:
@@ -197,13 +204,14 @@ def send(
     path_of: Callable[[str], Path],
     receiver: HL7Destination,
     timeouts: Timeouts = Timeouts(),
+    tls: Callable[[], Context] | None = None,
 ) -> tuple[Acknowledgement | Undelivered, ...]:
     """Deliver each message of a batch: the courier for one HL7 destination."""
     outcomes: list[Acknowledgement | Undelivered] = []
     for delivery in batch.deliveries:
         try:
             message = path_of(delivery.file.key).read_bytes()
-            words = deliver(message, receiver.host, receiver.port, timeouts)
+            words = deliver(message, receiver.host, receiver.port, timeouts, tls)
         except (NodeError, OSError) as error:
             outcomes.append(Undelivered(delivery.id, error))
         else:
@@ -211,11 +219,14 @@ def send(
     return tuple(outcomes)
 
 
-def probe(receiver: HL7Destination, timeout_s: float = 5) -> Check:
+def probe(
+    receiver: HL7Destination, tls: Callable[[], Context] | None = None, timeout_s: float = 5
+) -> Check:
     """Connect and hang up; nothing is sent."""
     where = f"{receiver.host}:{receiver.port}"
+    over = "" if tls is None else " over TLS"
     try:
-        with socket.create_connection((receiver.host, receiver.port), timeout_s):
-            return Check(receiver.name, True, f"HL7 receiver at {where} takes connections")
-    except OSError as error:
-        return Check(receiver.name, False, f"no HL7 receiver at {where}: {error}")
+        with connect(receiver.host, receiver.port, timeout_s, tls):
+            return Check(receiver.name, True, f"HL7 receiver at {where} takes connections{over}")
+    except (OSError, NodeError) as error:
+        return Check(receiver.name, False, f"no HL7 receiver at {where}{over}: {in_words(error)}")

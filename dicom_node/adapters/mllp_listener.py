@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from dicom_node.adapters.mllp import Unframer, frame
+from dicom_node.adapters.tls import in_words
 from dicom_node.domain.errors import NodeError
 
 log = structlog.get_logger()
@@ -30,8 +31,12 @@ class Desk:
     """A connection that is silent for so long is closed."""
     block_s: float = 30.0
     """How long a block may take from its first byte to its last."""
+    handshake_s: float = 10.0
+    """How long TLS may take to begin."""
     largest: int = 1 << 20
     """Bytes of one message."""
+    secure: Callable[[socket.socket], socket.socket] | None = None
+    """Shakes hands for TLS within the socket's timeout; raises OSError and NodeError."""
 
 
 class MllpListener:
@@ -45,7 +50,7 @@ class MllpListener:
         self._socket.settimeout(ACCEPT_S)
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, threading.Thread] = {}
+        self._open: dict[threading.Thread, socket.socket] = {}
         self._accepting = threading.Thread(target=self._accept, name="mllp-accept")
 
     @property
@@ -66,9 +71,9 @@ class MllpListener:
         until = time.monotonic() + drain_s
         with self._lock:
             still = dict(self._open)
-        for connection in still:
+        for connection in still.values():
             _shut(connection, socket.SHUT_RD)  # the reader sees the end of the stream
-        for connection, thread in still.items():
+        for thread, connection in still.items():
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
                 _shut(connection, socket.SHUT_RDWR)
@@ -95,21 +100,35 @@ class MllpListener:
             return
         thread = threading.Thread(target=self._serve, args=(connection, host), name="mllp")
         with self._lock:
-            self._open[connection] = thread
+            self._open[thread] = connection
         thread.start()
 
     def _serve(self, connection: socket.socket, host: str) -> None:
         bound = log.bind(host=host)
         try:
-            with connection:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._converse(connection)
+            with connection, self._secured(connection) as line:
+                line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._converse(line)
         except (NodeError, ValueError, OSError) as error:
             # not the text of a ValueError or of the framing: it may quote the message
-            bound.warning("mllp_connection_closed", error=type(error).__name__)
+            # but for those of TLS, which quote nothing
+            reason = in_words(error) if isinstance(error, OSError) else ""
+            bound.warning("mllp_connection_closed", error=type(error).__name__, reason=reason)
         finally:
             with self._lock:
-                del self._open[connection]
+                del self._open[threading.current_thread()]
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        """Shake hands where TLS is asked for; gives the socket to converse over."""
+        if self._desk.secure is None:
+            return connection
+        connection.settimeout(self._desk.handshake_s)
+        secured = self._desk.secure(connection)
+        with self._lock:
+            self._open[threading.current_thread()] = secured
+        if self._stop.is_set():  # and nobody could shut this socket
+            _shut(secured, socket.SHUT_RD)
+        return secured
 
     def _converse(self, connection: socket.socket) -> None:
         """Answer block after block until the caller hangs up or is silent for too long."""

@@ -151,6 +151,15 @@ callers = Table(
 )
 """Unknown callers that knocked (receive.unknown_callers = "learn")."""
 
+approved_callers = Table(
+    "approved_callers",
+    metadata,
+    Column("ae", Text, primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("approved_at", Double, nullable=False),
+)
+"""Callers that a person let in: they may send like a peer."""
+
 capabilities = Table(
     "capabilities",
     metadata,

@@ -34,6 +34,9 @@ class Caller:
     calling_ae: str
     called_ae: str
     host: str
+    tls: bool = False
+    fingerprint: str = ""
+    """The SHA-256 of the certificate that it showed; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +70,35 @@ def judge_caller(
     peers: tuple[Peer, ...],
     unknown_callers: UnknownCallers,
     addresses_of: Callable[[str], Collection[str]],
+    is_approved: Callable[[Caller], bool] = lambda _: False,
 ) -> Verdict:
     """Say whether the caller may send.
 
     A title that a peer has counts as that peer, under every rule for unknown
-    callers: it must be allowed to send and come from the peer's host.
-    `addresses_of` resolves a host name.
+    callers: it must be allowed to send, come from the peer's host, and call over TLS
+    with the peer's certificate where the peer has these. `addresses_of` resolves a
+    host name, `is_approved` says whether a person approved of an unknown caller.
     """
     namesakes = [peer for peer in peers if peer.ae_title == caller.calling_ae]
     if not namesakes:
-        if unknown_callers == "accept":
+        if unknown_callers == "accept" or is_approved(caller):
             return Verdict(served=True)
         return Verdict(False, "unknown calling AE title", learn=unknown_callers == "learn")
     senders = [peer for peer in namesakes if peer.may_send]
     if not senders:
         return Verdict(False, "peer may not send")
-    if any(not peer.host or caller.host in addresses_of(peer.host) for peer in senders):
+    there = [peer for peer in senders if not peer.host or caller.host in addresses_of(peer.host)]
+    if not there:
+        return Verdict(False, "known AE title from another host")
+    if all(peer.tls and not caller.tls for peer in there):
+        return Verdict(False, "peer must call over TLS")
+    if any(_has_shown(caller, peer) for peer in there):
         return Verdict(served=True)
-    return Verdict(False, "known AE title from another host")
+    return Verdict(False, "peer shows another certificate than the one of tls_fingerprint")
+
+
+def _has_shown(caller: Caller, peer: Peer) -> bool:
+    """Say whether the caller came in the way that the peer is configured for."""
+    if not peer.tls:
+        return True
+    return caller.tls and peer.tls_fingerprint in ("", caller.fingerprint)

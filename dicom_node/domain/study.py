@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.findings import CodedConcept
+from dicom_node.domain.tls import pinned
 
 NODE_MODEL = "dicom-node"
 """ManufacturerModelName of everything that a node of this kind makes."""
@@ -57,10 +58,14 @@ class Peer:
     """Send a rejection note (IHE IOCM) for results that later ones replace."""
     storage_commitment: bool = False
     tls: bool = False
+    """It is called over TLS, and served over TLS alone."""
+    tls_fingerprint: str = ""
+    """The SHA-256 of its certificate, which then stands for name and authority."""
 
     def __post_init__(self) -> None:
-        """Hold the title as an AETitle; raises ValueError."""
+        """Hold title and fingerprint in one form; raises ValueError."""
         object.__setattr__(self, "ae_title", AETitle(self.ae_title))
+        object.__setattr__(self, "tls_fingerprint", pinned(self.tls, self.tls_fingerprint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,13 @@ class HL7Destination:
     """Who hears of an urgent finding, one after the other, until one acknowledges."""
     escalate_after_s: float = 300.0
     """The pause before the first and between two of `escalation`."""
+    tls: bool = False
+    tls_fingerprint: str = ""
+    """The SHA-256 of its certificate, which then stands for name and authority."""
+
+    def __post_init__(self) -> None:
+        """Hold the fingerprint in one form; raises ValueError."""
+        object.__setattr__(self, "tls_fingerprint", pinned(self.tls, self.tls_fingerprint))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.settings import load_settings
 
 PACS = '[[peers]]\nname = "pacs"\nae_title = "PACS"\nhost = "h"\nport = 104\n'
+PAIR = 'certificate = "c"\nkey = "k"\n'
 
 
 def write(folder: Path, text: str) -> Path:
@@ -26,8 +27,15 @@ def write(folder: Path, text: str) -> Path:
         ('[node]\nae_title = ""', "node.ae_title: AE title"),
         ('[inference]\ndevice = "gpu"', "inference.device = 'gpu'"),
         ("[inference]\nbatch_ms = -5", "inference.batch_ms = -5"),
-        ('[tls]\nmode = "mutual"', "tls.mode = 'mutual'"),
-        (PACS + "tls = true", "peer 'pacs': tls = true is not in this version"),
+        ('[tls]\nmode = "on"', "tls.mode = 'on'"),
+        ('[tls]\nmode = "server"', "needs tls.certificate and tls.key"),
+        ('[tls]\nmode = "mutual"\n' + PAIR, "needs tls.ca"),
+        ('[tls]\ncertificate = "c"', "tls.certificate and tls.key go together"),
+        ("[tls]\nplain = false", "tls.plain = false needs tls.mode"),
+        ('[tls]\nmode = "server"\nport = 11112\n' + PAIR, "tls.port = 11112 is node.port already"),
+        ('[orders]\nport = 1\ncallers = ["*"]\ntls = true', "orders.tls = true needs tls.mode"),
+        (PACS + 'tls_fingerprint = "ab"', "tls_fingerprint is of no use without tls = true"),
+        (PACS + 'tls = true\ntls_fingerprint = "ab"', "64 hexadecimal digits"),
         (PACS + "colour = 1", "peers.0.colour: unknown key"),
         (PACS + PACS, "[[peers]] name 'pacs' is used twice"),
         ('[[routes]]\nname = "a"\nsend_to = ["x"]', "send_to 'x' is not in [[peers]] or [[stow]]"),
@@ -60,6 +68,8 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, '[node]\ndata_dir = "d"\n'))
     assert settings.node.data_dir == tmp_path / "d"
     assert settings.database.url == f"sqlite:///{tmp_path}/var/node.db"
+    secured = load_settings(write(tmp_path, "[tls]\n" + PAIR)).tls.files
+    assert (secured.certificate, secured.key, secured.ca) == (f"{tmp_path}/c", f"{tmp_path}/k", "")
 
 
 def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,54 @@
+"""Callers that nobody configured: who knocked, whom a person let in."""
+
+from sqlalchemy import Engine, Table, and_, delete, select
+from sqlalchemy.sql import ColumnElement
+
+from dicom_node.adapters.queue_rows import insert_into, key
+from dicom_node.adapters.schema import approved_callers, callers
+from dicom_node.adapters.transactions import transaction
+from dicom_node.domain.census import Caller
+
+
+def is_approved(engine: Engine, ae: str, host: str) -> bool:
+    """Say whether a person let this title in from this address; raises TryAgain."""
+    with transaction(engine, writing=False) as conn:
+        found = select(approved_callers.c.ae).where(_is(approved_callers, ae, host))
+        return conn.scalar(found) is not None
+
+
+def approve(engine: Engine, ae: str, host: str, now: float) -> bool:
+    """Let in a caller that has knocked, at once; False where none such has.
+
+    Raises TryAgain as `transaction`.
+    """
+    with transaction(engine) as conn:
+        gone = conn.execute(delete(callers).where(_is(callers, ae, host)))
+        if not gone.rowcount:
+            return False
+        insert = insert_into(conn, approved_callers)
+        row = {"ae": key(ae), "host": key(host), "approved_at": now}
+        conn.execute(insert.values(row).on_conflict_do_nothing())
+        return True
+
+
+def forget(engine: Engine, ae: str, host: str) -> bool:
+    """Let a caller in no more, and forget that it knocked; False where it is not known."""
+    with transaction(engine) as conn:
+        tables = (approved_callers, callers)
+        gone = [conn.execute(delete(table).where(_is(table, ae, host))) for table in tables]
+        return any(one.rowcount for one in gone)
+
+
+def listed(engine: Engine) -> tuple[tuple[Caller, ...], tuple[tuple[str, str, float], ...]]:
+    """Give who waits, the latest first, and who was let in: title, address, when."""
+    with transaction(engine, writing=False) as conn:
+        waiting = conn.execute(select(callers).order_by(callers.c.last_at.desc())).all()
+        let_in = select(approved_callers).order_by(approved_callers.c.ae, approved_callers.c.host)
+        return (
+            tuple(Caller(row.ae, row.host, row.times, row.last_at) for row in waiting),
+            tuple((row.ae, row.host, row.approved_at) for row in conn.execute(let_in)),
+        )
+
+
+def _is(table: Table, ae: str, host: str) -> ColumnElement[bool]:
+    return and_(table.c.ae == key(ae), table.c.host == key(host))

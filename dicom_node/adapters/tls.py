@@ -1,0 +1,279 @@
+"""TLS contexts that follow their files.
+
+BCP 195 without downgrading (PS3.15 B.10, B.12; RFC 9325 4.2): TLS 1.2 and 1.3 only,
+and of 1.2 the suites with ephemeral keys and authenticated encryption.
+"""
+
+import hashlib
+import hmac
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from dicom_node.domain.errors import BadSettings, TryAgain
+from dicom_node.domain.tls import TlsFiles
+
+log = structlog.get_logger()
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2; those of 1.3 are all of this kind."""
+
+RECORD = 1 << 14
+"""Bytes: the longest plaintext of one record (RFC 8446 5.1)."""
+
+REASONS = {
+    "WRONG_VERSION_NUMBER": "no TLS was spoken, or a version that is too old",
+    "UNSUPPORTED_PROTOCOL": "only versions that are too old were offered",
+    "HTTP_REQUEST": "HTTP came instead of TLS",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the caller shows no certificate",
+    "NO_SHARED_CIPHER": "no cipher suite in common",
+    "KEY_VALUES_MISMATCH": "certificate and key are not of one pair",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer asks for our certificate (tls.certificate)",
+    "TLSV1_ALERT_UNKNOWN_CA": "the other side does not know who signed our certificate",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the other side broke off the handshake",
+}
+"""What OpenSSL's commonest reasons mean."""
+
+
+class OtherCertificate(OSError):
+    """The peer's certificate is not the one that is pinned."""
+
+
+class SecureSocket(ssl.SSLSocket):
+    """A TLS socket that compares the pin and never falls back to plain text."""
+
+    refusal: OSError | None = None
+    """What the handshake failed by, or the alert that came after it."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands; raises SSLCertVerificationError for another certificate."""
+        try:
+            super().do_handshake(block)
+            pin = getattr(self.context, "pin", "")
+            if pin and not hmac.compare_digest(pin, fingerprint_of(self)):
+                raise OtherCertificate("the certificate is not the one of tls_fingerprint")
+        except OSError as error:
+            self.refusal = error
+            raise
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002, ANN401 - as SSLSocket has it
+        """Read, and keep the alert by which the peer refuses us (TLS 1.3: only now)."""
+        try:
+            return super().read(len, buffer)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self.refusal = error
+            raise
+
+    def shutdown(self, how: int) -> None:
+        """End the connection, but not the encryption of what another thread yet sends."""
+        socket.socket.shutdown(self, how)
+
+
+class Context(ssl.SSLContext):
+    """A TLS context that makes such sockets; `pin` is a SHA-256 fingerprint or ""."""
+
+    pin = ""
+    sslsocket_class = SecureSocket
+
+
+def server_context(files: TlsFiles, *, mutual: bool) -> Context:
+    """Make what receives; raises BadSettings."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, files)
+    # no session is resumed: each handshake sees the certificates of its time
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    if mutual:
+        _load_authorities(context, files.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_context(files: TlsFiles, pin: str = "") -> Context:
+    """Make what sends; raises BadSettings.
+
+    With a pin the peer's certificate must be that one, whoever signed it. Without,
+    an authority that is trusted must have signed it for the peer's name or address.
+    """
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, files)
+    if pin:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.pin = pin
+    elif files.ca:
+        _load_authorities(context, files.ca)
+    else:
+        context.load_default_certs()
+    return context
+
+
+def _context(protocol: int, files: TlsFiles) -> Context:
+    context = Context(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    if files.certificate:
+        password = _password(files.key_password_file)
+        for key in ("certificate", "key"):
+            _readable(f"tls.{key}", getattr(files, key))
+        try:
+            context.load_cert_chain(files.certificate, files.key, lambda: password)
+        except (ssl.SSLError, ValueError) as error:
+            raise BadSettings(
+                f"tls.certificate {files.certificate} and tls.key {files.key}: {in_words(error)}; "
+                "both must be PEM, and an encrypted key needs tls.key_password_file"
+            ) from None
+    return context
+
+
+def _load_authorities(context: Context, ca: str) -> None:
+    _readable("tls.ca", ca)
+    try:
+        context.load_verify_locations(ca)
+    except ssl.SSLError as error:
+        raise BadSettings(f"tls.ca {ca}: {in_words(error)}; it must be PEM") from None
+
+
+def _password(path: str) -> str:
+    # never None: OpenSSL would ask for it on the terminal
+    return _readable("tls.key_password_file", path).decode().strip() if path else ""
+
+
+def _readable(key: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise BadSettings(f"{key}: {path} cannot be read: {error.strerror}") from None
+
+
+class Following:
+    """Makes a context, and makes it anew when one of its files has changed.
+
+    While the new files are unusable, or only half replaced, the old ones serve on.
+    """
+
+    def __init__(self, files: TlsFiles, make: Callable[[TlsFiles], Context]) -> None:
+        self._files, self._make = files, make
+        self._lock = threading.Lock()
+        self._seen: tuple[object, ...] = ()
+        self._context: Context | None = None
+
+    def __call__(self) -> Context:
+        """Give the context of the files as they are; raises BadSettings at first only."""
+        with self._lock:
+            found = _stamps(self._files)
+            if self._context is None or found != self._seen:
+                self._renew()
+                self._seen = found
+            assert self._context is not None  # noqa: S101 - types: _renew raised otherwise
+            return self._context
+
+    def _renew(self) -> None:
+        try:
+            context = self._make(self._files)
+        except BadSettings as error:
+            if self._context is None:
+                raise
+            log.error("certificate_not_reloaded", reason=str(error))
+            return
+        if self._context is not None:
+            log.info("certificate_reloaded", certificate=self._files.certificate)
+        self._context = context
+
+
+@dataclass(frozen=True, slots=True)
+class Securing:
+    """Stands in for the context in pynetdicom; shows each socket before it connects."""
+
+    context: Context
+    show: Callable[[SecureSocket], None]
+
+    def wrap_socket(
+        self, sock: socket.socket, server_side: bool = False, server_hostname: str = ""
+    ) -> SecureSocket:
+        """Wrap as the context does."""
+        name = server_hostname or None
+        wrapped = self.context.wrap_socket(sock, server_side=server_side, server_hostname=name)
+        assert isinstance(wrapped, SecureSocket)  # noqa: S101 - types
+        self.show(wrapped)
+        return wrapped
+
+
+def usable(contexts: Callable[[], Context]) -> Context:
+    """Give the context for one connection; raises TryAgain while the files are wrong."""
+    try:
+        return contexts()
+    except BadSettings as error:
+        raise TryAgain(str(error)) from error
+
+
+def connect(
+    host: str, port: int, timeout_s: float, contexts: Callable[[], Context] | None
+) -> socket.socket:
+    """Connect, over TLS where there are contexts; raises OSError and TryAgain.
+
+    Connection and handshake may each take `timeout_s`.
+    """
+    context = None if contexts is None else usable(contexts)
+    plain = socket.create_connection((host, port), timeout_s)
+    return plain if context is None else context.wrap_socket(plain, server_hostname=host)
+
+
+def accept(connection: socket.socket, contexts: Callable[[], Context]) -> socket.socket:
+    """Shake hands with a caller within the socket's timeout; raises OSError, BadSettings."""
+    return contexts().wrap_socket(connection, server_side=True)
+
+
+def _stamps(files: TlsFiles) -> tuple[object, ...]:
+    stamps: list[object] = []
+    for path in (files.certificate, files.key, files.key_password_file, files.ca):
+        try:
+            found = Path(path).stat() if path else None
+        except OSError:
+            found = None
+        # the change time too: it moves when a file becomes readable
+        stamps.append(found and (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+    return tuple(stamps)
+
+
+def fingerprint_of(connection: socket.socket) -> str:
+    """Give the SHA-256 of the peer's certificate; "" for none."""
+    if not isinstance(connection, ssl.SSLSocket):
+        return ""
+    shown = connection.getpeercert(binary_form=True)
+    return hashlib.sha256(shown).hexdigest() if shown else ""
+
+
+def read_ahead(connection: SecureSocket) -> bytes | None:
+    """Decrypt what has come: a record at most, b"" at the end, None while nothing is whole.
+
+    A readable socket need not hold any of the peer's bytes: it may be half a record.
+    """
+    timeout_s = connection.gettimeout()
+    connection.settimeout(0)
+    try:
+        return connection.recv(RECORD)
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
+    except OSError:
+        return b""
+    finally:
+        connection.settimeout(timeout_s)
+
+
+def in_words(error: Exception) -> str:
+    """Say why TLS failed, without anything that was sent."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or type(error).__name__
+        return REASONS.get(reason, reason.replace("_", " ").lower())
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error)

@@ -1,0 +1,62 @@
+"""What is wrong with the certificates and keys of the configuration."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from dicom_node.adapters import tls
+from dicom_node.adapters.certificates import certificates_of
+from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.ports import Check
+from dicom_node.security import secured_entry
+from dicom_node.settings import Settings
+
+
+def uses_tls(settings: Settings) -> bool:
+    """Say whether anything of the configuration speaks TLS with the files of [tls]."""
+    called = [one.tls for one in settings.peers] + [one.tls for one in settings.hl7]
+    return settings.tls.mode != "off" or any(called)
+
+
+def certificate_faults(settings: Settings, now: float) -> list[str]:
+    """Name the certificates that have run out, will soon, or cannot be read."""
+    faults = []
+    for setting in ("certificate", "ca"):
+        path = getattr(settings.tls, setting)
+        if not path or not uses_tls(settings):
+            continue
+        try:
+            found = [one.fault(now) for one in certificates_of(f"tls.{setting}", path)]
+        except BadSettings as error:
+            found = [str(error)]
+        faults += [fault for fault in found if fault]
+    return faults
+
+
+def security_checks(settings: Settings, now: float) -> Iterator[Check]:
+    """Load what TLS needs, and look at dates and at who can read the key."""
+    if not uses_tls(settings):
+        return
+    section = settings.tls
+    try:
+        if section.mode != "off":
+            secured_entry(settings)
+        tls.client_context(section.files)
+    except BadSettings as error:
+        yield Check("tls", False, str(error))
+        return
+    yield Check("tls", True, _doors(settings))
+    if section.key and Path(section.key).stat().st_mode & stat.S_IRWXO:
+        yield Check("tls", False, f"tls.key {section.key} is open to everybody: chmod 600 it")
+    for fault in certificate_faults(settings, now):
+        yield Check("certificate", False, fault)
+
+
+def _doors(settings: Settings) -> str:
+    section = settings.tls
+    if section.mode == "off":
+        return (
+            "callers are not served over TLS (tls.mode = off), some destinations are called over it"
+        )
+    plain = f", and without TLS on port {settings.node.port}" if section.plain else ""
+    return f"callers are served over TLS ({section.mode}) on port {section.port}{plain}"
