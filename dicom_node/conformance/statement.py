@@ -3,8 +3,9 @@
 from pydicom.charset import python_encoding
 
 from dicom_node.conformance.annexes import annexes
-from dicom_node.conformance.document import Document, Section, Table
+from dicom_node.conformance.document import Document, Section
 from dicom_node.conformance.networking import networking, overview
+from dicom_node.conformance.security import security
 from dicom_node.conformance.web import services
 from dicom_node.reports.common import NOT_FOR_DIAGNOSIS
 from dicom_node.settings import Settings
@@ -37,7 +38,7 @@ def dicom_statement(settings: Settings, version: str, made_on: str) -> Document:
             networking(settings),
             Section("Media interchange", ("Not supported.",)),
             _character_sets(),
-            _security(settings),
+            security(settings),
             annexes(settings),
         ),
     )
@@ -82,19 +83,4 @@ def _character_sets() -> Section:
             "image's character set cannot hold becomes a question mark.",
             f"Defined terms: {', '.join(terms)}.",
         ),
-    )
-
-
-def _security(settings: Settings) -> Section:
-    tls = settings.tls.mode
-    rows = (
-        ("TLS (PS3.15 annex B)", "not used: mode = off" if tls == "off" else f"mode = {tls}"),
-        ("Caller", "known AE titles, each from the address of its [[peers]] entry"),
-        ("User identity negotiation", "not supported"),
-        ("Audit trail (PS3.15 A.5)", "log of events with UIDs and AE titles, without patients"),
-        ("Digital signatures, attribute confidentiality", "not supported"),
-    )
-    return Section(
-        "Security",
-        (Table(("Profile or measure", "Support"), rows),),
     )

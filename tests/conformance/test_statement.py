@@ -13,7 +13,7 @@ from dicom_node.conformance.document import Table, content, numbered
 from dicom_node.domain import codes
 from dicom_node.domain.reception import STORE_STATUSES
 from dicom_node.settings import load_settings
-from tests.conformance.conftest import Configure, dicom, ihe, table
+from tests.conformance.conftest import Configure, dicom, ihe, lookup, table
 
 
 class Reader(HTMLParser):
@@ -186,3 +186,18 @@ def test_web_services_follow_the_configuration(configure: Configure) -> None:
     assert "127.0.0.1:8443/studies" in on
     assert "C122" in on
     assert "none is configured" not in on
+
+
+def test_tls_is_stated_as_it_is_set(configure: Configure) -> None:
+    plain = table(dicom(configure()), "Security profiles").rows
+    assert ("Secure transport connection", "not used: tls.mode = off") in plain
+    more = '[tls]\nmode = "mutual"\ncertificate = "c.pem"\nkey = "k.pem"\nca = "a.pem"'
+    document = dicom(configure(more, "tls = true"))
+    assert ("Node authentication", "both sides show a certificate") in table(
+        document, "Security profiles"
+    ).rows
+    assert ("pacs", "DICOM", "an authority's") in table(document, "Called over TLS").rows
+    suites = lookup(table(document, "Cipher suites"))
+    assert suites["TLS_AES_256_GCM_SHA384"] == "TLSv1.3"
+    assert set(suites.values()) == {"TLSv1.2", "TLSv1.3"}
+    assert not any("CBC" in name or name.startswith("AES") for name in suites)
