@@ -17,8 +17,8 @@ from dicom_node.adapters.hosts import HostBook
 from dicom_node.adapters.known import known_uids
 from dicom_node.adapters.qido import WebOrigin
 from dicom_node.domain.admission import Route
-from dicom_node.domain.errors import BadSettings
-from dicom_node.domain.reception import StoreRequest
+from dicom_node.domain.errors import BadSettings, Refused
+from dicom_node.domain.reception import OUT_OF_RESOURCES, StoreRequest
 from dicom_node.domain.retrieval import Origin
 from dicom_node.domain.study import Peer
 from dicom_node.domain.web import caller_at
@@ -60,7 +60,9 @@ def looked(
 ) -> Iterator[Filled]:
     """Yield each study that has images for `routes`; fetches nothing."""
     catalogue = (
-        _web(parts, means.web, ()) if means.web else QueryOrigin(_target(parts, means), Terms(()))
+        _web(parts, means.web, ())
+        if means.web
+        else QueryOrigin(_target(parts.settings, means), Terms(()))
     )
     with closing(catalogue):
         for gap in gaps(catalogue, wish, _desk(parts, wait, routes)):
@@ -101,10 +103,10 @@ def opened(parts: node.Parts, means: Means, routes: tuple[Route, ...]) -> Iterat
         origin = _web(parts, means.web, routes)
     elif means.move:
         origin = MoveOrigin(
-            _target(parts, means), lambda uid: bool(known_uids(parts.engine, [uid]))
+            _target(parts.settings, means), lambda uid: bool(known_uids(parts.engine, [uid]))
         )
     else:
-        origin = GetOrigin(_target(parts, means), receiver(parts, routes))
+        origin = GetOrigin(_target(parts.settings, means), receiver(parts, routes))
     with closing(origin):
         yield origin
 
@@ -129,8 +131,20 @@ def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreReq
     return lambda request: receive(request, reception, time.time())
 
 
-def _target(parts: node.Parts, means: Means) -> Target:
-    return node.target(parts.settings, _peer(parts.settings, means.peer).name)
+def offered(settings: Settings, means: Means, *, fetching: bool) -> None:
+    """Open an association as finding, or fetching by C-GET, does; raises NodeError."""
+    target = _target(settings, means)
+    origin = GetOrigin(target, _take_nothing) if fetching else QueryOrigin(target, Terms(()))
+    with closing(origin):
+        origin.query.line()
+
+
+def _take_nothing(request: StoreRequest) -> Recorded:
+    raise Refused(OUT_OF_RESOURCES, "nothing was asked for")
+
+
+def _target(settings: Settings, means: Means) -> Target:
+    return node.target(settings, _peer(settings, means.peer).name)
 
 
 def _peer(settings: Settings, name: str) -> Peer:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from dicom_node import node, reading
+from dicom_node import node, reading, reconciliation
 from dicom_node.adapters import dicomweb_scu, dimse_scu, fhir_rest, mllp
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.model_store import linked, models_dir
@@ -31,6 +31,7 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield from security_checks(settings, time.time())
     for peer in settings.peers:
         yield from _peer(settings, peer)
+    yield from reconciliation.probe(settings)
     for server in settings.stow:
         yield dicomweb_scu.probe(server)
     for receiver in settings.hl7:

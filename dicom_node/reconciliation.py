@@ -10,11 +10,13 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from dicom_node.backfill import Means, fetched, looked
+from dicom_node.backfill import Means, fetched, looked, offered
 from dicom_node.domain.errors import NodeError
+from dicom_node.domain.ports import Check
 from dicom_node.domain.retrieval import Span
 from dicom_node.flow.backfill import Filled, Stopped, Wait, Wish
 from dicom_node.node import Parts
+from dicom_node.settings import Settings
 
 log = structlog.get_logger()
 
@@ -83,6 +85,21 @@ def reconcile(
     if studies:
         words = f"{images} images of {studies} studies of {span.first} to {span.last}"
         _alarm(parts, MISSING, f"{wanted.peer}: {words} were never received")
+
+
+def probe(settings: Settings) -> Iterator[Check]:
+    """Say whether the PACS lets us ask, and fetch if that is wanted; nothing when off."""
+    wanted = settings.reconcile
+    if not wanted.peer:
+        return
+    name = f"reconcile {wanted.peer}"
+    try:
+        offered(settings, Means(wanted.peer), fetching=wanted.fetch)
+    except NodeError as error:
+        yield Check(name, False, str(error))
+    else:
+        services = "C-FIND and C-GET" if wanted.fetch else "C-FIND"
+        yield Check(name, True, f"offers {services}; compared each night at {wanted.at}")
 
 
 def days_before(today: date, days: int) -> Span:

@@ -51,7 +51,7 @@ def test_200_radiographs_with_a_kill_in_the_middle(pacs: Orthanc, config: Path) 
     command = [sys.executable, "-m", "dicom_node.cli", "backfill", "-c", str(config), *SPAN]
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as killed:
-        until(lambda: len(received(config)) >= 60, "60 images")
+        until(lambda: len(received(config)) >= 60, "60 images", 60)
         killed.send_signal(signal.SIGKILL)
     before = len(received(config))
     assert killed.returncode == -signal.SIGKILL

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from dicom_node import cli
 from dicom_node.adapters.census import take_census
 from dicom_node.node import Parts, open_parts
-from dicom_node.reconciliation import nightly, reconciling
+from dicom_node.reconciliation import nightly, probe, reconciling
 from dicom_node.settings import load_settings
 from tests.backfill.pacs import ROOT, fill, radiograph, received
 from tests.listeners import Orthanc
@@ -74,6 +74,25 @@ def test_a_pacs_that_is_away_raises_an_alarm(pacs: Orthanc, nightly_config: Path
     with parts_of(nightly_config) as parts:
         nightly(parts, go_on)
         assert alarms(parts) == []
+
+
+@pytest.mark.parametrize("fetch", [False, True])
+def test_check_says_whether_the_pacs_lets_us_ask(
+    pacs: Orthanc, config: Path, nightly_config: Path, fetch: bool
+) -> None:
+    text = nightly_config.read_text() + f"fetch = {str(fetch).lower()}\n"
+    nightly_config.write_text(text)
+    (told,) = probe(load_settings(nightly_config))
+    assert told.ok, told.words
+    assert ("C-GET" in told.words) is fetch
+
+    nightly_config.write_text(text.replace(f"port = {pacs.dicom_port}", "port = 9"))
+    (told,) = probe(load_settings(nightly_config))
+    assert not told.ok
+    assert "cannot connect" in told.words
+
+    nightly_config.write_text(text.replace('peer = "pacs"', 'peer = ""'))
+    assert list(probe(load_settings(nightly_config))) == []
 
 
 def test_the_clock_starts_only_with_a_peer_and_ends(config: Path, nightly_config: Path) -> None:

@@ -47,7 +47,16 @@ def test_every_settings_key_is_in_the_commented_file() -> None:
 def test_the_commented_file_shows_the_defaults() -> None:
     shown = load_settings(ROOT / "config" / "node.toml")
     ours = Settings()
-    for name in ("inference", "receive", "tls", "retention", "console", "logs", "pipelines"):
+    for name in (
+        "inference",
+        "receive",
+        "tls",
+        "retention",
+        "console",
+        "logs",
+        "pipelines",
+        "reconcile",
+    ):
         assert getattr(shown, name) == getattr(ours, name), name
 
 
