@@ -14,6 +14,7 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
 from dicom_node.domain.web import FhirDestination, StowDestination
 from dicom_node.sections import (
+    AlarmsSection,
     DicomwebSection,
     OrdersSection,
     ReconcileSection,

@@ -4,31 +4,32 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from dicom_node import node
+from dicom_node import alarms, node
 from dicom_node.adapters.metrics import Disk, write_metrics
 from dicom_node.adapters.metrics_beats import prune_beats, sample_disk, take_beats
 from dicom_node.adapters.metrics_readings import take_readings
 from dicom_node.adapters.metrics_tally import count_rows
+from dicom_node.alarms import sender_names
 from dicom_node.console.server import Views
 from dicom_node.domain.watch import lifeless
 from dicom_node.node import Parts
 from dicom_node.settings import Settings
 
 COUNT_EVERY_S = 10
+AGES_EVERY_S = 60
 SAMPLE_EVERY_S = 300
+HABITS_EVERY_S = 900
 
 
 def watch_jobs(parts: Parts) -> tuple[tuple[int, Callable[[], None]], ...]:
     """List what is to be done, with how often in seconds."""
     return (
         (COUNT_EVERY_S, partial(_count, parts)),
+        (AGES_EVERY_S, lambda: alarms.watch_ages(parts, time.time())),
         (SAMPLE_EVERY_S, partial(_sample, parts)),
+        (HABITS_EVERY_S, lambda: alarms.watch_habits(parts, time.time())),
+        (HABITS_EVERY_S, lambda: alarms.watch_certificates(parts, time.time())),
     )
-
-
-def sender_names(settings: Settings) -> dict[str, str]:
-    """Give the configured name of each sender by its AE title."""
-    return {str(peer.ae_title): peer.name for peer in settings.peers if peer.may_send}
 
 
 def needed_roles(settings: Settings) -> tuple[str, ...]:

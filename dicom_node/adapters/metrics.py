@@ -6,6 +6,7 @@ by their names in the configuration, reasons by their class.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import (
@@ -14,7 +15,6 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     InfoMetricFamily,
 )
-from prometheus_client.utils import floatToGoString
 
 from dicom_node import __version__
 from dicom_node.domain.watch import SILENT_S, TURNAROUND_S, Readings, days_left
@@ -97,7 +97,7 @@ def _turnaround(readings: Readings) -> HistogramMetricFamily:
         buckets, so_far = [], 0.0
         for bound in TURNAROUND_S:
             so_far += counts.get((*one.labels, f"{bound:g}"), 0.0)
-            buckets.append((floatToGoString(bound), so_far))
+            buckets.append(("+Inf" if bound == inf else repr(bound), so_far))
         family.add_metric(one.labels, buckets, one.value / 1e6)
     return family
 

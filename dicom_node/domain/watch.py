@@ -110,6 +110,34 @@ def days_left(samples: Sequence[DiskSample], reserve_bytes: float) -> float:
     return max(0.0, (last.free_bytes - reserve_bytes) / spent_per_s / DAY_S)
 
 
+USUAL_IMAGES = 20
+USUAL_SPAN_S = 7 * DAY_S
+PATIENCE = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """How a sender sent in the two weeks up to its last image."""
+
+    last_at: float
+    images: int
+    span_s: float
+    """From the first to the last of these images."""
+    longest_pause_s: float
+
+
+def too_silent(habit: Habit, least_s: float, now: float) -> bool:
+    """Say whether a sender that usually sends has stopped.
+
+    Its own pauses are the measure, so that a closed weekend raises no alarm: it
+    must be silent for `least_s` and for longer than the longest of them. Who sent
+    few images, or for less than a week, has no habit yet.
+    """
+    if habit.images < USUAL_IMAGES or habit.span_s < USUAL_SPAN_S:
+        return False
+    return now - habit.last_at > max(least_s, PATIENCE * habit.longest_pause_s)
+
+
 TURNAROUND_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, inf)
 """Upper bounds of the turnaround histogram, in seconds."""
 
