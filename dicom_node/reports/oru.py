@@ -11,7 +11,7 @@ from datetime import datetime, tzinfo
 from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
-from dicom_node.domain.findings import Finding, Findings, Measurement, Presence
+from dicom_node.domain.findings import Finding, Findings, Presence
 from dicom_node.domain.orders import UNREGISTERED, OrderNumber, Patient, PatientKey, Registered
 from dicom_node.domain.study import HL7Destination, Radiograph
 from dicom_node.domain.work import ReportObject
@@ -218,7 +218,7 @@ def _group(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
         7: "0-1",
     }
     if not absent:
-        yield from (_size(one, to) for one in finding.measurements)
+        yield from _sizes(finding, to)
     said = er7.escaped(words.impression(finding))
     yield {2: "TX", 3: oru_dialect.named(codes.IMPRESSIONS, to), 5: said, 8: flag}
 
@@ -232,9 +232,14 @@ def _flag(finding: Finding) -> str:
     return "AA" if finding.urgent else "A"
 
 
-def _size(one: Measurement, to: HL7Destination) -> Observation:
-    unit = er7.coded(one.unit)
-    return {2: "NM", 3: oru_dialect.named(one.concept, to), 5: words.amount(one), 6: unit}
+def _sizes(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
+    concepts = [one.concept for one in finding.measurements]
+    for one in finding.measurements:
+        unit = er7.coded(one.unit)
+        fields = {2: "NM", 3: oru_dialect.named(one.concept, to), 5: words.amount(one), 6: unit}
+        # two distances, say, are told apart by the method (OBX-17), in words
+        shared = concepts.count(one.concept) > 1
+        yield {**fields, 17: er7.components("", one.name)} if shared else fields
 
 
 def _notes(radiograph: Radiograph | None, read: tuple[Findings, ...]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.errors import BadSettings
-from dicom_node.domain.findings import Algorithm, Findings, Presence, Side
+from dicom_node.domain.findings import Algorithm, Findings, Measurement, Presence, Side
 from dicom_node.domain.study import HL7Destination
 from dicom_node.reports import er7, oru
 
@@ -86,6 +86,24 @@ def test_negative_has_no_sizes_and_no_side(source: MakeSource, negative: Finding
         ("Pneumothorax", "272519000^Absent^SCT", "N"),
         ("Probability", "0.03", ""),
         ("Impressions", "AI: no pneumothorax detected (p=0.03).", "N"),
+    ]
+
+
+def test_sizes_of_one_kind_are_told_apart(source: MakeSource, positive: Make) -> None:
+    sizes = tuple(
+        Measurement(concept, 12.0, unit, name)
+        for concept, unit, name in (
+            (codes.DISTANCE, codes.MILLIMETRE, "apex to cupola"),
+            (codes.AREA, codes.SQUARE_MILLIMETRE, "area"),
+            (codes.DISTANCE, codes.MILLIMETRE, "at the hilum"),
+        )
+    )
+    observed = only(message(source(), positive(measurements=sizes)), "OBX")
+    told = [(one[3].split("^")[1], one[17:]) for one in observed if "millimeter" in "".join(one)]
+    assert told == [
+        ("Distance", ["^apex to cupola"]),
+        ("Area", []),
+        ("Distance", ["^at the hilum"]),
     ]
 
 
