@@ -14,17 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dicom_node import (
-    backfill_command,
-    conformance_command,
-    faults,
-    models_command,
-    node,
-    oru_command,
-    reanalyse_command,
-    reconcile_command,
-    roles,
-)
+from dicom_node import commands as more
+from dicom_node import faults, models_command, node, roles
 from dicom_node.domain.errors import BadSettings, NodeError
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import Peer
@@ -271,12 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--job", type=int, metavar="ID")
     which.add_argument("--all-dead", action="store_true")
 
-    reanalyse_command.register(commands)
-    oru_command.register(commands)
-    conformance_command.register(commands)
-
-    backfill_command.register(commands)
-    reconcile_command.register(commands)
+    more.register(commands)
     command = add("models", _models, "list, verify, challenge, promote, roll back models")
     models_command.add_arguments(command, _lifecycle)
 
