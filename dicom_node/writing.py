@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import structlog
 from sqlalchemy import Engine
 
 import dicom_node
@@ -22,6 +23,8 @@ from dicom_node.reports.common import ReportContext
 from dicom_node.reports.registry import BUILDERS
 from dicom_node.reports.source import keys_of
 from dicom_node.settings import Settings
+
+log = structlog.get_logger()
 
 
 def writer(
@@ -44,6 +47,9 @@ def writer(
 
     def write(claim: Claim, reading: Reading, now: float) -> Outcome:
         known = registered(settings, engine, reading.source)
+        if known.contradicted:
+            study_uid = claim.arrival.instance.study_uid
+            log.warning("order_of_another_patient", study_uid=study_uid)
         routes = {
             name: replace(route, priority=hastened(route.priority, known.priority))
             for name, route in desk.routes.items()

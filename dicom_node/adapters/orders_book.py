@@ -108,13 +108,14 @@ class SqlOrderBook:
             now_known_as = keys.patient if patient is None else patient.key
             fitting = [row for row in rows if _is_of(conn, row, now_known_as)]
         if not fitting:
-            return Registered(patient=patient)
+            return Registered(patient=patient, contradicted=bool(rows))
         best = max(fitting, key=lambda row: (_closeness(row, keys), row.updated_at))
         return Registered(
             OrderNumber(best.placer_number, best.placer_namespace),
             OrderNumber(best.filler_number, best.filler_namespace),
             patient,
             None if best.cancelled else best.priority,
+            contradicted=len(fitting) < len(rows),
         )
 
     def prune(self, before: float) -> int:

@@ -39,14 +39,15 @@ def merge(conn: Connection, one: Merge, now: float) -> None:
     The surviving one is alive by this message, whatever an earlier one said, so two
     that were merged crosswise do not lead in a circle.
     """
-    for prior, merged_into in ((one.prior, one.surviving), (one.surviving, PatientKey())):
+    prior, surviving = _as_known(conn, one.prior), _as_known(conn, one.surviving)
+    for patient, merged_into in ((prior, surviving), (surviving, PatientKey())):
         values = {
             "merged_into": key(merged_into.patient_id),
             "merged_issuer": key(merged_into.issuer),
             "updated_at": now,
         }
         insert = insert_into(conn, patients).values(
-            _keys(prior) | {"name": "", "birth_date": "", "sex": ""} | values
+            _keys(patient) | {"name": "", "birth_date": "", "sex": ""} | values
         )
         conn.execute(
             insert.on_conflict_do_update(index_elements=["patient_id", "issuer"], set_=values)
@@ -73,6 +74,12 @@ def resolved(conn: Connection, known_as: PatientKey) -> Patient | None:
     if row is None:
         return None
     return Patient(PatientKey(row.patient_id, row.issuer), row.name, row.birth_date, row.sex)
+
+
+def _as_known(conn: Connection, patient: PatientKey) -> PatientKey:
+    """Complete an identifier without issuer by the only one that is known."""
+    row = _row(conn, patient)
+    return patient if row is None else _key_of(row)
 
 
 def _row(conn: Connection, wanted: PatientKey) -> Row[Any] | None:

@@ -154,6 +154,8 @@ class Registered:
     """None: as the image says. Its identifier is the surviving one."""
     priority: Priority | None = None
     """Of the order; None where it says nothing, or is cancelled."""
+    contradicted: bool = False
+    """An order has the image's numbers and another patient; it was left aside."""
 
 
 UNREGISTERED = Registered()

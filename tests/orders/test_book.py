@@ -78,7 +78,8 @@ def test_the_order_of_another_patient_is_not_the_images(book: SqlOrderBook) -> N
     book.store(Heard((ORDER,)), 1.0)
     other = replace(IMAGE, patient=PatientKey("P2"))
     elsewhere = replace(IMAGE, patient=PatientKey("P1", "OTHER"))
-    assert book.registered(other) == book.registered(elsewhere) == Registered()
+    assert book.registered(other) == Registered(contradicted=True)
+    assert book.registered(elsewhere) == Registered(contradicted=True)
     assert book.registered(IMAGE).placer == ORDER.placer
 
 
@@ -106,6 +107,13 @@ def test_a_merged_patient_has_the_surviving_identifier(book: SqlOrderBook) -> No
     assert found.patient == Patient(last, "Miller^Anna")
     assert found.placer == ORDER.placer  # the order names the old identifier, as the image does
     assert book.registered(replace(IMAGE, patient=last)).placer == ORDER.placer
+
+
+def test_a_merge_that_names_no_issuer_means_the_patient_that_is_known(book: SqlOrderBook) -> None:
+    book.store(Heard(patients=(Patient(P1, "Miller^Anna"),)), 1.0)
+    book.store(Heard((), (), (Merge(PatientKey("P1"), PatientKey("P2")),)), 2.0)
+    for keys in (IMAGE, replace(IMAGE, patient=P1)):
+        assert book.registered(keys).patient == Patient(PatientKey("P2"))
 
 
 def test_patients_merged_crosswise_lead_to_the_last_survivor(book: SqlOrderBook) -> None:

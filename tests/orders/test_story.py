@@ -134,6 +134,18 @@ def test_without_an_order_the_image_speaks_for_itself(site: Site, tmp_path: Path
     assert any(line.startswith("ORC|RE||ACC1|") for line in lines)
 
 
+def test_the_order_of_another_patient_is_left_aside_and_told_of(site: Site, tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs, hearing(site):
+        tell(site, orm("R", accession="ACC1", patient="PID|1||P2||Another^One"))
+        store(site, film(tmp_path, 1, "ACC1"))
+        assert site.work(site.reader())
+    (lines,) = messages(site)
+    assert any(line.startswith("PID|1||P1^^^^MR||Wrong^Name|") for line in lines)
+    assert any(line.startswith("ORC|RE||ACC1|") for line in lines)
+    assert "order_of_another_patient" in [one["event"] for one in logs]
+    assert "Another" not in str(logs)
+
+
 def test_who_may_call_is_named(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     admits = caller_check(("localhost", "10.1.2.3"))
     assert admits("127.0.0.1")
