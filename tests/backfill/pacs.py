@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from dicom_node.adapters.database import open_database
 from dicom_node.adapters.file_meta import file_head
 from dicom_node.adapters.schema import instances
+from dicom_node.adapters.transactions import transaction
 from dicom_node.settings import load_settings
 from tests.encoded import chest
 from tests.listeners import Orthanc
@@ -54,8 +55,14 @@ def database_of(config: Path) -> Iterator[Engine]:
 
 def received(config: Path) -> list[str]:
     """The UIDs that the node has, in the order of receipt."""
-    with database_of(config) as engine, engine.connect() as conn:
+    with database_of(config) as engine, transaction(engine, writing=False) as conn:
         return list(conn.execute(select(instances.c.sop_instance_uid).order_by("id")).scalars())
+
+
+def count_received(engine: Engine) -> int:
+    """How many images the node has; takes no lock from the writer."""
+    with transaction(engine, writing=False) as conn:
+        return conn.scalar(select(func.count()).select_from(instances)) or 0
 
 
 def stored_files(config: Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """Back-filling from a real PACS."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from dicom_node import cli
 from dicom_node.adapters.schema import instances, jobs
 from tests.backfill.pacs import (
     ROOT,
+    count_received,
     database_of,
     fill,
     radiograph,
@@ -50,14 +50,17 @@ def test_200_radiographs_with_a_kill_in_the_middle(pacs: Orthanc, config: Path) 
     fill(pacs, (radiograph(n, "20261101" if n % 2 else "20261102") for n in range(200)))
     command = [sys.executable, "-m", "dicom_node.cli", "backfill", "-c", str(config), *SPAN]
 
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as killed:
-        until(lambda: len(received(config)) >= 60, "60 images", 60)
+    with (
+        database_of(config) as engine,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL) as killed,
+    ):
+        until(lambda: count_received(engine) >= 60, "60 images", 60)
         killed.send_signal(signal.SIGKILL)
     before = len(received(config))
     assert killed.returncode == -signal.SIGKILL
     assert 60 <= before < 200
 
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
     assert f"200 images: {before} were here, {200 - before} fetched" in ended.stdout
     uids = received(config)
