@@ -18,6 +18,7 @@ from dicom_node.domain.study import Instance
 from dicom_node.domain.web import caller_at
 from dicom_node.domain.work import Recorded
 from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+from dicom_node.security import secured_entry
 
 log = structlog.get_logger()
 
@@ -36,6 +37,7 @@ def server(parts: node.Parts) -> StowSCP:
         max_requests=section.max_requests,
         max_object=section.max_object_mb << 20,
         max_request=section.max_request_mb << 20,
+        secure=secured_entry(parts.settings) if section.tls else None,
     )
     return StowSCP(section.host, section.port, service)
 

@@ -59,6 +59,7 @@ class DicomwebSection(Section):
     max_requests: Annotated[int, Field(ge=1, le=256)] = 8
     max_object_mb: Annotated[int, Field(ge=1, le=4096)] = 128
     max_request_mb: Annotated[int, Field(ge=1, le=65536)] = 1024
+    tls: bool = False
 
 
 class ReconcileSection(Section):

@@ -182,8 +182,9 @@ class Settings(BaseSettings):
         gate = self.inference.gate
         if gate and gate not in self.pipelines:
             raise ValueError(f"inference.gate {gate!r} is not in [pipelines]")
-        if self.orders.port and self.orders.tls and self.tls.mode == "off":
-            raise ValueError('orders.tls = true needs tls.mode = "server" or "mutual"')
+        for name, listens in (("orders", self.orders), ("dicomweb", self.dicomweb)):
+            if listens.port and listens.tls and self.tls.mode == "off":
+                raise ValueError(f'{name}.tls = true needs tls.mode = "server" or "mutual"')
         if self.tls.mode != "off" and self.tls.plain and self.tls.port == self.node.port:
             raise ValueError(f"tls.port = {self.tls.port} is node.port already; set another")
         return self

@@ -14,7 +14,7 @@ import structlog
 from dicom_node.adapters.dicomweb_body import Body, TimedSocket, chunked, discard, sized
 from dicom_node.adapters.dicomweb_head import DICOM, JSON, Head, HeadRefused, bearer, judge_head
 from dicom_node.adapters.dicomweb_multipart import Malformed, Part, TooLarge, parts
-from dicom_node.adapters.dicomweb_server import BoundedServer
+from dicom_node.adapters.dicomweb_server import BoundedServer, Secure
 from dicom_node.adapters.dicomweb_store import (
     StoreOutcome,
     answer_to,
@@ -65,6 +65,8 @@ class StowService:
     max_object: int
     """Bytes."""
     max_request: int
+    secure: Secure | None = None
+    """None: without TLS."""
 
 
 class StowSCP:
@@ -73,7 +75,9 @@ class StowSCP:
     def __init__(self, host: str, port: int, service: StowService) -> None:
         self._service = service
         try:
-            self._server = BoundedServer((host, port), _handler(service), service.max_requests)
+            self._server = BoundedServer(
+                (host, port), _handler(service), service.max_requests, service.secure
+            )
         except (OSError, OverflowError) as error:
             raise BadSettings(
                 f"dicomweb.host and dicomweb.port: cannot listen on {host}:{port}: {error}"

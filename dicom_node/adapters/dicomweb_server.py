@@ -3,8 +3,21 @@
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
+
+import structlog
+
+from dicom_node.domain.errors import NodeError
+
+log = structlog.get_logger()
+
+HANDSHAKE_S = 10.0
+"""How long TLS may take to begin."""
+
+Secure = Callable[[socket.socket], socket.socket]
+"""Shakes hands for TLS within the socket's timeout; raises OSError and NodeError."""
 
 
 class BoundedServer(ThreadingHTTPServer):
@@ -14,12 +27,15 @@ class BoundedServer(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], handler: type, most: int) -> None:
+    def __init__(
+        self, address: tuple[str, int], handler: type, most: int, secure: Secure | None
+    ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, handler)
         self.stopping = False
         self._door = threading.Lock()
         self._most = most
+        self._secure = secure
         self.requests = 0
         # idle and half-open connections must not keep real ones out
         self._connections = threading.BoundedSemaphore(4 * most + 16)
@@ -36,9 +52,19 @@ class BoundedServer(ThreadingHTTPServer):
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's signature
         """Serve a connection, then count it off."""
         try:
-            super().process_request_thread(request, client_address)
+            super().process_request_thread(self._secured(request), client_address)
+        except (OSError, NodeError) as error:  # of the handshake: the base handles its own
+            log.warning("stow_handshake_failed", host=client_address[0], error=type(error).__name__)
+            self.shutdown_request(request)
         finally:
             self._connections.release()
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        """Shake hands where TLS is asked for; gives the socket to talk over."""
+        if self._secure is None:
+            return connection
+        connection.settimeout(HANDSHAKE_S)
+        return self._secure(connection)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Stay silent: a connection that breaks is the caller's affair."""

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,13 @@ class StowNode:
         self, body: bytes, path: str = "/studies", **headers: str
     ) -> tuple[int, dict[str, Any], http.client.HTTPMessage]:
         """POST a body; underscores in the names of headers stand for hyphens."""
-        link = http.client.HTTPConnection("127.0.0.1", self.scp.port, timeout=10)
         sent = {"Content-Type": TYPE, "Accept": "application/dicom+json"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        link.request("POST", path, body, {name: value for name, value in sent.items() if value})
-        answer = link.getresponse()
-        content = answer.read()
-        link.close()
+        named = {name: value for name, value in sent.items() if value}
+        with closing(http.client.HTTPConnection("127.0.0.1", self.scp.port, timeout=10)) as link:
+            link.request("POST", path, body, named)
+            answer = link.getresponse()
+            content = answer.read()
         return answer.status, json.loads(content) if content else {}, answer.headers
 
     def connect(self) -> socket.socket:

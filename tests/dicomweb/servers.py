@@ -1,6 +1,7 @@
 """A DICOMweb server that answers as a test says, and batches to send to it."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -42,6 +43,8 @@ class StowServer:
 
     answer: Callable[[Request], Answer]
     probe: int = 200
+    tls: tuple[Path, Path] | None = None
+    """Certificate and key."""
     requests: list[Request] = field(default_factory=list)
     address: str = ""
 
@@ -76,6 +79,10 @@ class StowServer:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if self.tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
@@ -85,7 +92,8 @@ class StowServer:
         self._server.server_close()
 
     def destination(self, **more: Any) -> StowDestination:  # noqa: ANN401 - keys of the dataclass
-        return StowDestination("cloud", f"http://{self.address}/dicom-web", **more)
+        scheme = "http" if self.tls is None else "https"
+        return StowDestination("cloud", f"{scheme}://{self.address}/dicom-web", **more)
 
 
 def always(status: int, content: bytes = b"", media: str = "text/plain") -> StowServer:

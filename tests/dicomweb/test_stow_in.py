@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from dicom_node.settings import load_settings
 from tests.dicomweb.callers import BOUNDARY, TYPE, image, items, multipart
 from tests.dicomweb.conftest import Start
 from tests.raw_scu import CR, EXPLICIT
+from tests.tls.certificates import Authority
 
 STORED, FAILED, OTHERS = "00081199", "00081198", "0008119A"
 
@@ -332,6 +334,32 @@ def test_a_taken_port_is_a_bad_setting(start: Start) -> None:
 def test_a_token_file_without_a_token_is_a_bad_setting(start: Start) -> None:
     with pytest.raises(BadSettings, match=r"dicomweb\.token_file"):
         start('token_file = "none"')
+
+
+def test_over_tls(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    pair = authority.issue("node")
+    files = f'certificate = "{pair.certificate}"\nkey = "{pair.key}"'
+    node = start(f'tls = true\n[tls]\nmode = "server"\n{files}')
+    trust = ssl.create_default_context(cafile=authority.ca)
+    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=10, context=trust)
+    for uid in ("1.2.3", "1.2.4"):
+        link.request("POST", "/studies", multipart([image(uid)]), {"Content-Type": TYPE})
+        answer = link.getresponse()
+        assert (answer.status, len(answer.read()) > 0) == (200, True)
+    link.close()
+    assert sorted(node.stored()) == [image("1.2.3"), image("1.2.4")]
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        node.post(multipart([image("1.2.5")]))  # in the clear
+    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=10, context=trust)
+    link.request("POST", "/elsewhere", b"x" * 100_000)
+    assert link.getresponse().status == 404  # heard though its content was not
+    link.close()
+
+
+def test_tls_needs_its_mode(start: Start) -> None:
+    with pytest.raises(BadSettings, match=r"dicomweb\.tls = true needs tls\.mode"):
+        start("tls = true")
 
 
 def test_the_keys_are_read(tmp_path: Path) -> None:

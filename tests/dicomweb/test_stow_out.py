@@ -20,6 +20,7 @@ from tests.dicomweb.servers import (
     batch,
 )
 from tests.listeners import free_port
+from tests.tls.certificates import Authority
 
 JSON = "application/dicom+json"
 XML = b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -263,6 +264,24 @@ def test_an_answer_without_end_is_left(tmp_path: Path) -> None:
         assert sent(server, tmp_path, UIDS[:1]) == [
             "NoAnswer: HTTP 200 with an answer that does not end"
         ]
+
+
+def test_the_servers_certificate_must_be_signed_by_whom_we_trust(tmp_path: Path) -> None:
+    ours, others = Authority(tmp_path / "ours"), Authority(tmp_path / "others")
+    (tmp_path / "token").write_text("abc")
+    more = {"token_file": str(tmp_path / "token")}
+    pair, elsewhere = ours.issue("here"), ours.issue("elsewhere", host="")
+    for used, ca, words in (
+        (pair, ours, "200 stored"),
+        (pair, others, "NoAnswer: TLS failed: certificate or protocol (see [[stow]] ca_file)"),
+        (elsewhere, ours, "NoAnswer: TLS failed: certificate or protocol (see [[stow]] ca_file)"),
+    ):
+        server = always(200)
+        server.tls = used.certificate, used.key
+        with server:
+            assert sent(server, tmp_path, UIDS[:1], ca_file=str(ca.ca), **more) == [words]
+        shown = [request.headers["Authorization"] for request in server.requests]
+        assert shown == ["Bearer abc"] * (words == "200 stored")
 
 
 def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
