@@ -1,5 +1,6 @@
 """Statements say what configuration and code say, and can be read."""
 
+import ast
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -8,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from dicom_node import cli
-from dicom_node.conformance import facts, html, printed
+from dicom_node.adapters import dicomweb_store
+from dicom_node.conformance import facts, html, printed, web
 from dicom_node.conformance.document import Table, content, numbered
-from dicom_node.domain import codes
+from dicom_node.domain import codes, reception
 from dicom_node.domain.reception import STORE_STATUSES
 from dicom_node.settings import load_settings
 from tests.conformance.conftest import Configure, dicom, ihe, lookup, table
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Reader(HTMLParser):
@@ -201,3 +205,26 @@ def test_tls_is_stated_as_it_is_set(configure: Configure) -> None:
     assert suites["TLS_AES_256_GCM_SHA384"] == "TLSv1.3"
     assert set(suites.values()) == {"TLSv1.2", "TLSv1.3"}
     assert not any("CBC" in name or name.startswith("AES") for name in suites)
+
+
+def refusals() -> set[str]:
+    """Name the statuses with which the code refuses, by its own text."""
+    calls = (
+        node
+        for path in (ROOT / "dicom_node").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    )
+    return {
+        ast.unparse(call.args[0])
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "Refused" and call.args
+    }
+
+
+def test_no_status_is_answered_that_the_statement_lacks() -> None:
+    names = refusals()
+    assert {"CANNOT_UNDERSTAND", "DATA_SET_DOES_NOT_MATCH", "OUT_OF_RESOURCES"} <= names
+    known = {**vars(reception), **vars(dicomweb_store)}
+    listed = {**STORE_STATUSES, **web.REASONS}
+    assert {name for name in names if known.get(name) not in listed} == set()

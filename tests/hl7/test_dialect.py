@@ -94,3 +94,19 @@ def test_the_pdf_report_goes_along(tmp_path: Path, say: Say) -> None:
 
 def test_a_repeat_in_another_dialect_is_no_second_alert(say: Say) -> None:
     assert say(zds=True, version="2.4")[0][9] == say()[0][9]
+
+
+@pytest.mark.parametrize("version", ["2.3.1", "2.4", "2.5", "2.5.1"])
+def test_all_extras_together_are_valid_in_every_version(version: str, say: Say) -> None:
+    own = {"36118008": CodedConcept("PTX", "99RIS", "Pneumothorax")}
+    message = say(
+        version=version,
+        segments=("PID", "OBR", "OBX"),
+        codes=own,
+        zds=True,
+        embed_pdf=True,
+        charset="8859/1",
+    )
+    assert [one[0] for one in message][-1] == "ZDS"
+    numbers = [int(one[1]) for one in named(message, "OBX")]
+    assert numbers == list(range(1, len(numbers) + 1))
