@@ -48,7 +48,7 @@ def ihe_statement(settings: Settings, version: str, made_on: str) -> Document:
 def _honest() -> str:
     return (
         "The statement was not tested at a Connectathon. An actor is claimed only where all of "
-        "its required transactions are there."
+        'its required transactions are there; "partly" is no claim, it says that some are.'
     )
 
 
@@ -57,15 +57,16 @@ def _commits(settings: Settings) -> bool:
 
 
 def _actors(settings: Settings) -> Table:
-    commits = _commits(settings)
+    commits, sends = _commits(settings), bool(facts.results(settings))
     lacks = "" if commits else "without Storage Commitment [RAD-10]"
+    some = "partly" if sends else NO
     rows = (
-        ("AI Results (AIR)", "Evidence Creator", YES if commits else "partly", lacks),
+        ("AI Results (AIR)", "Evidence Creator", YES if commits and sends else some, lacks),
         ("AI Workflow (AIW-I)", "Task Performer", NO, "no UPS-RS worklist; images arrive by push"),
         (
             "Scheduled Workflow (SWF.b)",
             "Evidence Creator",
-            "partly",
+            some,
             "stores evidence [RAD-18]; no MPPS [RAD-20, RAD-21]"
             + ("" if commits else ", no Storage Commitment [RAD-10]"),
         ),

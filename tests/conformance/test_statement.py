@@ -176,6 +176,8 @@ def test_a_node_that_sends_nothing_claims_nothing(tmp_path: Path) -> None:
     read(html.page(dicom(settings)))
     done = {row[0]: row[1] for row in table(ihe(settings), "Transactions").rows}
     assert done["Creator Images Stored [RAD-18]"] == "no"
+    claims = {(row[0], row[1]): row[2] for row in table(ihe(settings), "Profiles").rows}
+    assert claims["AI Results (AIR)", "Evidence Creator"] == "no"
     services = {row[1]: row[2] for row in table(dicom(settings), "Network services").rows}
     assert "1.2.840.10008.5.1.4.1.1.66.4" not in services
 
