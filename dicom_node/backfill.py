@@ -128,7 +128,7 @@ def _web(parts: node.Parts, name: str, routes: tuple[Route, ...]) -> WebOrigin:
 def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreRequest], Recorded]:
     """Give what stores an image as if its sender had called."""
     reception = replace(node.reception(parts), routes=routes)
-    return lambda request: receive(request, reception, time.time())
+    return lambda request: receive(request, reception, parts.clock())
 
 
 def offered(settings: Settings, means: Means, *, fetching: bool) -> None:

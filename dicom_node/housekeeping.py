@@ -62,12 +62,12 @@ def _guarded(job: Callable[[], None]) -> None:
 
 
 def _rescue(parts: Parts) -> None:
-    tidy.rescue_work(parts.ledger, time.time())
+    tidy.rescue_work(parts.ledger, parts.clock())
 
 
 def _escalate(parts: Parts) -> None:
     """Send what stands by for messages that nobody has acknowledged in time."""
-    sent = escalate(parts.engine, time.time())
+    sent = escalate(parts.engine, parts.clock())
     if sent:
         log.warning("messages_escalated", messages=sent)
 
@@ -93,7 +93,7 @@ def _bury_homeless(parts: Parts, couriers: Mapping[str, Courier]) -> None:
                 couriers,
                 worker_name("tidy"),
                 destination=depth.queue,
-                clock=time.time,
+                clock=parts.clock,
                 lease_s=LEASE_S,
             )
 

@@ -16,8 +16,10 @@ from sqlalchemy import Engine
 import dicom_node
 from dicom_node.adapters import dicomweb_scu, dimse_scu, fhir_rest, mllp
 from dicom_node.adapters.archive import FileArchive
+from dicom_node.adapters.bell import Bell
 from dicom_node.adapters.callers import is_approved
 from dicom_node.adapters.census import take_census
+from dicom_node.adapters.clock import DatabaseClock
 from dicom_node.adapters.database import migrate as migrate_database
 from dicom_node.adapters.database import open_database, require_head
 from dicom_node.adapters.dimse import prepare
@@ -52,6 +54,8 @@ class Parts:
     engine: Engine
     ledger: SqlLedger
     archive: FileArchive
+    clock: Callable[[], float] = time.time
+    """The time that all hosts of this database share."""
 
     def close(self) -> None:
         """Give the database connections back."""
@@ -72,7 +76,7 @@ def open_parts(settings: Settings, *, migrate: bool = False) -> Parts:
     else:
         require_head(engine)
     archive = FileArchive(archive_folder(settings))
-    return Parts(settings, engine, SqlLedger(engine), archive)
+    return Parts(settings, engine, SqlLedger(engine), archive, DatabaseClock(engine))
 
 
 def reception(parts: Parts) -> Reception:
@@ -151,15 +155,23 @@ def free_bytes(settings: Settings) -> int:
     return FileArchive(archive_folder(settings)).free_bytes()
 
 
-def loop(turn: Callable[[], object], stop: threading.Event, orphaned: Callable[[], bool]) -> None:
+def loop(
+    turn: Callable[[], object],
+    stop: threading.Event,
+    orphaned: Callable[[], bool],
+    bell: Bell | None = None,
+) -> None:
     """Take turns until `stop`; pause when there is nothing to do, or a fault passes.
 
-    `turn` says whether it did anything.
+    `turn` says whether it did anything. With a `bell` the pause ends when it rings.
     """
     pause_s = POLL_S
     while not stop.is_set() and not orphaned():
         try:
             pause_s = 0.0 if turn() else POLL_S
+            if pause_s and bell is not None:
+                bell.wait(stop, pause_s)
+                pause_s = 0.0
         except NodeError as error:
             pause_s = min(LONGEST_PAUSE_S, max(0.5, 2 * pause_s))
             log.error("turn_failed", error=type(error).__name__, reason=str(error), pause_s=pause_s)

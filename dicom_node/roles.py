@@ -36,7 +36,7 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
     doorkeeper = node.doorkeeper(parts)
 
     def store(request: StoreRequest) -> Recorded:
-        return receive(request, reception, time.time())
+        return receive(request, reception, parts.clock())
 
     service = Service(
         ae_title=settings.node.ae_title,
@@ -69,6 +69,7 @@ def run_work(settings: Settings, stop: threading.Event) -> None:
     between two images.
     """
     from dicom_node import reading, writing
+    from dicom_node.adapters.bell import Bell
     from dicom_node.adapters.model_store import stamp
     from dicom_node.flow.batch import work_batch
     from dicom_node.flow.infer import work_once
@@ -76,7 +77,7 @@ def run_work(settings: Settings, stop: threading.Event) -> None:
     parts = node.open_parts(settings)
     store = reading.model_store_of(settings)
     write = writing.writer(settings, parts.engine, parts.archive)
-    wait_s = settings.inference.batch_ms / 1000
+    wait_s, bell = settings.inference.batch_ms / 1000, Bell(parts.engine, "jobs")
     with beating(parts, "work", looping=True) as pulse:
         while not stop.is_set() and not orphaned():
             seen = stamp(store, settings.pipelines)
@@ -89,15 +90,17 @@ def run_work(settings: Settings, stop: threading.Event) -> None:
                 reader,
                 write,
                 node.worker_name("work"),
-                clock=time.time,
+                clock=parts.clock,
                 lease_s=node.LEASE_S,
             )
             log.info("worker_ready", pipelines=list(reader.pipelines))
             pulse.models = tuple(
-                ServingModel(one.name, one.version, one.device) for one in reader.pipelines.values()
+                ServingModel(one.name, one.version, one.device.partition(" ")[0])
+                for one in reader.pipelines.values()
             )
             ended = partial(_outdated, partial(stamp, store, settings.pipelines), seen)
-            node.loop(pulse.watch(turn), stop, ended)
+            node.loop(pulse.watch(turn), stop, ended, bell)
+    bell.close()
     parts.close()
 
 
@@ -111,6 +114,7 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
 
     One thread each, so that a destination that hangs holds up no other.
     """
+    from dicom_node.adapters.bell import Bell
     from dicom_node.flow.deliver import deliver_once
     from dicom_node.housekeeping import tidying
     from dicom_node.negotiation import descender
@@ -129,13 +133,14 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
             node.worker_name(f"deliver-{destination}"),
             destination=destination,
             descend=descend,
-            clock=time.time,
+            clock=parts.clock,
             lease_s=node.LEASE_S,
         )
 
+    bells = {name: Bell(parts.engine, "deliveries") for name in couriers}
     threads = [
-        threading.Thread(target=node.loop, args=(turn(name), stop, orphaned), name=name)
-        for name in couriers
+        threading.Thread(target=node.loop, args=(turn(name), stop, orphaned, bell), name=name)
+        for name, bell in bells.items()
     ]
     with beating(parts, "deliver"), tidying(parts, couriers), reconciling(parts, stop):
         for thread in threads:
@@ -144,6 +149,8 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
         _wait(stop)
         for thread in threads:
             thread.join()
+    for bell in bells.values():
+        bell.close()
     parts.close()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, Table, exists, select
 
 from dicom_node.adapters import queue_deliveries, queue_escalation, queue_jobs, queue_results
+from dicom_node.adapters.bell import ring
 from dicom_node.adapters.queue_rows import insert_into, key
 from dicom_node.adapters.queue_steps import (
     close_alarms,
@@ -12,6 +13,7 @@ from dicom_node.adapters.queue_steps import (
     extend_step,
     in_state,
     raise_alarm,
+    recall,
     rescue,
     step,
 )
@@ -46,7 +48,10 @@ class SqlLedger:
     def record(self, arrival: Arrival, admission: Admission) -> Recorded:
         """Write the instance and its jobs, or find that it is known."""
         with transaction(self.engine) as conn:
-            return queue_jobs.record(conn, arrival, admission)
+            recorded = queue_jobs.record(conn, arrival, admission)
+            if recorded is Recorded.NEW and admission.jobs:
+                ring(conn, "jobs")
+            return recorded
 
     def claim_jobs(self, worker: str, now: float, lease_s: float) -> Claim | None:
         """Lease all due jobs of the instance whose turn it is."""
@@ -58,6 +63,8 @@ class SqlLedger:
         with transaction(self.engine) as conn:
             queue_jobs.complete(conn, claim, now)
             queue_results.write(conn, claim, outcome, now)
+            if outcome.deliveries:
+                ring(conn, "deliveries")
 
     def fail_jobs(self, claim: Claim, failure: Failure, now: float) -> None:
         """Postpone or discard the claim's jobs; raises LeaseLost."""
@@ -83,6 +90,7 @@ class SqlLedger:
         with transaction(self.engine) as conn:
             late = queue_deliveries.replace(conn, batch, refused, now)
             queue_deliveries.settle(conn, batch, arrived, (*failed, *late), now, refused)
+            ring(conn, "jobs" if refused else "deliveries")
             queue_escalation.settled(conn, batch, bool(arrived), now)
 
     def extend_lease(self, held: Claim | DeliveryBatch, now: float, lease_s: float) -> bool:
@@ -99,6 +107,8 @@ class SqlLedger:
     def rescue(self, now: float) -> int:
         """Free work whose lease ran out; discard what killed its worker too often."""
         with transaction(self.engine) as conn:
+            for table, rule in ((jobs, JOB_RETRY), (deliveries, DELIVERY_RETRY)):
+                recall(conn, table, rule, now)
             freed = rescue(conn, jobs, JOB_RETRY, now)
             dead = [row for row in freed if row.state == State.DISCARDED.value]
             if dead:

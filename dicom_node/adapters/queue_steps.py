@@ -22,6 +22,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -31,6 +32,8 @@ from dicom_node.adapters.schema import alarms
 from dicom_node.domain.errors import LeaseLost
 from dicom_node.domain.work import TRANSITIONS, Claim, DeliveryBatch, Event, RetryRule, State
 
+LONGEST_LEASE_S = 600.0
+"""A lease that ends later was given by a clock that has been set back since."""
 DIED = "the worker died or lost its lease"
 
 NOW = bindparam("now", type_=Double)
@@ -117,9 +120,8 @@ def rescue(conn: Connection, table: Table, rule: RetryRule, now: float) -> list[
 
     Gives each row with its new state.
     """
-    late = select(table.c.id, table.c.deaths).where(
-        in_state(table, State.EXECUTING), table.c.lease_until < now
-    )
+    ended = or_(table.c.lease_until < now, table.c.lease_until > now + LONGEST_LEASE_S)
+    late = select(table.c.id, table.c.deaths).where(in_state(table, State.EXECUTING), ended)
     rows = conn.execute(late.with_for_update(skip_locked=True)).all()
     poison = [row.id for row in rows if row.deaths + 1 >= rule.attempts]
     others = [row.id for row in rows if row.deaths + 1 < rule.attempts]
@@ -133,6 +135,13 @@ def rescue(conn: Connection, table: Table, rule: RetryRule, now: float) -> list[
             freeing = step(table, event).where(table.c.id.in_(ids)).values(**freed, **extra)
             moved += conn.execute(freeing.returning(table)).all()
     return moved
+
+
+def recall(conn: Connection, table: Table, rule: RetryRule, now: float) -> None:
+    """Make due what a clock that was set back since has put off too far."""
+    farthest = now + 2 * rule.longest_s
+    waiting = in_state(table, State.AVAILABLE), table.c.due_at > farthest
+    conn.execute(update(table).where(*waiting).values(due_at=now))
 
 
 def died_often(rule: RetryRule) -> str:

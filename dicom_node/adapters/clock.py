@@ -1,0 +1,48 @@
+"""One time for all hosts that work on a database."""
+
+import time
+from threading import Lock
+
+from sqlalchemy import Engine, text
+
+from dicom_node.adapters.transactions import transaction
+from dicom_node.domain.errors import NodeError
+
+AGAIN_S = 60.0
+"""How long a comparison with the server's clock holds."""
+
+
+class DatabaseClock:
+    """The time by the database server's clock; safe to share between threads.
+
+    Leases and due times are compared by several hosts, whose own clocks may differ by
+    minutes and may be set back. Between two looks at the server the time goes on by
+    the monotonic clock; while the server is away it simply goes on. An SQLite
+    database has one host, and so that host's clock.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = Lock()
+        self._server, self._local = time.time(), time.monotonic()
+        self._look_at = 0.0 if engine.dialect.name == "postgresql" else None
+
+    def __call__(self) -> float:
+        """Give POSIX seconds."""
+        if self._look_at is None:
+            return time.time()
+        with self._lock:
+            if time.monotonic() >= self._look_at:
+                self._look()
+            return self._server + time.monotonic() - self._local
+
+    def _look(self) -> None:
+        asked = time.monotonic()
+        try:
+            with transaction(self._engine, writing=False) as conn:
+                epoch = conn.scalar(text("SELECT extract(epoch FROM clock_timestamp())"))
+        except NodeError:
+            return  # the database is away; whoever needs it will say so
+        answered = time.monotonic()
+        self._server, self._local = float(epoch), (asked + answered) / 2
+        self._look_at = answered + AGAIN_S
