@@ -1,5 +1,6 @@
 """An order book over SQLite, then Postgres."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from sqlalchemy import Engine
 from dicom_node.adapters.database import migrate, open_database
 from dicom_node.adapters.orders_book import SqlOrderBook
 from tests.postgres_server import PostgresServer, postgres_server
+
+numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +29,15 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "sqlite":
         opened = open_database(f"sqlite:///{tmp_path}/node.db")
         migrate(opened)
-    else:
-        server = request.getfixturevalue("postgres")
-        opened = open_database(server.create(f"orders_{abs(hash(tmp_path))}", "migrated"))
+        yield opened
+        opened.dispose()
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"orders{next(numbers)}"
+    opened = open_database(server.create(name, template="migrated"))
     yield opened
     opened.dispose()
+    server.drop(name)
 
 
 @pytest.fixture
