@@ -11,13 +11,12 @@ import structlog
 
 from dicom_node import node
 from dicom_node.adapters.dicomweb_scp import StowSCP, StowService
-from dicom_node.adapters.hosts import HostBook
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.reception import DATA_SET_DOES_NOT_MATCH, Caller, StoreRequest
 from dicom_node.domain.study import Instance
-from dicom_node.domain.web import caller_at
+from dicom_node.domain.web import Visitor, caller_at
 from dicom_node.domain.work import Recorded
-from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+from dicom_node.flow.receive import Reception, greet, receive
 from dicom_node.security import secured_entry
 
 log = structlog.get_logger()
@@ -42,21 +41,16 @@ def server(parts: node.Parts) -> StowSCP:
     return StowSCP(section.host, section.port, service)
 
 
-def _doorkeeping(parts: node.Parts) -> Callable[[str, str], Caller | None]:
+def _doorkeeping(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
     """Know callers by the token, or without one by their address as over DIMSE."""
-    settings = parts.settings
-    addresses_of = HostBook().addresses_of
-    doorkeeper = Doorkeeper(
-        peers=settings.peers,
-        unknown_callers=settings.receive.unknown_callers,
-        addresses_of=addresses_of,
-        remember=parts.ledger.record_caller,
-    )
+    settings, doorkeeper = parts.settings, node.doorkeeper(parts)
 
-    def knock(host: str, token: str) -> Caller | None:
-        caller = caller_at(host, settings.peers, addresses_of, settings.node.ae_title)
+    def knock(visitor: Visitor) -> Caller | None:
+        ours = settings.node.ae_title
+        caller = caller_at(visitor.host, settings.peers, doorkeeper.addresses_of, ours)
+        caller = replace(caller, tls=visitor.tls, fingerprint=visitor.fingerprint)
         if settings.dicomweb.token_file:
-            known = _has(token, settings.dicomweb.token_file)
+            known = _has(visitor.token, settings.dicomweb.token_file)
         else:
             known = greet(caller, doorkeeper, time.time())
         return caller if known else None

@@ -22,6 +22,7 @@ from dicom_node.adapters.dicomweb_store import (
     store_request,
 )
 from dicom_node.adapters.hosts import canonical
+from dicom_node.adapters.tls import fingerprint_of
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.reception import (
     CANNOT_UNDERSTAND,
@@ -32,6 +33,7 @@ from dicom_node.domain.reception import (
     Caller,
     StoreRequest,
 )
+from dicom_node.domain.web import Visitor
 from dicom_node.domain.work import Recorded
 
 log = structlog.get_logger()
@@ -56,8 +58,8 @@ _MORE_HEADERS: Mapping[int, Mapping[str, str]] = {
 class StowService:
     """Who is served, and by what."""
 
-    knock: Callable[[str, str], Caller | None]
-    """Names the caller at an address with a bearer token ("" for none), if it is served."""
+    knock: Callable[[Visitor], Caller | None]
+    """Names the caller, if it is served."""
     store: Callable[[StoreRequest, str], Recorded]
     """Stores one instance of a study ("" for any); raises Refused."""
     wants_token: bool
@@ -147,8 +149,7 @@ class _StowHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Store the parts of the content, each by itself (PS3.18 10.5)."""
-        host = canonical(str(self.client_address[0]))
-        caller = self.service.knock(host, bearer(self.headers))
+        caller = self.service.knock(self._visitor())
         if caller is None:
             wants = self.service.wants_token
             self._refuse(HTTPStatus.UNAUTHORIZED if wants else HTTPStatus.FORBIDDEN)
@@ -165,6 +166,14 @@ class _StowHandler(BaseHTTPRequestHandler):
             self._store(caller, head)
         finally:
             self.server.leave()
+
+    def _visitor(self) -> Visitor:
+        return Visitor(
+            canonical(str(self.client_address[0])),
+            bearer(self.headers),
+            tls=self.service.secure is not None,
+            fingerprint=fingerprint_of(self.connection),
+        )
 
     def _store(self, caller: Caller, head: Head) -> None:
         read = chunked(self.rfile) if head.length is None else sized(self.rfile, head.length)

@@ -103,6 +103,16 @@ def over_stow(outcome: Outcome, servers: Collection[str]) -> Outcome:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks over HTTP: the address, the bearer token, and what TLS showed."""
+
+    host: str
+    token: str = ""
+    tls: bool = False
+    fingerprint: str = ""
+
+
 def caller_at(
     host: str,
     peers: tuple[Peer, ...],

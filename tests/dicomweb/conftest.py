@@ -28,6 +28,7 @@ max_requests = 2
 name = "xray"
 ae_title = "XRAY1"
 host = "{host}"
+{peer}
 [[routes]]
 name = "chest"
 callers = ["XRAY1"]
@@ -39,12 +40,15 @@ Start = Callable[..., StowNode]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a node that takes images from `host`; `more` goes into [dicomweb]."""
+    """Start a node that knows `host`; `more` goes into [dicomweb], `peer` into [[peers]]."""
     with ExitStack() as ends:
 
-        def started(more: str = "", host: str = "127.0.0.1", unknown: str = "reject") -> StowNode:
+        def started(
+            more: str = "", host: str = "127.0.0.1", unknown: str = "reject", peer: str = ""
+        ) -> StowNode:
             config = tmp_path / "node.toml"
             values = {"port": free_port(), "more": more, "host": host, "unknown": unknown}
+            values["peer"] = peer
             config.write_text(CONFIGURATION.format(**values))
             parts = node.open_parts(load_settings(config), migrate=True)
             ends.callback(parts.close)

@@ -2,7 +2,6 @@
 
 import http.client
 import socket
-import ssl
 import threading
 import time
 from pathlib import Path
@@ -24,7 +23,6 @@ from dicom_node.settings import load_settings
 from tests.dicomweb.callers import BOUNDARY, TYPE, image, items, multipart
 from tests.dicomweb.conftest import Start
 from tests.raw_scu import CR, EXPLICIT
-from tests.tls.certificates import Authority
 
 STORED, FAILED, OTHERS = "00081199", "00081198", "0008119A"
 
@@ -166,34 +164,6 @@ def test_a_cut_request_keeps_what_was_whole(start: Start) -> None:
     )
 
 
-def test_unknown_callers(start: Start) -> None:
-    node = start(host="192.0.2.1", unknown="learn")
-    assert node.post(multipart([image("1.2.3")]))[0] == 403
-    assert [(row.ae, row.host) for row in node.rows("callers")] == [("DICOMWEB", "127.0.0.1")]
-    assert node.rows() == []
-
-
-def test_accepted_unknown_callers_have_a_title_of_their_own(start: Start) -> None:
-    node = start(host="192.0.2.1", unknown="accept")
-    assert node.post(multipart([image("1.2.3")]))[0] == 200
-    assert [row.calling_ae for row in node.rows()] == ["DICOMWEB"]
-    assert node.rows("jobs") == []  # the route wants another caller
-
-
-def test_the_token_decides_where_there_is_one(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("right\n")
-    node = start('token_file = "token"', host="192.0.2.1")
-    body = multipart([image("1.2.3")])
-    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic right"}):
-        status, _, said = node.post(body, **headers)
-        assert (status, said["WWW-Authenticate"]) == (401, "Bearer")
-    assert node.post(body, Authorization="bearer right")[0] == 200
-    (tmp_path / "token").write_text("")
-    assert node.post(body, Authorization="Bearer ")[0] == 401
-    (tmp_path / "token").unlink()
-    assert node.post(body, Authorization="Bearer right")[0] == 401
-
-
 def raw(node_socket: socket.socket, head: str, body: bytes = b"") -> bytes:
     node_socket.sendall(head.replace("\n", "\r\n").encode() + b"\r\n" + body)
     received = b""
@@ -329,37 +299,6 @@ def test_a_taken_port_is_a_bad_setting(start: Start) -> None:
     node = start()
     with pytest.raises(BadSettings, match="cannot listen"):
         StowSCP("127.0.0.1", node.scp.port, node.scp._service)
-
-
-def test_a_token_file_without_a_token_is_a_bad_setting(start: Start) -> None:
-    with pytest.raises(BadSettings, match=r"dicomweb\.token_file"):
-        start('token_file = "none"')
-
-
-def test_over_tls(start: Start, tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "ca")
-    pair = authority.issue("node")
-    files = f'certificate = "{pair.certificate}"\nkey = "{pair.key}"'
-    node = start(f'tls = true\n[tls]\nmode = "server"\n{files}')
-    trust = ssl.create_default_context(cafile=authority.ca)
-    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=10, context=trust)
-    for uid in ("1.2.3", "1.2.4"):
-        link.request("POST", "/studies", multipart([image(uid)]), {"Content-Type": TYPE})
-        answer = link.getresponse()
-        assert (answer.status, len(answer.read()) > 0) == (200, True)
-    link.close()
-    assert sorted(node.stored()) == [image("1.2.3"), image("1.2.4")]
-    with pytest.raises((ConnectionError, http.client.HTTPException)):
-        node.post(multipart([image("1.2.5")]))  # in the clear
-    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=10, context=trust)
-    link.request("POST", "/elsewhere", b"x" * 100_000)
-    assert link.getresponse().status == 404  # heard though its content was not
-    link.close()
-
-
-def test_tls_needs_its_mode(start: Start) -> None:
-    with pytest.raises(BadSettings, match=r"dicomweb\.tls = true needs tls\.mode"):
-        start("tls = true")
 
 
 def test_the_keys_are_read(tmp_path: Path) -> None:
