@@ -47,7 +47,7 @@ def security_checks(settings: Settings, now: float) -> Iterator[Check]:
         return
     yield Check("tls", True, _doors(settings))
     if section.key and Path(section.key).stat().st_mode & stat.S_IRWXO:
-        yield Check("tls", False, f"tls.key {section.key} is open to everybody: chmod 600 it")
+        yield Check("tls", False, f"tls.key {section.key} can be read by everybody: chmod 600 it")
     for fault in certificate_faults(settings, now):
         yield Check("certificate", False, fault)
 

@@ -43,6 +43,8 @@ def open_database(url: str) -> Engine:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: the port is no number
         raise BadSettings("database.url cannot be read; example: sqlite:///var/node.db") from None
+    if "@" in (parsed.host or ""):  # it would stand in messages as a part of the host
+        raise BadSettings("database.url: write an @ of the password as %40")
     if parsed.drivername in SQLITE_NAMES:
         return _open_sqlite(parsed)
     if parsed.drivername in POSTGRES_NAMES:

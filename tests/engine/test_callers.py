@@ -1,0 +1,43 @@
+"""Callers that knock, are let in, and are forgotten."""
+
+from sqlalchemy import Engine
+
+from dicom_node.adapters.callers import approve, forget, is_approved, listed
+from dicom_node.adapters.queue import SqlLedger
+from dicom_node.adapters.retention import SqlRetention
+
+
+def test_only_who_knocked_is_let_in(engine: Engine) -> None:
+    ledger = SqlLedger(engine)
+    assert not approve(engine, "XRAY7", "10.0.0.31", 1.0)
+    ledger.record_caller("XRAY7", "10.0.0.31", 2.0)
+    ledger.record_caller("XRAY7", "10.0.0.32", 3.0)
+    assert not is_approved(engine, "XRAY7", "10.0.0.31")
+    assert approve(engine, "XRAY7", "10.0.0.31", 4.0)
+    assert is_approved(engine, "XRAY7", "10.0.0.31")
+    assert not is_approved(engine, "XRAY7", "10.0.0.32")
+    assert not is_approved(engine, "xray7", "10.0.0.31")
+    waiting, let_in = listed(engine)
+    assert [(one.ae, one.host, one.times) for one in waiting] == [("XRAY7", "10.0.0.32", 1)]
+    assert let_in == (("XRAY7", "10.0.0.31", 4.0),)
+
+
+def test_who_is_forgotten_must_knock_again(engine: Engine) -> None:
+    ledger = SqlLedger(engine)
+    assert not forget(engine, "XRAY7", "10.0.0.31")
+    ledger.record_caller("XRAY7", "10.0.0.31", 1.0)
+    assert forget(engine, "XRAY7", "10.0.0.31")
+    assert not approve(engine, "XRAY7", "10.0.0.31", 2.0)
+    ledger.record_caller("XRAY7", "10.0.0.31", 3.0)
+    assert approve(engine, "XRAY7", "10.0.0.31", 4.0)
+    assert forget(engine, "XRAY7", "10.0.0.31")
+    assert not is_approved(engine, "XRAY7", "10.0.0.31")
+    assert listed(engine) == ((), ())
+
+
+def test_an_approval_outlives_the_rows_of_the_log(engine: Engine) -> None:
+    SqlLedger(engine).record_caller("A", "h", 1.0)
+    SqlLedger(engine).record_caller("B", "h", 1.0)
+    approve(engine, "A", "h", 2.0)
+    SqlRetention(engine).prune_alarms(1e9)
+    assert listed(engine) == ((), (("A", "h", 2.0),))
