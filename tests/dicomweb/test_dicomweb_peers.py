@@ -43,7 +43,7 @@ def test_an_image_comes_and_its_results_go_by_stow(tmp_path: Path, phantom: Path
     with Orthanc(dicom_web=True) as orthanc:
         config = configure(tmp_path, pacs_port=orthanc.dicom_port, outputs=["seg", "sr", "sc"])
         text = config.read_text().replace('send_to = ["pacs"]', 'send_to = ["cloud"]')
-        text = text.replace('notify = ["ris"]', "")
+        text = text.replace('notify = ["ris"]', "").replace("workers = 1", 'gate = ""')
         text += f'[dicomweb]\nport = {port}\n[[stow]]\nname = "cloud"\nurl = "{cloud(orthanc).url}"'
         config.write_text(text)
         with running_node(config) as node:
