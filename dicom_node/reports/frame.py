@@ -68,13 +68,13 @@ class Bar:
 
 
 def bar(spacing: Spacing, factor: float, width: int) -> Bar | None:
-    """Choose the longest scale bar that leaves room for its words.
+    """Choose the longest scale bar that leaves room for all its words, else for the length.
 
     None where even the shortest has none.
     """
     # without a magnification, sizes in the patient are smaller than on the detector
     places = (" at the detector", "") if spacing.plane == "detector" else ("",)
-    for length, place in product(LENGTHS_MM, places):
+    for place, length in product(places, LENGTHS_MM):
         made = Bar(length / spacing.column_mm * factor, f"{length} mm{place}")
         needed = made.pixels + GAP + font(TEXT_SIZE).getlength(made.words)
         if made.pixels <= LARGEST_SHARE * width and needed <= width / 2 - LETTER_ROOM:

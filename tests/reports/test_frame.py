@@ -114,3 +114,11 @@ def test_a_panel_grows_before_its_words_shrink(
     assert one.width == panel.WIDTHS[0]
     assert one.width < many.width <= panel.WIDTHS[-1]
     assert one.height == many.height == 1104
+
+
+def test_where_a_length_holds_matters_more_than_a_long_bar() -> None:
+    made = bar(Spacing(0.171, 0.171, "detector"), 1.0, 1024)
+    narrow = bar(Spacing(0.171, 0.171, "detector"), 1.0, 340)
+    assert made is not None
+    assert narrow is not None
+    assert (made.words, narrow.words) == ("20 mm at the detector", "10 mm")
