@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dicom_node.adapters import tls
-from dicom_node.adapters.certificates import certificates_of
-from dicom_node.domain.errors import BadSettings
+from dicom_node.adapters.certificates import certificate_in, certificates_of
+from dicom_node.domain.errors import BadSettings, TryAgain
 from dicom_node.domain.ports import Check
-from dicom_node.security import secured_entry
+from dicom_node.domain.study import HL7Destination, Peer
+from dicom_node.security import outgoing, secured_entry
 from dicom_node.settings import Settings
+
+SHOW_S = 5.0
+"""For a destination to show its certificate."""
 
 
 def uses_tls(settings: Settings) -> bool:
@@ -49,6 +53,23 @@ def security_checks(settings: Settings, now: float) -> Iterator[Check]:
     if section.key and Path(section.key).stat().st_mode & stat.S_IRWXO:
         yield Check("tls", False, f"tls.key {section.key} can be read by everybody: chmod 600 it")
     for fault in certificate_faults(settings, now):
+        yield Check("certificate", False, fault)
+    called: list[Peer | HL7Destination] = [*settings.peers, *settings.hl7]
+    for to in called:
+        yield from _shown(settings, to, now)
+
+
+def _shown(settings: Settings, to: Peer | HL7Destination, now: float) -> Iterator[Check]:
+    """Look at the dates of a destination's own certificate; it may be somebody else's duty."""
+    contexts = outgoing(settings, to)
+    if contexts is None or not (to.host and to.port):
+        return
+    try:
+        found = tls.certificate_shown(to.host, to.port, SHOW_S, contexts)
+        fault = certificate_in(f"the certificate of {to.name}", found).fault(now)
+    except (OSError, TryAgain, ValueError):
+        return  # the echo says why
+    if fault:
         yield Check("certificate", False, fault)
 
 

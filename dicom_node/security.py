@@ -5,11 +5,12 @@ from collections.abc import Callable
 from functools import partial
 
 from dicom_node.adapters import tls
+from dicom_node.adapters.tls_socket import Context
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.settings import Settings
 
 
-def outgoing(settings: Settings, to: Peer | HL7Destination) -> Callable[[], tls.Context] | None:
+def outgoing(settings: Settings, to: Peer | HL7Destination) -> Callable[[], Context] | None:
     """Give what makes connections to a destination secure; None where TLS is not asked for."""
     if not to.tls:
         return None

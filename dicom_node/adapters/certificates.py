@@ -16,12 +16,18 @@ def certificates_of(setting: str, path: str) -> tuple[Certificate, ...]:
         raise BadSettings(f"{setting}: {path} cannot be read: {error.strerror}") from None
     except ValueError:
         raise BadSettings(f"{setting}: {path} holds no certificate in PEM form") from None
-    return tuple(
-        Certificate(
-            setting,
-            one.subject.rfc4514_string(),
-            one.not_valid_before_utc.timestamp(),
-            one.not_valid_after_utc.timestamp(),
-        )
-        for one in found
+    return tuple(_described(setting, one) for one in found)
+
+
+def certificate_in(whose: str, der: bytes) -> Certificate:
+    """Read a certificate that a peer has shown; raises ValueError."""
+    return _described(whose, x509.load_der_x509_certificate(der))
+
+
+def _described(whose: str, found: x509.Certificate) -> Certificate:
+    return Certificate(
+        whose,
+        found.subject.rfc4514_string(),
+        found.not_valid_before_utc.timestamp(),
+        found.not_valid_after_utc.timestamp(),
     )

@@ -22,7 +22,7 @@ from dicom_node.adapters.dicomweb_store import (
     store_request,
 )
 from dicom_node.adapters.hosts import canonical
-from dicom_node.adapters.tls import fingerprint_of
+from dicom_node.adapters.tls_socket import fingerprint_of
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.reception import (
     CANNOT_UNDERSTAND,

@@ -36,7 +36,7 @@ from dicom_node.adapters.dimse_reactor import (
     PromptSocket,
     RingingQueue,
 )
-from dicom_node.adapters.tls import fingerprint_of, in_words
+from dicom_node.adapters.tls_socket import fingerprint_of, in_words
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.reception import SUCCESS
 
@@ -187,6 +187,7 @@ class AcceptingServer(AssociationServer):
         self._lock = threading.Lock()
         self._started: set[PromptAssociation] = set()
         self._handshakes: set[threading.Thread] = set()
+        self._closed = False
         super().__init__(
             ae,
             address,
@@ -233,7 +234,10 @@ class AcceptingServer(AssociationServer):
             log.warning("tls_handshake_failed", host=address[0], reason=in_words(error))
             request.close()
         else:
-            self.finish_request(secured, address)
+            if self._closed:
+                secured.close()
+            else:
+                self.finish_request(secured, address)
 
     def begin(self, assoc: PromptAssociation) -> None:
         """Start serving."""
@@ -243,6 +247,7 @@ class AcceptingServer(AssociationServer):
 
     def shutdown(self) -> None:
         """Stop listening; what is open stays open."""
+        self._closed = True
         super(AssociationServer, self).shutdown()
         self.server_close()
 

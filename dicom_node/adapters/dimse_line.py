@@ -17,7 +17,8 @@ from pynetdicom.presentation import PresentationContext
 
 from dicom_node.adapters.dimse import MAX_PDU, SOCKET_HANDLERS, Timeouts
 from dicom_node.adapters.dimse_answers import explain_rejection
-from dicom_node.adapters.tls import Context, SecureSocket, Securing, in_words, usable
+from dicom_node.adapters.tls import Securing, usable
+from dicom_node.adapters.tls_socket import Context, SecureSocket, in_words
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 from dicom_node.domain.study import Peer
 

@@ -23,7 +23,7 @@ from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE
 from pynetdicom.transport import AssociationSocket
 
 from dicom_node.adapters.dimse import no_delay, quick_ack
-from dicom_node.adapters.tls import SecureSocket, read_ahead
+from dicom_node.adapters.tls_socket import SecureSocket, read_ahead
 
 LARGEST_PDU = 16 << 20
 """Bytes; senders that ignore our limit are served so far and no further."""

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.adapters.tls import Context, connect, in_words
+from dicom_node.adapters.tls import connect
+from dicom_node.adapters.tls_socket import Context, in_words
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import HL7Destination

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from dicom_node.adapters.mllp import Unframer, frame
-from dicom_node.adapters.tls import in_words
+from dicom_node.adapters.tls_socket import in_words
 from dicom_node.domain.errors import NodeError
 
 log = structlog.get_logger()

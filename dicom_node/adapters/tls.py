@@ -4,18 +4,16 @@ BCP 195 without downgrading (PS3.15 B.10, B.12; RFC 9325 4.2): TLS 1.2 and 1.3 o
 and of 1.2 the suites with ephemeral keys and authenticated encryption.
 """
 
-import hashlib
-import hmac
 import socket
 import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
+from dicom_node.adapters.tls_socket import Context, SecureSocket, in_words
 from dicom_node.domain.errors import BadSettings, TryAgain
 from dicom_node.domain.tls import TlsFiles
 
@@ -23,65 +21,6 @@ log = structlog.get_logger()
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2; those of 1.3 are all of this kind."""
-
-RECORD = 1 << 14
-"""Bytes: the longest plaintext of one record (RFC 8446 5.1)."""
-
-REASONS = {
-    "WRONG_VERSION_NUMBER": "no TLS was spoken, or a version that is too old",
-    "UNSUPPORTED_PROTOCOL": "only versions that are too old were offered",
-    "HTTP_REQUEST": "HTTP came instead of TLS",
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the caller shows no certificate",
-    "NO_SHARED_CIPHER": "no cipher suite in common",
-    "KEY_VALUES_MISMATCH": "certificate and key are not of one pair",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer asks for our certificate (tls.certificate)",
-    "TLSV1_ALERT_UNKNOWN_CA": "the other side does not know who signed our certificate",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the other side broke off the handshake",
-}
-"""What OpenSSL's commonest reasons mean."""
-
-
-class OtherCertificate(OSError):
-    """The peer's certificate is not the one that is pinned."""
-
-
-class SecureSocket(ssl.SSLSocket):
-    """A TLS socket that compares the pin and never falls back to plain text."""
-
-    refusal: OSError | None = None
-    """What the handshake failed by, or the alert that came after it."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        """Shake hands; raises SSLCertVerificationError for another certificate."""
-        try:
-            super().do_handshake(block)
-            pin = getattr(self.context, "pin", "")
-            if pin and not hmac.compare_digest(pin, fingerprint_of(self)):
-                raise OtherCertificate("the certificate is not the one of tls_fingerprint")
-        except OSError as error:
-            self.refusal = error
-            raise
-
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002, ANN401 - as SSLSocket has it
-        """Read, and keep the alert by which the peer refuses us (TLS 1.3: only now)."""
-        try:
-            return super().read(len, buffer)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as error:
-            self.refusal = error
-            raise
-
-    def shutdown(self, how: int) -> None:
-        """End the connection, but not the encryption of what another thread yet sends."""
-        socket.socket.shutdown(self, how)
-
-
-class Context(ssl.SSLContext):
-    """A TLS context that makes such sockets; `pin` is a SHA-256 fingerprint or ""."""
-
-    pin = ""
-    sslsocket_class = SecureSocket
 
 
 def server_context(files: TlsFiles, *, mutual: bool) -> Context:
@@ -117,6 +56,7 @@ def client_context(files: TlsFiles, pin: str = "") -> Context:
 def _context(protocol: int, files: TlsFiles) -> Context:
     context = Context(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(CIPHERS)
     if files.certificate:
         password = _password(files.key_password_file)
@@ -225,6 +165,18 @@ def connect(
     return plain if context is None else context.wrap_socket(plain, server_hostname=host)
 
 
+def certificate_shown(
+    host: str, port: int, timeout_s: float, contexts: Callable[[], Context]
+) -> bytes:
+    """Shake hands and hang up; gives the peer's certificate (DER).
+
+    Raises OSError, of which some say that the certificate is wrong, and TryAgain.
+    """
+    with connect(host, port, timeout_s, contexts) as connection:
+        assert isinstance(connection, SecureSocket)  # noqa: S101 - types
+        return connection.getpeercert(binary_form=True) or b""
+
+
 def accept(connection: socket.socket, contexts: Callable[[], Context]) -> socket.socket:
     """Shake hands with a caller within the socket's timeout; raises OSError, BadSettings."""
     return contexts().wrap_socket(connection, server_side=True)
@@ -240,40 +192,3 @@ def _stamps(files: TlsFiles) -> tuple[object, ...]:
         # the change time too: it moves when a file becomes readable
         stamps.append(found and (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
     return tuple(stamps)
-
-
-def fingerprint_of(connection: socket.socket) -> str:
-    """Give the SHA-256 of the peer's certificate; "" for none."""
-    if not isinstance(connection, ssl.SSLSocket):
-        return ""
-    shown = connection.getpeercert(binary_form=True)
-    return hashlib.sha256(shown).hexdigest() if shown else ""
-
-
-def read_ahead(connection: SecureSocket) -> bytes | None:
-    """Decrypt what has come: a record at most, b"" at the end, None while nothing is whole.
-
-    A readable socket need not hold any of the peer's bytes: it may be half a record.
-    """
-    timeout_s = connection.gettimeout()
-    connection.settimeout(0)
-    try:
-        return connection.recv(RECORD)
-    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        return None
-    except OSError:
-        return b""
-    finally:
-        connection.settimeout(timeout_s)
-
-
-def in_words(error: Exception) -> str:
-    """Say why TLS failed, without anything that was sent."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        reason = error.reason or type(error).__name__
-        return REASONS.get(reason, reason.replace("_", " ").lower())
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error)

@@ -27,15 +27,15 @@ class TlsFiles:
 class Certificate:
     """One certificate of a file and the time for which it holds."""
 
-    setting: str
-    """The key of the configuration that names the file."""
+    whose: str
+    """The key of the configuration that names the file, or the peer that showed it."""
     subject: str
     begins_at: float
     expires_at: float
 
     def fault(self, now: float) -> str:
         """Say what is wrong with its dates now, or soon; "" while all is well."""
-        whose = f"{self.setting} ({self.subject})"
+        whose = f"{self.whose} ({self.subject})"
         if now < self.begins_at:
             return f"{whose} is not valid before {_day(self.begins_at)}"
         if now >= self.expires_at:

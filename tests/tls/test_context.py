@@ -13,16 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from dicom_node.adapters.tls import (
-    Context,
     Following,
-    OtherCertificate,
     accept,
     client_context,
     connect,
-    fingerprint_of,
-    in_words,
     server_context,
 )
+from dicom_node.adapters.tls_socket import Context, OtherCertificate, fingerprint_of, in_words
 from dicom_node.domain.errors import BadSettings, TryAgain
 from dicom_node.domain.tls import TlsFiles, fingerprint
 from tests.tls.certificates import Authority, Pair

@@ -1,6 +1,8 @@
 """DCMTK's TLS tools call the node and are called by it."""
 
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +17,8 @@ from dicom_node.adapters.tls import Following, client_context
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.study import Peer
 from dicom_node.domain.tls import TlsFiles
-from tests.adapters.dimse_fakes import SC, SEG, make_object
-from tests.listeners import Storescp
+from tests.adapters.dimse_fakes import SC, SEG, make_object, raw_peer
+from tests.listeners import Orthanc, Storescp
 from tests.receiver import Setup, receiver
 from tests.tls.certificates import Authority, Pair
 from tests.tls.conftest import files_of
@@ -90,6 +92,51 @@ def test_results_go_to_dcmtk_over_tls(
     assert list(store([seg, image], target(storescp, files))) == ["0x0000 stored"] * 2
     assert len(storescp.files) == 2
     assert max(one.stat().st_size for one in storescp.files) > 8_000_000
+
+
+def test_orthanc_and_the_node_call_each_other(
+    files: TlsFiles, authority: Authority, tmp_path: Path
+) -> None:
+    prepare()
+    theirs = authority.issue("orthanc")
+    peers = (Peer("pacs", "ORTHANC", "127.0.0.1", tls=True, tls_fingerprint=theirs.fingerprint),)
+    with receiver(tmp_path, Setup(peers, secure=entry(files))) as node:
+        modality = {"AET": "CXRAI", "Host": "127.0.0.1", "Port": node.port, "UseDicomTls": True}
+        options = {
+            "DicomTlsEnabled": True,
+            "DicomTlsCertificate": str(theirs.certificate),
+            "DicomTlsPrivateKey": str(theirs.key),
+            "DicomTlsTrustedCertificates": str(authority.ca),
+            "DicomModalities": {"node": modality},
+        }
+        with Orthanc(modalities={"node": ("CXRAI", node.port)}, options=options) as orthanc:
+            peer = Peer("pacs", "ORTHANC", orthanc.host, orthanc.dicom_port, tls=True)
+            pacs = Target(peer, "CXRAI", LIMITS, Following(files, client_context))
+            assert echo(pacs).ok
+            assert list(store([make_object(tmp_path / "sc", SC)], pacs)) == ["0x0000 stored"]
+            (instance,) = orthanc.rest("/instances")
+            orthanc.rest("/modalities/node/store", {"Resources": [instance]})
+        assert [row.sop_instance_uid for row in node.rows()] == ["1.2.3.1"]
+
+
+@pytest.mark.parametrize("rude", ["silent", "plain", "gone"])
+def test_a_peer_that_shakes_no_hands_is_left_in_time(files: TlsFiles, rude: str) -> None:
+    def behave(connection: socket.socket) -> None:
+        if rude == "plain":
+            connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+        if rude != "gone":
+            connection.recv(1 << 16, socket.MSG_WAITALL)
+
+    prepare()
+    limits = Timeouts(1, 1, 1, 1)
+    with raw_peer(behave, limits) as plain:
+        started = time.monotonic()
+        answer = echo(replace(plain, tls=Following(files, client_context)))
+        assert time.monotonic() - started < 4
+    assert not answer.ok
+    assert answer.words.startswith(f"no TLS with {plain.where}: ")
+    expected = {"silent": "no answer in time", "plain": "no TLS was spoken", "gone": ""}
+    assert expected[rude] in answer.words
 
 
 def test_why_tls_failed_is_said(

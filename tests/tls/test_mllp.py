@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from dicom_node.adapters.mllp import Timeouts, deliver, frame, probe
 from dicom_node.adapters.mllp_listener import Desk, MllpListener
-from dicom_node.adapters.tls import Context, client_context, server_context
+from dicom_node.adapters.tls import client_context, server_context
+from dicom_node.adapters.tls_socket import Context
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.tls import TlsFiles, fingerprint

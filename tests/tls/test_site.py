@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from dicom_node import alarms, cli, node, roles
-from dicom_node.adapters.tls import client_context
+from dicom_node.adapters.tls import client_context, server_context
 from dicom_node.domain.errors import BadSettings
 from dicom_node.expiry import security_checks
 from dicom_node.security import outgoing
@@ -23,6 +23,7 @@ from tests.listeners import free_port
 from tests.raw_scu import RawSCU
 from tests.tls.certificates import Authority, Pair
 from tests.tls.conftest import files_of
+from tests.tls.test_mllp import SecureHL7Listener
 
 CONFIGURATION = """
 [node]
@@ -184,6 +185,19 @@ def test_what_is_wrong_with_files_is_one_line_each(tmp_path: Path, authority: Au
     pair.certificate.write_text("nothing")
     (fault,) = security_checks(settings, time.time())
     assert "both must be PEM" in fault.words
+
+
+def test_the_end_of_a_destinations_certificate_is_told(
+    tmp_path: Path, authority: Authority
+) -> None:
+    pair = authority.issue("ris", days=(-300, 20))
+    server = server_context(files_of(pair, authority.ca), mutual=False)
+    config = configured(tmp_path, authority, authority.issue("us"))
+    with SecureHL7Listener(server) as ris:
+        where = f'name = "ris"\nhost = "{ris.host}"\nport = {ris.port}\ntls = true\n'
+        config.write_text(f"{config.read_text()}[[hl7]]\n{where}")
+        _, ending = security_checks(load_settings(config), time.time())
+    assert ending.words.startswith("the certificate of ris (CN=ris) expires on ")
 
 
 def test_tls_of_one_destination_needs_no_file_of_ours(tmp_path: Path) -> None:
