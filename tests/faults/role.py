@@ -1,8 +1,18 @@
-"""Run one role with short leases: python -m tests.faults.role ROLE CONFIG."""
+"""Run one role with short leases: python -m tests.faults.role ROLE CONFIG.
 
+CLOCK_OFFSET_S in the environment sets its clock ahead (or back).
+"""
+
+import os
 import sys
+import time
 
-from dicom_node import cli, housekeeping, node
+_true = time.time
+_offset_s = float(os.environ.get("CLOCK_OFFSET_S", "0"))
+if _offset_s:
+    time.time = lambda: _true() + _offset_s
+
+from dicom_node import cli, housekeeping, node  # noqa: E402 - after the clock is set
 
 node.LEASE_S = 1.5
 housekeeping.RESCUE_EVERY_S = 1

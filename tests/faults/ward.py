@@ -1,16 +1,15 @@
 """A node of separate processes that tests kill and start again."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydicom import dcmread
@@ -71,6 +70,8 @@ class Role:
 
     name: str
     config: Path
+    kind: str = ""
+    """Which role it runs, where several run the same; empty: its name."""
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0
@@ -78,7 +79,13 @@ class Role:
     def start(self) -> None:
         with (self.config.parent / f"{self.config.stem}-{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.role", self.name, str(self.config)],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.faults.role",
+                    self.kind or self.name,
+                    str(self.config),
+                ],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
@@ -119,7 +126,7 @@ class Ward:
         ds = dcmread(self.film)
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
-        path = self.config.parent / "sent.dcm"
+        path = self.config.parent / f"{ds.SOPInstanceUID}.dcm"
         ds.save_as(path, enforce_file_format=True)
         settings = load_settings(self.config)
         us = Peer("node", settings.node.ae_title, "127.0.0.1", port or settings.node.port)
@@ -189,8 +196,13 @@ class Ward:
 
 
 @contextmanager
-def ward(folder: Path, names: tuple[str, ...], url: str = "") -> Iterator[Ward]:
-    """Run roles, a PACS and a RIS below `folder`; every process ends with the block."""
+def ward(
+    folder: Path, names: tuple[str, ...], url: str = "", *, extra: Sequence[Role] = ()
+) -> Iterator[Ward]:
+    """Run roles, a PACS and a RIS below `folder`; every process ends with the block.
+
+    `extra` are roles beside those named, whose `config` is set here.
+    """
     prepare()
     film = folder / "film.dcm"
     phantom_dx(2, "right", made_at=1.7e9, rows=300, columns=260).save_as(
@@ -201,7 +213,9 @@ def ward(folder: Path, names: tuple[str, ...], url: str = "") -> Iterator[Ward]:
         known = {"port": free_port(), "pacs": pacs.port, "ris": ris.port, "folder": folder}
         config.write_text(CONFIGURATION.format(url=url or f"sqlite:///{folder}/node.db", **known))
         node.open_parts(load_settings(config), migrate=True).close()
-        made = Ward(config, pacs, ris, [Role(name, config) for name in names], film)
+        roles = [Role(name, config) for name in names]
+        roles += [replace(role, config=config) for role in extra]
+        made = Ward(config, pacs, ris, roles, film)
         with made.tended():
             yield made
 
@@ -215,7 +229,3 @@ def crash_at(folder: Path, role: str, point: str) -> dict[str, str]:
 def died(environment: Mapping[str, str]) -> bool:
     """Whether the role did die there."""
     return Path(environment[faults.MARK]).exists()
-
-
-def have(*tools: str) -> bool:
-    return all(shutil.which(tool) for tool in tools)
