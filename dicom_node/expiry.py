@@ -50,6 +50,11 @@ def security_checks(settings: Settings, now: float) -> Iterator[Check]:
         yield Check("tls", False, str(error))
         return
     yield Check("tls", True, _doors(settings))
+    shut_out = ", ".join(_shut_out(settings))
+    if shut_out:
+        needs = '"server" or "mutual", and "mutual" for a peer with tls_fingerprint'
+        words = f'{shut_out}: cannot send while tls.mode = "{section.mode}"; it takes {needs}'
+        yield Check("tls", True, words)
     if section.key and Path(section.key).stat().st_mode & stat.S_IRWXO:
         yield Check("tls", False, f"tls.key {section.key} can be read by everybody: chmod 600 it")
     for fault in certificate_faults(settings, now):
@@ -71,6 +76,15 @@ def _shown(settings: Settings, to: Peer | HL7Destination, now: float) -> Iterato
         return  # the echo says why
     if fault:
         yield Check("certificate", False, fault)
+
+
+def _shut_out(settings: Settings) -> Iterator[str]:
+    """Name the peers that may send and cannot."""
+    mode = settings.tls.mode
+    for peer in settings.peers:
+        unproven = mode == "server" and peer.tls_fingerprint
+        if peer.tls and peer.may_send and (mode == "off" or unproven):
+            yield peer.name
 
 
 def _doors(settings: Settings) -> str:

@@ -205,8 +205,9 @@ def test_tls_of_one_destination_needs_no_file_of_ours(tmp_path: Path) -> None:
     peer = '[[peers]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\n'
     config.write_text(peer + "tls = true\n")
     settings = load_settings(config)
-    (check,) = security_checks(settings, time.time())
+    check, shut_out = security_checks(settings, time.time())
     assert check.ok
+    assert shut_out.words.startswith('p: cannot send while tls.mode = "off"')
     assert outgoing(settings, settings.peers[0]) is not None
     config.write_text(peer)
     settings = load_settings(config)
