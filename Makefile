@@ -10,7 +10,7 @@ VIEWERS := build/viewers
 VIEWER := $(shell sed -n 's/.*"viewer": *"\([^"]*\)".*/\1/p' tests/viewers/package.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train viewers demo test check quick bench lock
+.PHONY: help setup setup-train viewers s3 demo test check quick bench lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,10 @@ viewers: ## fetch OHIF from npm for the browser tests (50 MB)
 		npm pack --silent --pack-destination $(VIEWERS) '$(VIEWER)' && \
 		tar --extract --gzip --file $(VIEWERS)/ohif-app-*.tgz --directory $(VIEWERS) && \
 		rm $(VIEWERS)/ohif-app-*.tgz && touch '$(VIEWERS)/$(notdir $(VIEWER)).fetched'; }
+
+s3: ## fetch an S3 server from npm for the archive's tests (14 MB)
+	@mkdir -p build/s3 && cp tests/archive/package.json tests/archive/package-lock.json build/s3
+	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix build/s3
 
 demo: setup ## a whole hospital on loopback; IMAGE=path adds your own radiographs
 	$(BIN)/dicom-node demo $(IMAGE)

@@ -8,7 +8,6 @@ from functools import partial
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from dicom_node.adapters import orphans
 from dicom_node.adapters.census import take_census
 from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue_escalation import escalate
@@ -17,7 +16,7 @@ from dicom_node.domain.errors import NodeError
 from dicom_node.flow import tidy
 from dicom_node.flow.deliver import Courier, deliver_once
 from dicom_node.negotiation import ask_all
-from dicom_node.node import LEASE_S, Parts, archive_folder, worker_name
+from dicom_node.node import LEASE_S, Parts, worker_name
 from dicom_node.watching import watch_jobs
 
 log = structlog.get_logger()
@@ -109,9 +108,8 @@ def _expire(parts: Parts) -> None:
     SqlOrderBook(parts.engine).prune(now - log_s)
     parts.archive.tidy_spool(tidy.ORPHAN_AGE_S, now)
     before = now - tidy.ORPHAN_AGE_S
-    root = archive_folder(parts.settings)
     tidy.sweep_orphans(
         retention,
-        orphans.old_keys(root, before),
-        partial(orphans.delete_old, root, before=before),
+        parts.archive.old_keys(before),
+        partial(parts.archive.delete_old, before=before),
     )

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 import dicom_node
 from dicom_node.adapters import dicomweb_scu, dimse_scu, fhir_rest, mllp
 from dicom_node.adapters.archive import FileArchive
+from dicom_node.adapters.archive_s3 import S3Archive
 from dicom_node.adapters.bell import Bell
 from dicom_node.adapters.callers import is_approved
 from dicom_node.adapters.census import take_census
@@ -30,6 +31,7 @@ from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.census import Census
 from dicom_node.domain.errors import NodeError
+from dicom_node.domain.ports import Archive
 from dicom_node.flow.deliver import Courier
 from dicom_node.flow.receive import Doorkeeper, Reception
 from dicom_node.security import outgoing
@@ -53,7 +55,7 @@ class Parts:
     settings: Settings
     engine: Engine
     ledger: SqlLedger
-    archive: FileArchive
+    archive: Archive
     clock: Callable[[], float] = time.time
     """The time that all hosts of this database share."""
 
@@ -75,8 +77,16 @@ def open_parts(settings: Settings, *, migrate: bool = False) -> Parts:
         migrate_database(engine)
     else:
         require_head(engine)
-    archive = FileArchive(archive_folder(settings))
+    archive = open_archive(settings)
     return Parts(settings, engine, SqlLedger(engine), archive, DatabaseClock(engine))
+
+
+def open_archive(settings: Settings) -> Archive:
+    """Open the archive that the configuration names; raises BadSettings."""
+    bucket = settings.archive.bucket
+    if bucket is None:
+        return FileArchive(archive_folder(settings))
+    return S3Archive(bucket, archive_folder(settings), int(settings.archive.cache_gb * 1e9))
 
 
 def reception(parts: Parts) -> Reception:
@@ -103,8 +113,10 @@ def doorkeeper(parts: Parts) -> Doorkeeper:
 
 
 def archive_folder(settings: Settings) -> Path:
-    """Say where instances and results are kept."""
-    return settings.node.data_dir / "archive"
+    """Say where instances and results are kept, or copies of those in an S3 store."""
+    if settings.archive.bucket is not None:
+        return settings.node.data_dir / "cache"
+    return settings.archive.folder or settings.node.data_dir / "archive"
 
 
 def target(settings: Settings, peer_name: str) -> Target:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dicom_node.domain.storage import Bucket
 from dicom_node.domain.tls import TlsFiles, TlsMode
 
 
@@ -97,6 +99,62 @@ class AlarmsSection(Section):
     outbox_age_s: Annotated[float, Field(ge=0)] = 3600
     drift_psi: Annotated[float, Field(ge=0)] = 0.25
     drift_images: Annotated[int, Field(ge=100, le=10_000)] = 500
+
+
+class ArchiveSection(Section):
+    """Where images and results are kept; a folder below data_dir while `url` is empty."""
+
+    url: str = ""
+    endpoint: str = ""
+    region: str = "us-east-1"
+    credentials_file: str = ""
+    ca_file: str = ""
+    cache_gb: Annotated[float, Field(gt=0)] = 2
+
+    @model_validator(mode="after")
+    def _is_a_place(self) -> "ArchiveSection":
+        url, endpoint = urlsplit(self.url), urlsplit(self.endpoint)
+        for name, parts in (("url", url), ("endpoint", endpoint)):
+            if "@" in parts.netloc or parts.query or parts.fragment:
+                raise ValueError(
+                    f"archive.{name} must have no user, password, query or fragment; "
+                    "use archive.credentials_file"
+                )
+        if self.url and not (
+            (url.scheme == "file" and not url.netloc and len(url.path) > 1)
+            or (url.scheme == "s3" and url.netloc and ".." not in url.path.split("/"))
+        ):
+            raise ValueError('archive.url: write "file:///folder" or "s3://bucket/prefix"')
+        if self.endpoint and not (endpoint.scheme in ("http", "https") and endpoint.netloc):
+            raise ValueError('archive.endpoint: write "https://host:port"')
+        if self.endpoint and url.scheme != "s3":
+            raise ValueError('archive.endpoint needs archive.url = "s3://bucket/prefix"')
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The shared folder, if it is one."""
+        return Path(unquote(urlsplit(self.url).path)) if self.url.startswith("file:") else None
+
+    @property
+    def bucket(self) -> Bucket | None:
+        """The bucket of the S3 store, if it is one."""
+        if not self.url.startswith("s3:"):
+            return None
+        url = urlsplit(self.url)
+        return Bucket(
+            url.netloc,
+            url.path.strip("/"),
+            endpoint=self.endpoint,
+            region=self.region,
+            credentials_file=self.credentials_file,
+            ca_file=self.ca_file,
+        )
+
+    def found_from(self, folder: Path) -> "ArchiveSection":
+        """Make relative paths absolute, starting from `folder`."""
+        names = ("credentials_file", "ca_file")
+        return self.model_copy(update={one: beside(folder, getattr(self, one)) for one in names})
 
 
 def beside(folder: Path, path: str) -> str:

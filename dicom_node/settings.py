@@ -15,6 +15,7 @@ from dicom_node.domain.study import AETitle, HL7Destination, Peer
 from dicom_node.domain.web import FhirDestination, StowDestination
 from dicom_node.sections import (
     AlarmsSection,
+    ArchiveSection,
     DicomwebSection,
     OrdersSection,
     ReconcileSection,
@@ -112,6 +113,7 @@ class Settings(BaseSettings):
     database: DatabaseSection = DatabaseSection()
     inference: InferenceSection = InferenceSection()
     receive: ReceiveSection = ReceiveSection()
+    archive: ArchiveSection = ArchiveSection()
     tls: TlsSection = TlsSection()
     retention: RetentionSection = RetentionSection()
     console: ConsoleSection = ConsoleSection()
@@ -279,6 +281,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "node": node,
             "database": database,
             "dicomweb": dicomweb,
+            "archive": settings.archive.found_from(folder),
             "tls": settings.tls.found_from(folder),
             "stow": stow,
             "fhir": fhir,

@@ -10,6 +10,7 @@ import structlog
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("DICOM_NODE_SHARED", ROOT.parent / "shared"))
+S3RVER = ROOT / "build/s3/node_modules/s3rver/bin/s3rver.js"
 os.environ["PATH"] += ":/usr/sbin"  # Debian keeps Orthanc there
 
 NEEDS = {
@@ -30,6 +31,8 @@ _postgres_programs()
 def _missing(marker: str) -> str | None:
     if marker == "data":
         return None if (SHARED / "data" / "dicom").is_dir() else f"no {SHARED}/data"
+    if marker == "s3":
+        return None if S3RVER.is_file() and shutil.which("node") else "no S3 server: make s3"
     if marker == "gpu":
         return None if Path("/dev/nvidia0").exists() else "no CUDA device"
     absent = [tool for tool in NEEDS.get(marker, ()) if shutil.which(tool) is None]
@@ -38,7 +41,7 @@ def _missing(marker: str) -> str | None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip for a missing tool on a laptop, fail for it in CI."""
-    for marker in ("peers", "postgres", "browser", "data", "gpu"):
+    for marker in ("peers", "postgres", "browser", "s3", "data", "gpu"):
         if item.get_closest_marker(marker) is None:
             continue
         reason = _missing(marker)

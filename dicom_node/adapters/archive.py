@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from dicom_node import faults
-from dicom_node.domain.errors import GiveUp, TryAgain
+from dicom_node.adapters import orphans
+from dicom_node.adapters.orphans import SPOOL
+from dicom_node.domain.errors import Away, GiveUp, TryAgain
 from dicom_node.domain.work import StoredFile
 
-SPOOL = ".spool"
 _WORTH_A_THREAD = 1 << 20
 """Bytes; less is hashed sooner than a thread starts."""
 _FOLDER = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
@@ -55,6 +56,7 @@ class FileArchive:
         """Give the path of a stored file; raises GiveUp when it is gone."""
         path = self._locate(key)
         if not path.is_file():
+            self._require_folder()
             raise GiveUp(f"archive file {key} is gone")
         return path
 
@@ -64,6 +66,7 @@ class FileArchive:
             try:
                 return self._locate(key).read_bytes()
             except FileNotFoundError:
+                self._require_folder()
                 raise GiveUp(f"archive file {key} is gone") from None
 
     def delete(self, key: str) -> None:
@@ -88,6 +91,19 @@ class FileArchive:
                 except FileNotFoundError:
                     continue  # renamed or removed meanwhile
         return removed
+
+    def old_keys(self, before: float) -> Iterator[str]:
+        """Give the keys of files stored before `before`; see `orphans`."""
+        return orphans.old_keys(self._root, before)
+
+    def delete_old(self, key: str, before: float) -> bool:
+        """Remove the file unless it was stored anew; see `orphans`."""
+        return orphans.delete_old(self._root, key, before)
+
+    def _require_folder(self) -> None:
+        """Raise Away where nothing was ever stored, as in a share that is not mounted."""
+        if not (self._root / SPOOL).is_dir():
+            raise Away(f"archive folder {self._root} is empty or away: is it mounted?")
 
     def _locate(self, key: str) -> Path:
         """Give the path that belongs to the key; raises GiveUp outside the root."""

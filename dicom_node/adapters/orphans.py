@@ -10,8 +10,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from dicom_node.adapters.archive import SPOOL
 from dicom_node.domain.errors import TryAgain
+
+SPOOL = ".spool"
+"""The folder below the archive's root where files are that have no key yet, or no more."""
 
 
 def old_keys(root: Path, before: float) -> Iterator[str]:

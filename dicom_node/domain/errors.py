@@ -3,6 +3,7 @@
 NodeError
 ├── Refused        answer a DIMSE failure status; nothing was accepted
 ├── TryAgain       a passing fault: repeat later, with growing pauses
+│   └── Away       what all work needs is away: repeat until it is back
 ├── GiveUp         a permanent fault: stop, keep it, show it to a person
 │   └── NotTaken   the destination does not take this kind of object: send a plainer one
 ├── NotAnalysable  the image is safe but cannot be read: outcome "not analysed: <reason>"
@@ -29,6 +30,10 @@ class Refused(NodeError):
 
 class TryAgain(NodeError):
     """A passing fault: the same work may succeed later."""
+
+
+class Away(TryAgain):
+    """What all work needs is away, and no job is to blame: repeat until it is back."""
 
 
 class GiveUp(NodeError):

@@ -1,6 +1,6 @@
 """Ports: what the story asks of the outside world."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -102,6 +102,18 @@ class Archive(Protocol):
 
     def free_bytes(self) -> int:
         """Say how much room is left."""
+
+    def tidy_spool(self, older_than_s: float, now: float) -> int:
+        """Remove what crashed writers left; say how many files."""
+
+    def old_keys(self, before: float) -> Iterator[str]:
+        """Give the keys of files stored before `before` (POSIX seconds)."""
+
+    def delete_old(self, key: str, before: float) -> bool:
+        """Remove the file if it is still the old one; say whether it was.
+
+        The same content may be stored again at any moment: then it stays readable.
+        """
 
 
 class Ledger(Protocol):
