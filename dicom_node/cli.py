@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dicom_node import commands as more
 from dicom_node import faults, models_command, node, roles
+from dicom_node.audit import audited_role
 from dicom_node.domain.errors import BadSettings, NodeError
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import Peer
@@ -88,7 +89,7 @@ def _run(options: argparse.Namespace) -> int:
         started["dicomweb"] = ("dicomweb", *config)
     if settings.orders.port:
         started["orders"] = ("orders", *config)
-    with stop_signal() as stop:
+    with stop_signal() as stop, audited_role(settings, "run"):
         return supervise(started, stop)
 
 
@@ -97,7 +98,7 @@ def _role(run: Callable[..., None]) -> Callable[[argparse.Namespace], int]:
         settings = _settings(options)
         start_logs(settings.logs.format, settings.logs.level, options.command)
         faults.arm(options.command)
-        with stop_signal() as stop:
+        with stop_signal() as stop, audited_role(settings, options.command):
             run(settings, stop)
         return EXIT_OK
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from dicom_node import (
+    audit_command,
     backfill_command,
     callers_command,
     conformance_command,
@@ -20,3 +21,4 @@ def register(commands: Any) -> None:  # noqa: ANN401 - argparse names this type 
     backfill_command.register(commands)
     reconcile_command.register(commands)
     callers_command.register(commands)
+    audit_command.register(commands)

@@ -29,6 +29,8 @@ from dicom_node.adapters.header import describe_bytes
 from dicom_node.adapters.hosts import HostBook
 from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue import SqlLedger
+from dicom_node.audit import SILENT, Audit
+from dicom_node.audit import opened as open_audit
 from dicom_node.domain.census import Census
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.ports import Archive
@@ -58,9 +60,11 @@ class Parts:
     archive: Archive
     clock: Callable[[], float] = time.time
     """The time that all hosts of this database share."""
+    audit: Audit = SILENT
 
     def close(self) -> None:
-        """Give the database connections back."""
+        """Write out the audit trail, and give the database connections back."""
+        self.audit.close()
         self.engine.dispose()
 
 
@@ -78,7 +82,10 @@ def open_parts(settings: Settings, *, migrate: bool = False) -> Parts:
     else:
         require_head(engine)
     archive = open_archive(settings)
-    return Parts(settings, engine, SqlLedger(engine), archive, DatabaseClock(engine))
+    committing = frozenset(peer.name for peer in settings.peers if peer.storage_commitment)
+    ledger = SqlLedger(engine, committing)
+    clock, audit = DatabaseClock(engine), open_audit(settings)
+    return Parts(settings, engine, ledger, archive, clock, audit)
 
 
 def open_archive(settings: Settings) -> Archive:
@@ -98,6 +105,7 @@ def reception(parts: Parts) -> Reception:
         routes=parts.settings.routes,
         min_free_bytes=int(parts.settings.receive.min_free_gb * 1e9),
         hasten=SqlOrderBook(parts.engine).hasten if parts.settings.orders.port else None,
+        note=parts.audit.received,
     )
 
 
@@ -109,6 +117,7 @@ def doorkeeper(parts: Parts) -> Doorkeeper:
         addresses_of=HostBook().addresses_of,
         remember=parts.ledger.record_caller,
         is_approved=partial(is_approved, parts.engine),
+        alert=parts.audit.refused,
     )
 
 

@@ -117,11 +117,12 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
     from dicom_node.adapters.bell import Bell
     from dicom_node.flow.deliver import deliver_once
     from dicom_node.housekeeping import tidying
+    from dicom_node.audit import audited
     from dicom_node.negotiation import descender
     from dicom_node.reconciliation import reconciling
 
     parts = node.open_parts(settings)
-    couriers = node.couriers(settings)
+    couriers = audited(node.couriers(settings), parts.audit, settings, parts.engine)
     descend = descender(settings, parts.engine)
 
     def turn(destination: str) -> Callable[[], int]:

@@ -1,7 +1,7 @@
 """Sections of the configuration file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -158,5 +158,43 @@ class ArchiveSection(Section):
 
 
 def beside(folder: Path, path: str) -> str:
+class AuditSection(Section):
+    """The audit trail; none is kept while `file` and `syslog` are empty."""
+
+    file: str = ""
+    syslog: str = ""
+    transport: Literal["tcp", "tls", "udp"] = "tcp"
+
+    @model_validator(mode="after")
+    def _is_an_address(self) -> "AuditSection":
+        host, _, port = self.syslog.rpartition(":")
+        if self.syslog and not (host and port.isdigit() and 0 < int(port) < 1 << 16):
+            raise ValueError(f'audit.syslog = "{self.syslog}": write "host:port"')
+        return self
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the syslog server."""
+        host, _, port = self.syslog.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def found_from(self, folder: Path) -> "AuditSection":
+        """Make a relative path absolute, starting from `folder`."""
+        return self.model_copy(update={"file": beside(folder, self.file)})
+
+
+def require_reachable(peer: Peer) -> None:
+    """Check what storage commitment needs of a peer; raises ValueError."""
+    if peer.storage_commitment and not (peer.host and peer.port):
+        raise ValueError(f"peer {peer.name!r}: storage_commitment = true needs host and port")
+    if peer.storage_commitment and not peer.may_send:
+        raise ValueError(
+            f"peer {peer.name!r}: storage_commitment = true needs may_send = true: "
+            "the peer calls to report what it keeps"
+        )
+    if peer.commit_timeout_s <= 0:
+        raise ValueError(f"peer {peer.name!r}: commit_timeout_s must be more than 0")
+
+
     """Make a path absolute, starting from the file's folder; "" stays."""
     return str(folder / path) if path else ""

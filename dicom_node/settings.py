@@ -20,6 +20,7 @@ from dicom_node.sections import (
     OrdersSection,
     ReconcileSection,
     TlsSection,
+    AuditSection,
     beside,
 )
 
@@ -119,6 +120,7 @@ class Settings(BaseSettings):
     console: ConsoleSection = ConsoleSection()
     dicomweb: DicomwebSection = DicomwebSection()
     reconcile: ReconcileSection = ReconcileSection()
+    audit: AuditSection = AuditSection()
     orders: OrdersSection = OrdersSection()
     alarms: AlarmsSection = AlarmsSection()
     logs: LogsSection = LogsSection()
@@ -286,6 +288,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "stow": stow,
             "fhir": fhir,
         }
+            "audit": settings.audit.found_from(folder),
     )
 
 

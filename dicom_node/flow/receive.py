@@ -39,6 +39,8 @@ class Reception:
     """The reserve that receiving leaves on the disk."""
     hasten: Callable[[Instance], int] | None = None
     """Gives the instance's jobs the priority of its order."""
+    note: Callable[[Arrival, Recorded], None] = lambda _arrival, _recorded: None
+    """Tells the audit trail of what was received; never raises."""
 
 
 def receive(request: StoreRequest, reception: Reception, now: float) -> Recorded:
@@ -109,6 +111,7 @@ def _recorded(
         arrival = Arrival(instance, file, caller.calling_ae, caller.called_ae, caller.host, now)
         recorded = reception.ledger.record(arrival, admission)
         faults.here("instance recorded")
+        reception.note(arrival, recorded)
     except (TryAgain, MemoryError) as error:
         bound.error("reception_failed", error=type(error).__name__, reason=str(error))
         raise Refused(OUT_OF_RESOURCES, "storage or database unavailable, repeat later") from error
@@ -150,6 +153,8 @@ class Doorkeeper:
     """Keeps title and address of an unknown caller for a person to approve."""
     is_approved: Callable[[str, str], bool] = lambda _ae, _host: False
     """Says whether a person approved of title and address; raises TryAgain."""
+    alert: Callable[[Caller, str], None] = lambda _caller, _reason: None
+    """Tells the audit trail of a caller who is not served; never raises."""
 
 
 def greet(caller: Caller, doorkeeper: Doorkeeper, now: float) -> bool:
@@ -169,6 +174,7 @@ def greet(caller: Caller, doorkeeper: Doorkeeper, now: float) -> bool:
     if verdict.served:
         return True
     bound.warning("caller_refused", reason=verdict.reason)
+    doorkeeper.alert(caller, verdict.reason)
     if verdict.learn:
         try:
             doorkeeper.remember(caller.calling_ae, caller.host, now)

@@ -1,0 +1,65 @@
+from base64 import b64decode
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from dicom_node.adapters.audit_xml import as_xml
+from dicom_node.domain import audit
+from dicom_node.domain.audit import AuditEvent, Cargo, Party
+
+HERE, PACS = Party("CXRAI", "node.example"), Party("ORTHANC", "10.0.0.5")
+CARGO = Cargo("1.2.3", "PAT\x001<&>", (("1.2.840.1", ("1.2.3.4", "1.2.3.5")), ("1.2.840.2", ())))
+EVENTS = {
+    "start": audit.activity(HERE, "receive", 1.5, started=True),
+    "stop": audit.activity(HERE, "receive", 2e9, started=False),
+    "begun": audit.begun(PACS, HERE, CARGO, 10.0),
+    "transferred": audit.transferred(PACS, HERE, CARGO, 10.0, "R"),
+    "failed": audit.transferred(HERE, PACS, CARGO, 10.0, "C", "8"),
+    "exported": audit.exported(HERE, Party("ris", ""), CARGO, 10.0),
+    "queried": audit.queried(HERE, PACS, "1.2.840.10008", b"\x08\x00", 10.0, answered=True),
+    "erased": audit.erased(HERE, CARGO, 10.0, whole=True),
+    "erased in part": audit.erased(HERE, Cargo("", ""), 10.0, whole=False),
+    "alert": audit.alerted(HERE, audit.NODE_AUTHENTICATION, "<X>@::1", "unknown", 10.0),
+    "login": audit.not_authenticated(HERE, Party("", "::1"), 10.0),
+}
+
+
+def schema() -> etree.RelaxNG:
+    return etree.RelaxNG(file=str(Path(__file__).with_name("audit.rng")))
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_message_follows_the_schema(name: str) -> None:
+    judge = schema()
+    message = etree.fromstring(as_xml(EVENTS[name], "CXRAI@host", "Clinic"))
+    assert judge.validate(message), judge.error_log
+
+
+def test_the_schema_refuses_what_is_not_of_it() -> None:
+    message = etree.fromstring(as_xml(EVENTS["begun"], "CXRAI@host"))
+    message[0].set("EventActionCode", "X")
+    assert not schema().validate(message)
+
+
+def test_a_transfer_names_both_ends_the_study_its_instances_and_the_patient() -> None:
+    message = etree.fromstring(as_xml(EVENTS["transferred"], "CXRAI@host"))
+    assert message.find("EventIdentification/EventID").get("csd-code") == "110104"
+    roles = {
+        one.get("UserID"): one.find("RoleIDCode").get("csd-code")
+        for one in message.findall("ActiveParticipant")
+    }
+    assert roles == {"ORTHANC": "110153", "CXRAI": "110152"}
+    assert [one.get("UID") for one in message.iter("Instance")] == ["1.2.3.4", "1.2.3.5"]
+    study, patient = message.findall("ParticipantObjectIdentification")
+    assert study.get("ParticipantObjectID") == "1.2.3"
+    assert patient.get("ParticipantObjectID") == "PAT1<&>"
+
+
+def test_words_of_an_alert_cannot_become_markup() -> None:
+    event: AuditEvent = audit.alerted(
+        HERE, audit.NODE_AUTHENTICATION, "a", "</AuditMessage>\x00", 1.0
+    )
+    message = etree.fromstring(as_xml(event, "CXRAI@host"))
+    detail = message.find("ParticipantObjectIdentification/ParticipantObjectDetail")
+    assert b64decode(detail.get("value")) == b"</AuditMessage>\x00"
