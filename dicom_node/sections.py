@@ -157,7 +157,6 @@ class ArchiveSection(Section):
         return self.model_copy(update={one: beside(folder, getattr(self, one)) for one in names})
 
 
-def beside(folder: Path, path: str) -> str:
 class AuditSection(Section):
     """The audit trail; none is kept while `file` and `syslog` are empty."""
 
@@ -183,18 +182,6 @@ class AuditSection(Section):
         return self.model_copy(update={"file": beside(folder, self.file)})
 
 
-def require_reachable(peer: Peer) -> None:
-    """Check what storage commitment needs of a peer; raises ValueError."""
-    if peer.storage_commitment and not (peer.host and peer.port):
-        raise ValueError(f"peer {peer.name!r}: storage_commitment = true needs host and port")
-    if peer.storage_commitment and not peer.may_send:
-        raise ValueError(
-            f"peer {peer.name!r}: storage_commitment = true needs may_send = true: "
-            "the peer calls to report what it keeps"
-        )
-    if peer.commit_timeout_s <= 0:
-        raise ValueError(f"peer {peer.name!r}: commit_timeout_s must be more than 0")
-
-
+def beside(folder: Path, path: str) -> str:
     """Make a path absolute, starting from the file's folder; "" stays."""
     return str(folder / path) if path else ""
