@@ -115,9 +115,9 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
     One thread each, so that a destination that hangs holds up no other.
     """
     from dicom_node.adapters.bell import Bell
+    from dicom_node.audit import audited
     from dicom_node.flow.deliver import deliver_once
     from dicom_node.housekeeping import tidying
-    from dicom_node.audit import audited
     from dicom_node.negotiation import descender
     from dicom_node.reconciliation import reconciling
 

@@ -16,11 +16,11 @@ from dicom_node.domain.web import FhirDestination, StowDestination
 from dicom_node.sections import (
     AlarmsSection,
     ArchiveSection,
+    AuditSection,
     DicomwebSection,
     OrdersSection,
     ReconcileSection,
     TlsSection,
-    AuditSection,
     beside,
 )
 
@@ -115,12 +115,12 @@ class Settings(BaseSettings):
     inference: InferenceSection = InferenceSection()
     receive: ReceiveSection = ReceiveSection()
     archive: ArchiveSection = ArchiveSection()
+    audit: AuditSection = AuditSection()
     tls: TlsSection = TlsSection()
     retention: RetentionSection = RetentionSection()
     console: ConsoleSection = ConsoleSection()
     dicomweb: DicomwebSection = DicomwebSection()
     reconcile: ReconcileSection = ReconcileSection()
-    audit: AuditSection = AuditSection()
     orders: OrdersSection = OrdersSection()
     alarms: AlarmsSection = AlarmsSection()
     logs: LogsSection = LogsSection()
@@ -284,11 +284,11 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "database": database,
             "dicomweb": dicomweb,
             "archive": settings.archive.found_from(folder),
+            "audit": settings.audit.found_from(folder),
             "tls": settings.tls.found_from(folder),
             "stow": stow,
             "fhir": fhir,
         }
-            "audit": settings.audit.found_from(folder),
     )
 
 
