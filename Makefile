@@ -1,4 +1,5 @@
-# `make` lists the targets; `make setup` is the only one that needs the network.
+# `make` lists the targets. `make setup`, `viewers`, `lock`, `audit` and `sbom` need the network.
+# LOCKED=yes: `setup` installs the service for the CPU by the hashes of locks/ first.
 PYTHON ?= python3
 EXTRAS ?= cpu,dev
 VENV := .venv
@@ -10,7 +11,11 @@ VIEWERS := build/viewers
 VIEWER := $(shell sed -n 's/.*"viewer": *"\([^"]*\)".*/\1/p' tests/viewers/package.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train viewers s3 demo test check quick bench lock
+TOOLS := build/tools
+LOCK := $(TOOLS)/bin/uv pip compile --quiet --native-tls --generate-hashes --universal --python-version 3.11 \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+.PHONY: help setup setup-train viewers s3 demo test check quick bench constraints lock audit sbom
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +29,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make setup PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifdef LOCKED
+	$(BIN)/pip install --quiet --require-hashes --requirement locks/cpu.txt
+endif
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
@@ -56,5 +64,34 @@ check: setup ## format, lint, types, import contracts
 bench: setup ## turnaround, echo, three results to a PACS; prints a table
 	$(BIN)/python -m tests.bench
 
-lock: ## write constraints.txt from what .venv holds
+$(TOOLS)/.installed: locks/tools.txt
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --require-hashes --requirement locks/tools.txt
+	@touch $@
+
+constraints: ## write constraints.txt from what .venv holds (with EXTRAS=cpu,dev,train)
 	$(BIN)/pip freeze --exclude-editable | grep -v '^#' > constraints.txt
+
+lock: $(TOOLS)/.installed ## write locks/ from pyproject.toml and constraints.txt, with hashes
+	$(LOCK) -c constraints.txt --extra cpu --extra build -o locks/cpu.txt pyproject.toml
+	$(LOCK) -c constraints.txt --extra gpu --extra build -o locks/gpu.txt pyproject.toml
+	$(LOCK) -o locks/tools.txt locks/tools.in
+
+audit: $(TOOLS)/.installed ## look for known vulnerabilities in locks/
+	@for which in cpu gpu; do \
+		rm -f build/audit-$$which.json; echo "locks/$$which.txt:"; \
+		$(TOOLS)/bin/pip-audit --disable-pip --require-hashes -r locks/$$which.txt \
+			--progress-spinner off --format json -o build/audit-$$which.json 2> build/audit.log; \
+		found=$$?; \
+		if ! test -s build/audit-$$which.json; then \
+			tail -n 1 build/audit.log; echo "NOT AUDITED: the advisories are not reachable"; \
+		else cat build/audit.log; test $$found = 0 || exit 1; fi; \
+	done
+
+sbom: $(TOOLS)/.installed ## write what goes into an installation as CycloneDX, to build/
+	@for which in cpu gpu; do \
+		PYTHONWARNINGS=ignore $(TOOLS)/bin/cyclonedx-py requirements \
+			--pyproject pyproject.toml --mc-type application --spec-version 1.6 --output-reproducible \
+			--output-format JSON --output-file build/sbom-$$which.cdx.json locks/$$which.txt && \
+		echo "build/sbom-$$which.cdx.json"; \
+	done
