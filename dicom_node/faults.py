@@ -23,6 +23,9 @@ Point = Literal[
     "deliveries claimed",
     "objects sent",
     "deliveries settled",
+    "commitment asked",
+    "commitment accepted",
+    "commitment heard",
     "uncommitted",
 ]
 """Each lies between two durable writes."""

@@ -12,6 +12,7 @@ from dicom_node.adapters.census import take_census
 from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue_escalation import escalate
 from dicom_node.adapters.retention import SqlRetention
+from dicom_node.committing import commit_jobs
 from dicom_node.domain.errors import NodeError
 from dicom_node.flow import tidy
 from dicom_node.flow.deliver import Courier, deliver_once
@@ -43,6 +44,7 @@ def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
         (DISK_EVERY_S, partial(_bury_homeless, parts, couriers)),
         (EXPIRE_EVERY_S, partial(_expire, parts)),
         (ASK_EVERY_S, partial(ask_all, parts.settings, parts.engine)),
+        *commit_jobs(parts),
         *watch_jobs(parts),
     ):
         scheduler.add_job(_guarded, "interval", args=(job,), seconds=every_s, max_instances=1)

@@ -82,8 +82,10 @@ def open_parts(settings: Settings, *, migrate: bool = False) -> Parts:
     else:
         require_head(engine)
     archive = open_archive(settings)
+    committing = frozenset(peer.name for peer in settings.peers if peer.storage_commitment)
+    ledger = SqlLedger(engine, committing)
     clock, audit = DatabaseClock(engine), open_audit(settings)
-    return Parts(settings, engine, SqlLedger(engine), archive, clock, audit)
+    return Parts(settings, engine, ledger, archive, clock, audit)
 
 
 def open_archive(settings: Settings) -> Archive:

@@ -27,6 +27,7 @@ DRAIN_S = 20.0
 def run_receive(settings: Settings, stop: threading.Event) -> None:
     """Serve C-ECHO and C-STORE until `stop`, then drain."""
     from dicom_node.adapters.dimse_scp import Service, StorageSCP
+    from dicom_node.committing import reports
     from dicom_node.domain.reception import StoreRequest
     from dicom_node.domain.work import Recorded
     from dicom_node.flow.receive import greet, receive
@@ -44,6 +45,7 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
         store=store,
         max_associations=settings.receive.max_associations,
         max_pdu=settings.receive.max_pdu,
+        reports=partial(reports, parts),
     )
     host, scps = settings.node.host, []
     if settings.tls.mode != "off":

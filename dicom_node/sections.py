@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dicom_node.domain.storage import Bucket
+from dicom_node.domain.study import Peer
 from dicom_node.domain.tls import TlsFiles, TlsMode
 
 
@@ -180,6 +181,19 @@ class AuditSection(Section):
     def found_from(self, folder: Path) -> "AuditSection":
         """Make a relative path absolute, starting from `folder`."""
         return self.model_copy(update={"file": beside(folder, self.file)})
+
+
+def require_reachable(peer: Peer) -> None:
+    """Check what storage commitment needs of a peer; raises ValueError."""
+    if peer.storage_commitment and not (peer.host and peer.port):
+        raise ValueError(f"peer {peer.name!r}: storage_commitment = true needs host and port")
+    if peer.storage_commitment and not peer.may_send:
+        raise ValueError(
+            f"peer {peer.name!r}: storage_commitment = true needs may_send = true: "
+            "the peer calls to report what it keeps"
+        )
+    if peer.commit_timeout_s <= 0:
+        raise ValueError(f"peer {peer.name!r}: commit_timeout_s must be more than 0")
 
 
 def beside(folder: Path, path: str) -> str:

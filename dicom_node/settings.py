@@ -22,6 +22,7 @@ from dicom_node.sections import (
     ReconcileSection,
     TlsSection,
     beside,
+    require_reachable,
 )
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -172,10 +173,7 @@ class Settings(BaseSettings):
         for fault in dialect.faults(self.hl7):
             raise ValueError(fault)
         for peer in self.peers:
-            if peer.storage_commitment:
-                raise ValueError(
-                    f"peer {peer.name!r}: storage_commitment = true is not in this version"
-                )
+            require_reachable(peer)
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import Empty
 from typing import Any
 
@@ -20,7 +20,6 @@ from pynetdicom.transport import AddressInformation, AssociationServer, RequestH
 from dicom_node.adapters.dimse_messages import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
-    C_STORE_RQ,
     COMMAND_FIELD,
     MESSAGE_ID,
     RESPONSE,
@@ -48,8 +47,10 @@ BACKLOG = 128
 UNRECOGNISED_OPERATION = 0x0211
 """PS3.7 C.5.24."""
 
-StoreHandler = Callable[[Message, PresentationContext, "PromptAssociation"], tuple[int, str]]
-"""Gives status and comment for a C-STORE request; must not raise."""
+Operation = Callable[[Message, PresentationContext, "PromptAssociation"], tuple[int, str]]
+"""Gives status and comment for a request; must not raise."""
+Operations = Mapping[int, Operation]
+"""What is served beside C-ECHO, by Command Field (PS3.7 E.1)."""
 
 Secure = Callable[[socket.socket], socket.socket]
 """Shakes hands for TLS on a new connection; raises OSError and NodeError."""
@@ -74,14 +75,14 @@ class PromptDIMSE(DIMSEServiceProvider):
 class PromptAssociation(Association):
     """An accepted association whose thread sleeps until a message is complete."""
 
-    def __init__(self, ae: ApplicationEntity, store: StoreHandler) -> None:
+    def __init__(self, ae: ApplicationEntity, operations: Operations) -> None:
         self.bell = threading.Event()
         self.admitted = False
         """Set by the server when the association is taken in."""
         self.serving = False
         self.fingerprint = ""
         """Of the certificate that the caller showed (TLS)."""
-        self._store = store
+        self._operations = operations
         super().__init__(ae, MODE_ACCEPTOR)
         self.dul: PromptDUL = PromptDUL(self, self.bell)
         self.dimse: PromptDIMSE = PromptDIMSE(self, self.bell)
@@ -137,8 +138,8 @@ class PromptAssociation(Association):
             # no response could say what it answers (PS3.7 9.3, PS3.8 9.3.5.1)
             if field != C_CANCEL_RQ:
                 self.abort(block=False)
-        elif field == C_STORE_RQ:
-            self._respond(message, *self._store(message, context, self))
+        elif field in self._operations:
+            self._respond(message, *self._operations[field](message, context, self))
         elif field == C_ECHO_RQ:
             self._respond(message, SUCCESS)
         elif not field & RESPONSE:
@@ -176,12 +177,12 @@ class AcceptingServer(AssociationServer):
         self,
         ae: ApplicationEntity,
         address: tuple[str, int],
-        store: StoreHandler,
+        operations: Operations,
         handlers: list[EventHandlerType],
         largest: int,
         secure: Secure | None = None,
     ) -> None:
-        self.store = store
+        self.operations = operations
         self._secure = secure
         self._largest = largest
         self._lock = threading.Lock()
@@ -259,7 +260,7 @@ class AcceptingHandler(RequestHandler):
 
     def handle(self) -> None:
         """Start an association on the connection."""
-        assoc = PromptAssociation(self.ae, self.server.store)
+        assoc = PromptAssociation(self.ae, self.server.operations)
         assoc._server = self.server
         assoc.name = f"association-{self.client_address[0]}:{self.client_address[1]}"
         assoc.set_socket(PromptSocket(assoc, self.request))

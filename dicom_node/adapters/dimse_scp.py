@@ -11,19 +11,25 @@ import structlog
 from pydicom.uid import UID
 from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES, evt
 from pynetdicom.events import Event
-from pynetdicom.presentation import PresentationContext
+from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at run time
 
 from dicom_node.adapters.attributes import clean
 from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, MAX_PDU, Timeouts, prepare
 from dicom_node.adapters.dimse_acceptor import AcceptingServer, PromptAssociation, Secure
+from dicom_node.adapters.dimse_commitment import SYNTAXES, Hear, answer
+from dicom_node.adapters.dimse_commitment import Event as CommitmentEvent
 from dicom_node.adapters.dimse_messages import (
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
+    C_STORE_RQ,
+    EVENT_TYPE_ID,
+    N_EVENT_REPORT_RQ,
     Message,
 )
 from dicom_node.adapters.file_meta import file_head
 from dicom_node.adapters.hosts import canonical
+from dicom_node.domain.commitment import NO_SUCH_CLASS, PUSH_MODEL
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.reception import (
     CONFLICT,
@@ -73,10 +79,12 @@ class Service:
     max_associations: int = 64
     max_pdu: int = MAX_PDU
     timeouts: Timeouts = field(default_factory=Timeouts)
+    reports: Callable[[Caller], Hear | None] = lambda _: None
+    """Gives what hears a caller's reports of storage commitment, if it may send any."""
 
 
 class StorageSCP:
-    """Serves C-ECHO and C-STORE of images on one port.
+    """Serves C-ECHO, C-STORE of images and reports of commitment on one port.
 
     With `secure` that port speaks TLS alone.
     """
@@ -99,7 +107,7 @@ class StorageSCP:
             server = AcceptingServer(
                 _application_entity(service),
                 self._address,
-                self._store,
+                {C_STORE_RQ: self._store, N_EVENT_REPORT_RQ: self._report},
                 [(evt.EVT_REQUESTED, self._admit)],
                 # half-open connections must not keep real ones out
                 largest=4 * service.max_associations + 16,
@@ -160,6 +168,9 @@ class StorageSCP:
             refusal = CALLING_AE_NOT_RECOGNISED
         bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
         if refusal is None:
+            if self._service.reports(caller) is not None:
+                own = assoc.acceptor.supported_contexts
+                assoc.acceptor.supported_contexts = [*own, _commitment()]
             bound.info("association_accepted")
             return
         reason = "/".join(map(str, refusal))
@@ -199,6 +210,22 @@ class StorageSCP:
             return CONFLICT, "instance is known with other content; the first is kept"
         return SUCCESS, ""
 
+    def _report(
+        self, message: Message, context: PresentationContext, assoc: PromptAssociation
+    ) -> tuple[int, str]:
+        """Give the status and comment that answer an N-EVENT-REPORT; never raises."""
+        hear = self._service.reports(self._caller(assoc))
+        if hear is None or context.abstract_syntax != PUSH_MODEL:
+            return NO_SUCH_CLASS, "no reports are taken in this context"
+        event = CommitmentEvent(
+            sop_class_uid=message.text(AFFECTED_SOP_CLASS_UID),
+            sop_instance_uid=message.text(AFFECTED_SOP_INSTANCE_UID),
+            event_type=message.number(EVENT_TYPE_ID),
+            content=message.content,
+            syntax_uid=str(context.transfer_syntax[0]),
+        )
+        return answer(event, hear)
+
     def _caller(self, assoc: PromptAssociation) -> Caller:
         """Read who calls from the association request, whatever it holds."""
         request, address = assoc.requestor.primitive, assoc.requestor.address_info
@@ -223,6 +250,13 @@ def _application_entity(service: Service) -> AE:
     for sop_class, syntaxes in SERVED:
         ae.add_supported_context(sop_class, list(syntaxes))
     return ae
+
+
+def _commitment() -> PresentationContext:
+    """Let the peer be the SCP, though it opened the association (PS3.4 J.2.2)."""
+    context = build_context(PUSH_MODEL, list(SYNTAXES))
+    context.scu_role, context.scp_role = False, True
+    return context
 
 
 def _store_request(message: Message, context: PresentationContext, caller: Caller) -> StoreRequest:

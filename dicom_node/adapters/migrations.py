@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine, inspect, select
 
 from dicom_node.adapters.migration_callers import APPROVED_CALLERS
+from dicom_node.adapters.migration_commitments import COMMITMENTS
 from dicom_node.adapters.migration_escalations import ESCALATIONS
 from dicom_node.adapters.migration_orders import ORDERS_AND_FHIR
 from dicom_node.adapters.migration_watch import WATCHING
@@ -180,6 +181,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ESCALATIONS,
     WATCHING,
     APPROVED_CALLERS,
+    COMMITMENTS,
 )
 HEAD = len(MIGRATIONS)
 

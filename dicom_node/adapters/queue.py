@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Table, exists, select
 
-from dicom_node.adapters import queue_deliveries, queue_escalation, queue_jobs, queue_results
+from dicom_node.adapters import (
+    queue_commitments,
+    queue_deliveries,
+    queue_escalation,
+    queue_jobs,
+    queue_results,
+)
 from dicom_node.adapters.bell import ring
 from dicom_node.adapters.queue_rows import insert_into, key
 from dicom_node.adapters.queue_steps import (
@@ -44,6 +50,8 @@ class SqlLedger:
     """`domain.ports.Ledger` over one engine; safe to share between threads."""
 
     engine: Engine
+    committing: frozenset[str] = frozenset()
+    """Destinations that are asked for storage commitment."""
 
     def record(self, arrival: Arrival, admission: Admission) -> Recorded:
         """Write the instance and its jobs, or find that it is known."""
@@ -92,6 +100,8 @@ class SqlLedger:
             queue_deliveries.settle(conn, batch, arrived, (*failed, *late), now, refused)
             ring(conn, "jobs" if refused else "deliveries")
             queue_escalation.settled(conn, batch, bool(arrived), now)
+            if batch.destination in self.committing:
+                queue_commitments.owe(conn, arrived, now)
 
     def extend_lease(self, held: Claim | DeliveryBatch, now: float, lease_s: float) -> bool:
         """Push the lease on; False when it is no longer ours."""

@@ -16,11 +16,16 @@ from dicom_node.adapters.schema import (
     objects,
     results,
 )
+from dicom_node.adapters.schema_commitments import commitments
 from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.retention import KeptFile
 from dicom_node.domain.work import State
 
 UNFINISHED = (State.AVAILABLE, State.EXECUTING)
+_UNCOMMITTED = exists().where(
+    commitments.c.object_id == objects.c.id, commitments.c.state.in_(["due", "asked"])
+)
+"""One that is sent again has its delivery to do, one that was given up a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,8 @@ class SqlRetention:
         self._forget(instances, row_ids, now)
 
     def old_objects(self, before: float, dead_before: float, limit: int) -> tuple[KeptFile, ...]:
-        """List result objects made before `before` that have no delivery to do."""
-        at_work = _has(deliveries, objects, "object_id", *UNFINISHED)
+        """List result objects made before `before` that nobody waits for."""
+        at_work = or_(_has(deliveries, objects, "object_id", *UNFINISHED), _UNCOMMITTED)
         dead = _has(deliveries, objects, "object_id", State.DISCARDED)
         at = objects.c.created_at
         return self._files(
@@ -79,7 +84,7 @@ class SqlRetention:
         with transaction(self.engine) as conn:
             ids = conn.execute(old).scalars().all()
             # from the leaves to the root
-            for table in (deliveries, escalations, objects, results, jobs):
+            for table in (commitments, deliveries, escalations, objects, results, jobs):
                 conn.execute(delete(table).where(table.c.instance_id.in_(ids)))
             conn.execute(delete(instances).where(instances.c.id.in_(ids)))
         return len(ids)

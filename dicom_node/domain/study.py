@@ -57,6 +57,9 @@ class Peer:
     reject_replaced: bool = False
     """Send a rejection note (IHE IOCM) for results that later ones replace."""
     storage_commitment: bool = False
+    """Ask it to commit to what it took (PS3.4 annex J)."""
+    commit_timeout_s: float = 3600.0
+    """For its report, before it is asked once more."""
     tls: bool = False
     """It is called over TLS, and served over TLS alone."""
     tls_fingerprint: str = ""

@@ -45,6 +45,8 @@ class Event(Enum):
     RETRY = "retry"
     REPLACE = "replace"
     REPEAT = "repeat"
+    LOSE = "lose"
+    """A destination does not keep what it took."""
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -56,6 +58,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.EXECUTING, Event.RESCUE): State.AVAILABLE,
     (State.EXECUTING, Event.REPLACE): State.CANCELLED,
     (State.COMPLETED, Event.REPEAT): State.AVAILABLE,
+    (State.COMPLETED, Event.LOSE): State.DISCARDED,
     (State.DISCARDED, Event.RETRY): State.AVAILABLE,
     (State.CANCELLED, Event.RETRY): State.AVAILABLE,
 }

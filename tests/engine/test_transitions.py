@@ -50,6 +50,7 @@ def test_the_life_of_work_is_the_one_agreed() -> None:
         ("executing", "rescue", "available"),
         ("executing", "replace", "cancelled"),
         ("completed", "repeat", "available"),
+        ("completed", "lose", "discarded"),
         ("discarded", "retry", "available"),
         ("cancelled", "retry", "available"),
     }

@@ -1,0 +1,18 @@
+"""The asking process of a crash test: `python -m tests.commitment.dying CONFIG`."""
+
+import sys
+from pathlib import Path
+
+from dicom_node import committing, faults, node
+from dicom_node.settings import load_settings
+
+
+def main() -> None:
+    """Ask the first peer once; the environment says where to die."""
+    parts = node.open_parts(load_settings(Path(sys.argv[1])))
+    faults.arm("deliver")
+    committing.ask_peer(parts, parts.settings.peers[0])
+
+
+if __name__ == "__main__":
+    main()
