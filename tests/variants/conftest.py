@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pydicom
 import pytest
 
 from dicom_node.analyze import analyze
-from tests.variants.films import VARIANTS, written
+from tests.variants.films import VARIANTS, decoded, written
 
 FILM = "siim_ptx_00028876_003.dcm"
 """A pneumothorax that the shipped model finds in every variant."""
@@ -34,7 +32,7 @@ def read(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
     path = shared / "dicom" / FILM
     if not path.is_file():
         pytest.skip(f"no {path}")
-    film = pydicom.dcmread(path).pixel_array.astype(np.uint16) * 16
+    film = decoded(path)
     folder, out = (tmp_path_factory.mktemp(name) for name in ("variants", "analyzed"))
     paths = [written(name, film, folder) for name in VARIANTS]
     results = analyze(paths, out, ("pneumothorax", "chest_findings"), "cpu")

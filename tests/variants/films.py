@@ -109,8 +109,21 @@ VARIANTS: dict[str, Variant] = {
         }
     ),
     "nobody": Variant({"PatientID": "", "PatientName": ""}),
+    "all at once": Variant(
+        {
+            "PatientOrientation": ["R", "F"],
+            "PixelSpacing": None,
+            "PhotometricInterpretation": "MONOCHROME1",
+        },
+        lambda pixels: np.uint16(4095) - resized(1021, 1019)(pixels)[:, ::-1].copy(),
+    ),
     "lossy": Variant(LOSSY, lambda pixels: pixels // np.uint16(16), jpeg=True),
 }
+
+
+def decoded(path: Path) -> Pixels:
+    """Give an 8-bit film as one of 12 bits."""
+    return pydicom.dcmread(path).pixel_array.astype(np.uint16) * np.uint16(16)
 
 
 def written(name: str, film: Pixels, folder: Path) -> Path:

@@ -80,7 +80,8 @@ def test_coding_and_mirroring_change_nothing(read: Reads) -> None:
 
 def test_millimetres_need_a_spacing_and_heed_the_magnification(read: Reads) -> None:
     plain, magnified = sizes(read("cr")), sizes(read("magnified"))
-    assert set(sizes(read("no spacing"))) == {"share of the hemithorax"}
+    for name in ("no spacing", "all at once"):
+        assert set(sizes(read(name))) == {"share of the hemithorax"}
     assert magnified["area"] == pytest.approx(plain["area"] / 1.1**2, rel=1e-3)
     seg = pydicom.dcmread(read("cr").object("seg"))
     counted = float(seg.pixel_array.sum()) * SPACING_MM**2

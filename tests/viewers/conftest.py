@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.listeners import Orthanc
+from tests.variants.films import decoded, written
 from tests.viewers.site import Site
 from tests.viewers.viewport import SIZE
 
@@ -35,16 +36,27 @@ class Case:
 
 
 @pytest.fixture(scope="session")
-def case(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """The film, read by the shipped models."""
+def cases(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Case]:
+    """The film as it came, and the same as a difficult sender has it; read together."""
     source = shared / "dicom" / f"{FILM}.dcm"
     if not source.is_file():
         pytest.skip(f"no {source}")
     out = tmp_path_factory.mktemp("analyzed")
-    _dicom_node("analyze", source, "--out", out)
-    folder = out / FILM
+    difficult = written("all at once", decoded(source), tmp_path_factory.mktemp("sources"))
+    _dicom_node("analyze", source, difficult, "--out", out)
+    return _case(source, out), _case(difficult, out)
+
+
+def _case(source: Path, out: Path) -> Case:
+    folder = out / source.stem
     study_uid = str(pydicom.dcmread(source, stop_before_pixels=True).StudyInstanceUID)
     return Case(source, folder, study_uid, json.loads((folder / "findings.json").read_text()))
+
+
+@pytest.fixture(scope="session")
+def case(cases: tuple[Case, Case]) -> Case:
+    """The film as it came."""
+    return cases[0]
 
 
 def _dicom_node(*arguments: object) -> None:
@@ -54,13 +66,14 @@ def _dicom_node(*arguments: object) -> None:
 
 
 @pytest.fixture(scope="session")
-def pacs(case: Case) -> Iterator[Orthanc]:
-    """Orthanc with its web plugins, which has the film and all results by C-STORE."""
+def pacs(cases: tuple[Case, Case]) -> Iterator[Orthanc]:
+    """Orthanc with its web plugins, which has the films and all results by C-STORE."""
     names = ("libOrthancDicomWeb.so", "libOrthancWebViewer.so")
     plugins = [str(PLUGINS / name) for name in names if (PLUGINS / name).exists()]
     with Orthanc(dicom_web=True, options={"Plugins": plugins}) as orthanc:
         to = f"ORTHANC@{orthanc.host}:{orthanc.dicom_port}"
-        _dicom_node("send", case.source, *sorted(case.folder.glob("*.dcm")), "--to", to)
+        for case in cases:
+            _dicom_node("send", case.source, *sorted(case.folder.glob("*.dcm")), "--to", to)
         yield orthanc
 
 
@@ -84,12 +97,19 @@ def ohif(pacs: Orthanc, browser: Browser, case: Case) -> Iterator[Page]:
         reason = f"no {OHIF}: make viewers"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     with Site(OHIF, pacs.http_port) as site:
-        page = browser.new_page(viewport=SIZE)
-        page.set_default_timeout(30_000)
-        page.goto(f"{site.address}/viewer?StudyInstanceUIDs={case.study_uid}")
-        page.get_by_text("Skip all").click()  # the tour of a first visit
+        address = f"{site.address}/viewer?StudyInstanceUIDs={case.study_uid}"
+        page = first_visit(browser, address)
         yield page
         page.close()
+
+
+def first_visit(browser: Browser, address: str) -> Page:
+    """Open a study in OHIF and skip its tour."""
+    page = browser.new_page(viewport=SIZE)
+    page.set_default_timeout(30_000)
+    page.goto(address)
+    page.get_by_text("Skip all").click()
+    return page
 
 
 @pytest.fixture(scope="session")

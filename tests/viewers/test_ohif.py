@@ -8,11 +8,11 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from dicom_node.reports.colours import CONTOURS
 from tests.listeners import until
-from tests.viewers.conftest import FILM, Case
+from tests.viewers.conftest import FILM, Case, first_visit
 from tests.viewers.viewport import Pixels, canvas, fitted, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.data]
@@ -30,28 +30,52 @@ def masks_of(path: Path, shape: tuple[int, ...]) -> list[Mask]:
     return [fitted(Image.fromarray(one * np.uint8(255)), shape) > 127 for one in frames]
 
 
+def hydrated(page: Page) -> Pixels:
+    """Load the SEG over the film that is shown; gives what changed in its pixels."""
+    before = canvas(page)
+    opened(page, "AI segmentation")
+    page.get_by_role("button", name="Yes", exact=True).click()
+    page.wait_for_timeout(1000)
+    return canvas(page) - before
+
+
 def test_seg_lies_on_the_finding(ohif: Page, case: Case, shared: Path, shots: Path) -> None:
     opened(ohif, "view: AP")
-    before = canvas(ohif)
-    opened(ohif, "AI segmentation")
-    ohif.get_by_role("button", name="Yes", exact=True).click()
-    ohif.wait_for_timeout(1000)
-    after = canvas(ohif)
+    change = hydrated(ohif)
     ohif.screenshot(path=shots / "ohif-seg.png")
 
-    painted = np.abs(after - before).max(axis=2) > 8
+    painted = np.abs(change).max(axis=2) > 8
     regions = masks_of(case.folder / "seg.dcm", painted.shape)
     union = np.logical_or.reduce(regions)
     assert overlap(painted, union) > 0.95
     assert overlap(painted[:, ::-1], union) < 0.3, "a mirrored SEG would pass"
     for region, colour in zip(regions, CONTOURS, strict=False):
-        assert tint(after - before, region) @ tint_of(colour) > 0.9
+        assert tint(change, region) @ tint_of(colour) > 0.9
 
     name = f"{FILM.removeprefix('siim_ptx_')}.png"
     outlined = Image.open(shared / "cxr" / "masks" / name).convert("L")
     radiologist = fitted(outlined.resize((1024, 1024)), painted.shape) > 127
     assert overlap(painted & regions[0], radiologist) > 0.2
     assert radiologist[regions[0]].any()
+
+
+def test_seg_and_sr_of_a_difficult_film(
+    ohif: Page, browser: Browser, cases: tuple[Case, Case], shots: Path
+) -> None:
+    """Mirrored, MONOCHROME1, odd size, no spacing: OHIF turns black over such a SEG
+    unless it carries the attributes that its adapter looks for."""
+    plain, difficult = cases
+    page = first_visit(browser, ohif.url.replace(plain.study_uid, difficult.study_uid))
+    painted = np.abs(hydrated(page)).max(axis=2) > 8
+    page.screenshot(path=shots / "ohif-seg-difficult.png")
+    union = np.logical_or.reduce(masks_of(difficult.folder / "seg.dcm", painted.shape))
+    assert overlap(painted, union) > 0.95
+    opened(page, "AI structured report")
+    probability = difficult.findings["findings"][0]["probability"]
+    values = page.locator("svg tspan").filter(has_text=f"Probability: {probability:.2f}")
+    expect(values.first).to_be_visible()
+    page.screenshot(path=shots / "ohif-sr-difficult.png")
+    page.close()
 
 
 def tint(change: Pixels, where: Mask) -> NDArray[np.float64]:
