@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from dicom_node.domain.census import Census, Depth
+from dicom_node.domain.census import Census, Commitments, Depth
 
 
 def in_words(census: Census, free_bytes: int) -> str:
@@ -14,6 +14,7 @@ def in_words(census: Census, free_bytes: int) -> str:
         *(f"            {count} not analysed: {reason}" for reason, count in census.not_analysed),
         f"jobs        {_depth(census.jobs)}",
         *(f"outbox      {depth.queue}: {_depth(depth)}" for depth in census.deliveries),
+        *(f"commitment  {one.destination}: {_commitments(one)}" for one in census.commitments),
         *(
             f"sender      {one.calling_ae}: {one.instances} images, last {_when(one.last_at)}"
             for one in census.senders
@@ -46,6 +47,15 @@ def _depth(depth: Depth) -> str:
         words += f", {depth.discarded} dead"
     if depth.oldest_s is not None:
         words += f"; the oldest waits for {depth.oldest_s:.0f} s"
+    return words
+
+
+def _commitments(one: Commitments) -> str:
+    words = f"{one.uncommitted} uncommitted, {one.committed} committed"
+    if one.given_up:
+        words += f", {one.given_up} given up"
+    if one.oldest_s is not None:
+        words += f"; the oldest waits for {one.oldest_s:.0f} s"
     return words
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from dicom_node.domain.census import Moment
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-ENDS = ("delivered", "discarded")
+ENDS = ("delivered", "committed", "discarded")
 UNTOLD = ("MSH_1", "MSH_2", "PID_1", "PV1_1", "OBR_1", "OBX_1", "OBX_2", "OBX_4", "OBX_14", "NTE_1")
 """HL7 fields that number and type the others."""
 DICOM_STUDY = "113014^DICOM Study^DCM"

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Table, func, select
 
+from dicom_node.adapters import commitments_seen
 from dicom_node.adapters.queue_jobs import NOT_ANALYSED
 from dicom_node.adapters.queue_rows import key
 from dicom_node.adapters.queue_steps import in_state
@@ -59,6 +60,7 @@ def take_census(engine: Engine, now: float) -> Census:
             callers=_callers(conn),
             alarms=_alarms(conn),
             replaced=_replaced(conn),
+            commitments=commitments_seen.counted(conn, now),
         )
 
 
@@ -195,6 +197,7 @@ def timeline(engine: Engine, study_uid: str) -> tuple[Moment, ...]:
             .join_from(deliveries, objects, deliveries.c.object_id == objects.c.id)
             .where(deliveries.c.instance_id.in_(list(uids)))
         ).all()
+        kept = list(commitments_seen.moments(conn, uids))
     moments = [
         Moment(row.received_at, "received", row.sop_instance_uid, row.calling_ae, row.outcome or "")
         for row in received
@@ -203,7 +206,7 @@ def timeline(engine: Engine, study_uid: str) -> tuple[Moment, ...]:
         moments += _of_job(row, uids[row.instance_id])
     for row in sent:
         moments += _of_delivery(row, uids[row.instance_id])
-    return tuple(sorted(moments, key=lambda moment: moment.at))
+    return tuple(sorted([*moments, *kept], key=lambda moment: moment.at))
 
 
 def stored_of_study(engine: Engine, study_uid: str) -> tuple[tuple[str, str], ...]:

@@ -78,6 +78,20 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Commitments:
+    """Whether a peer keeps what it took (storage commitment)."""
+
+    destination: str
+    uncommitted: int
+    """To be asked about, asked about, or on their way again."""
+    committed: int
+    given_up: int
+    """Their deliveries are dead letters, unless a person has retried them."""
+    oldest_s: float | None
+    """Since the oldest of the uncommitted was taken; None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
     """The state of the node at one moment."""
 
@@ -95,6 +109,7 @@ class Census:
     callers: tuple[Caller, ...]
     alarms: tuple[Alarm, ...]
     replaced: tuple[Replaced, ...] = ()
+    commitments: tuple[Commitments, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +117,7 @@ class Moment:
     """One step in the way of a study through the node."""
 
     at: float
-    step: Literal["received", "claimed", "finished", "delivered", "discarded"]
+    step: Literal["received", "claimed", "finished", "delivered", "committed", "discarded"]
     sop_instance_uid: str
     """The received instance that the step belongs to."""
     what: str

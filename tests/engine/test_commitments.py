@@ -3,11 +3,13 @@
 import pytest
 from sqlalchemy import Engine
 
+from dicom_node.adapters.census import take_census, timeline
 from dicom_node.adapters.queue import SqlLedger
 from dicom_node.adapters.queue_commitments import HOLD_S, PATIENT, SqlCommitments
 from dicom_node.adapters.retention import SqlRetention
 from dicom_node.adapters.schema import alarms, deliveries
 from dicom_node.adapters.schema_commitments import commitment_requests, commitments
+from dicom_node.domain.census import Commitments, Moment
 from dicom_node.domain.commitment import (
     ASK_RETRY,
     CLASS_NOT_SUPPORTED,
@@ -19,6 +21,7 @@ from dicom_node.domain.commitment import (
     Request,
 )
 from dicom_node.domain.work import Acknowledgement
+from dicom_node.overview import in_words
 from tests.engine.rows import column, finished
 
 NOW = 3000.0
@@ -249,3 +252,23 @@ def test_other_peers_owe_nothing(engine: Engine, book: SqlCommitments) -> None:
     deliver(ledger)
     assert column(engine, commitments, "state") == []
     assert book.ask("pacs", NOW) is None
+
+
+def test_people_see_what_is_kept_and_what_is_not(
+    ledger: SqlLedger, book: SqlCommitments, engine: Engine
+) -> None:
+    finished(ledger, kinds=("seg", "sr", "sc"))
+    assert take_census(engine, NOW).commitments == ()
+    deliver(ledger)
+    (seen,) = take_census(engine, NOW + 20).commitments
+    assert seen == Commitments("pacs", uncommitted=3, committed=0, given_up=0, oldest_s=20.0)
+    uid = asked(book).transaction_uid
+    failed = ((SR, NO_SUCH_INSTANCE), ("9.1.sc", CLASS_NOT_SUPPORTED))
+    book.hear(Report(uid, (SEG,), failed), ("pacs",), NOW + 30)
+    census = take_census(engine, NOW + 40)
+    assert census.commitments == (Commitments("pacs", 1, 1, 1, 40.0),)
+    assert (
+        "commitment  pacs: 1 uncommitted, 1 committed, 1 given up; the oldest waits for 40 s"
+    ) in in_words(census, 0)
+    kept = [one for one in timeline(engine, "1.2.1") if one.step == "committed"]
+    assert kept == [Moment(NOW + 30, "committed", "1.2.3.1", "seg", f"pacs: transaction {uid}")]
