@@ -1,6 +1,6 @@
 """The outbox: deliveries claimed in batches and settled."""
 
-from sqlalchemy import Connection, Double, Text, and_, bindparam, exists, select
+from sqlalchemy import Connection, Double, Text, and_, bindparam, exists, literal_column, select
 
 from dicom_node.adapters import queue_jobs
 from dicom_node.adapters.queue_rows import clip, delivery_from
@@ -38,7 +38,7 @@ _earlier = deliveries.alias("earlier")
 _OBJECTS_UNDER_WAY = exists().where(
     _earlier.c.instance_id == deliveries.c.instance_id,
     _earlier.c.after_objects.is_(False),
-    _earlier.c.protocol.not_in(SINGLE),
+    *(_earlier.c.protocol != literal_column(f"'{one}'") for one in SINGLE),
     in_state(_earlier, State.AVAILABLE, State.EXECUTING),
 )
 _DUE = (
