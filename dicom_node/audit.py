@@ -37,6 +37,8 @@ from dicom_node.settings import Settings
 
 log = structlog.get_logger()
 
+Secure = Callable[[socket.socket], socket.socket]
+"""Shakes hands with a caller over TLS."""
 SECURITY_SECTIONS = ("peers", "receive", "tls", "audit", "orders", "dicomweb", "console")
 """Sections whose change is a change of the security configuration."""
 DICOM = ("dicom", "stow")
@@ -81,6 +83,38 @@ class Audit:
         """Tell that a peer is asked for studies."""
         self.note(audit.queried(self.here, peer, model, question, time.time(), answered=True))
 
+    def pruned(self, images: int, before: float) -> None:
+        """Tell that the rows of images are removed; their files were before."""
+        days = (time.time() - before) / 86_400
+        words = f"rows of {images} images received more than {days:.0f} days ago are removed"
+        subject = f"{self.here.name}@{self.here.host}"
+        kind, now = audit.OBJECT_SECURITY, time.time()
+        self.note(audit.alerted(self.here, kind, subject, words, now, outcome="0"))
+
+    def guarded(self, secure: Secure) -> Secure:
+        """Tell of callers with whom the TLS handshake fails."""
+
+        def shake(connection: socket.socket) -> socket.socket:
+            host = _host_of(connection)  # asked now: the handshake takes the socket over
+            try:
+                return secure(connection)
+            except (OSError, NodeError):
+                self.alert(host, "TLS handshake failed")
+                raise
+
+        return shake
+
+    def admitting(self, admits: Callable[[str], bool]) -> Callable[[str], bool]:
+        """Tell of addresses that are not let in."""
+
+        def check(address: str) -> bool:
+            admitted = admits(address)
+            if not admitted:
+                self.alert(address, "HL7 caller refused")
+            return admitted
+
+        return check
+
     def erased(self, gone: Sequence[Erasure]) -> None:
         """Tell what retention erased."""
         for one in gone:
@@ -88,6 +122,13 @@ class Audit:
 
 
 SILENT = Audit()
+
+
+def _host_of(connection: socket.socket) -> str:
+    try:
+        return str(connection.getpeername()[0])
+    except OSError:  # gone already
+        return audit.NOBODY
 
 
 def opened(settings: Settings) -> Audit:

@@ -16,6 +16,7 @@ from dicom_node.adapters.dimse_query_move import MoveOrigin
 from dicom_node.adapters.hosts import HostBook
 from dicom_node.adapters.known import known_uids
 from dicom_node.adapters.qido import WebOrigin
+from dicom_node.audit_queries import telling
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.reception import OUT_OF_RESOURCES, StoreRequest
@@ -65,7 +66,7 @@ def looked(
         else QueryOrigin(_target(parts.settings, means), Terms(()))
     )
     with closing(catalogue):
-        for gap in gaps(catalogue, wish, _desk(parts, wait, routes)):
+        for gap in gaps(catalogue, wish, _desk(parts, means, wait, routes)):
             yield Filled(gap, 0, (gap.fault,) if gap.fault else ())
 
 
@@ -74,12 +75,13 @@ def fetched(
 ) -> Iterator[Filled]:
     """Yield each study that has images for `routes`, when they are here."""
     with opened(parts, means, routes) as origin:
-        found = gaps(origin, wish, _desk(parts, wait, routes))
+        found = gaps(origin, wish, _desk(parts, means, wait, routes))
         yield from fill(found, origin, Pace(means.per_minute, time.monotonic, wait), wait)
 
 
-def _desk(parts: node.Parts, wait: Wait, routes: tuple[Route, ...]) -> Desk:
-    return Desk(routes, partial(known_uids, parts.engine), IMAGE_CLASSES, wait)
+def _desk(parts: node.Parts, means: Means, wait: Wait, routes: tuple[Route, ...]) -> Desk:
+    asked = telling(parts.audit, parts.settings, means.peer, means.web)
+    return Desk(routes, partial(known_uids, parts.engine), IMAGE_CLASSES, wait, asked)
 
 
 def _routes(settings: Settings, means: Means) -> tuple[Route, ...]:

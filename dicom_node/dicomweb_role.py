@@ -36,7 +36,7 @@ def server(parts: node.Parts) -> StowSCP:
         max_requests=section.max_requests,
         max_object=section.max_object_mb << 20,
         max_request=section.max_request_mb << 20,
-        secure=secured_entry(parts.settings) if section.tls else None,
+        secure=parts.audit.guarded(secured_entry(parts.settings)) if section.tls else None,
     )
     return StowSCP(section.host, section.port, service)
 
@@ -51,6 +51,8 @@ def _doorkeeping(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
         caller = replace(caller, tls=visitor.tls, fingerprint=visitor.fingerprint)
         if settings.dicomweb.token_file:
             known = _has(visitor.token, settings.dicomweb.token_file)
+            if not known:
+                parts.audit.wrong_credentials(caller)
         else:
             known = greet(caller, doorkeeper, time.time())
         return caller if known else None

@@ -12,6 +12,7 @@ from dicom_node.adapters.census import take_census
 from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue_escalation import escalate
 from dicom_node.adapters.retention import SqlRetention
+from dicom_node.audit_retention import ToldRetention
 from dicom_node.committing import commit_jobs
 from dicom_node.domain.errors import NodeError
 from dicom_node.flow import tidy
@@ -102,7 +103,7 @@ def _bury_homeless(parts: Parts, couriers: Mapping[str, Courier]) -> None:
 def _expire(parts: Parts) -> None:
     """Apply the retention of the configuration to files, rows and orphans."""
     kept, now = parts.settings.retention, time.time()
-    retention = SqlRetention(parts.engine)
+    retention = ToldRetention(SqlRetention(parts.engine), parts.audit)
     log_s = kept.log_days * DAY_S
     tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)
     tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)

@@ -34,10 +34,10 @@ def listener(parts: Parts) -> MllpListener:
 
     desk = Desk(
         answer,
-        caller_check(wanted.callers),
+        parts.audit.admitting(caller_check(wanted.callers)),
         wanted.max_connections,
         wanted.idle_s,
-        secure=secured_entry(parts.settings) if wanted.tls else None,
+        secure=parts.audit.guarded(secured_entry(parts.settings)) if wanted.tls else None,
     )
     try:
         return MllpListener(wanted.host, wanted.port, desk)

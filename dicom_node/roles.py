@@ -49,7 +49,8 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
     )
     host, scps = settings.node.host, []
     if settings.tls.mode != "off":
-        scps.append(StorageSCP(host, settings.tls.port, service, secured_entry(settings)))
+        secure = parts.audit.guarded(secured_entry(settings))
+        scps.append(StorageSCP(host, settings.tls.port, service, secure))
     if settings.tls.plain:
         scps.append(StorageSCP(host, settings.node.port, service))
     with beating(parts, "receive"):

@@ -10,6 +10,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
+from pynetdicom.dsutils import encode
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
@@ -124,16 +125,24 @@ def require_context(line: Line, sop_class_uid: str, words: str) -> None:
         )
 
 
-def find_studies(query: QueryLine, inquiry: Inquiry) -> tuple[str, ...]:
-    """Ask at study level; what the peer sends beyond the question is left out."""
-    ask = _identifier(
+def encoded(inquiry: Inquiry) -> bytes:
+    """Encode a question for studies as it is sent, in implicit little endian."""
+    return encode(_question(inquiry), True, True) or b""
+
+
+def _question(inquiry: Inquiry) -> Dataset:
+    return _identifier(
         "STUDY",
         StudyInstanceUID="",
         StudyDate="" if inquiry.day is None else f"{inquiry.day:%Y%m%d}",
         ModalitiesInStudy=inquiry.modality,
         AccessionNumber=inquiry.accession_number,
     )
-    fitting = (match for match in _matches(query, ask) if _fits(match, inquiry))
+
+
+def find_studies(query: QueryLine, inquiry: Inquiry) -> tuple[str, ...]:
+    """Ask at study level; what the peer sends beyond the question is left out."""
+    fitting = (match for match in _matches(query, _question(inquiry)) if _fits(match, inquiry))
     found = (uid_of(match, "StudyInstanceUID") for match in fitting)
     return tuple(dict.fromkeys(filter(None, found)))
 

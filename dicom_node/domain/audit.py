@@ -33,6 +33,7 @@ APPLICATION_STOP = Code("110121", "Application Stop")
 LOGIN = Code("110122", "Login")
 NODE_AUTHENTICATION = Code("110126", "Node Authentication")
 SECURITY_CONFIGURATION = Code("110129", "Security Configuration")
+OBJECT_SECURITY = Code("110135", "Object Security Attributes Changed")
 SOFTWARE_CONFIGURATION = Code("110131", "Software Configuration")
 
 APPLICATION = Code("110150", "Application")

@@ -45,6 +45,8 @@ class Desk:
     classes: Collection[str]
     """SOP classes that the node receives."""
     wait: Wait
+    asked: Callable[[Inquiry], None] = lambda _inquiry: None
+    """Tells the audit trail of a question; never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def gaps(origin: Catalogue, wish: Wish, desk: Desk) -> Iterator[Gap]:
     """
     seen: set[str] = set()
     for inquiry in inquiries(wish, modalities_wanted(desk.routes, origin.ae_title)):
+        desk.asked(inquiry)
         for study_uid in patiently(lambda: origin.studies(inquiry), desk.wait):  # noqa: B023 - called at once
             if study_uid in seen:
                 continue
