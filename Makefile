@@ -95,3 +95,10 @@ sbom: $(TOOLS)/.installed ## write what goes into an installation as CycloneDX, 
 			--output-format JSON --output-file build/sbom-$$which.cdx.json locks/$$which.txt && \
 		echo "build/sbom-$$which.cdx.json"; \
 	done
+
+MINUTES ?= 1
+torture: setup ## kill, refuse, damage at random and count what was lost; ONLY=name MINUTES=n
+	$(BIN)/python -m tests.torture --minutes $(MINUTES) $(if $(ONLY),--only $(ONLY)) $(WRITE)
+
+soak: setup ## 5 images/s for MINUTES; prints memory and file handles of every role
+	$(BIN)/python -m tests.torture.soak --minutes $(MINUTES)

@@ -11,7 +11,6 @@ from pathlib import Path
 from tests.faults.ward import OBJECTS, Role, Ward
 from tests.listeners import free_port, until
 
-
 FILMS = 6
 
 

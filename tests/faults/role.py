@@ -13,7 +13,10 @@ if _offset_s:
     time.time = lambda: _true() + _offset_s
 
 from dicom_node import cli, housekeeping, node  # noqa: E402 - after the clock is set
+from dicom_node.domain.work import DELIVERY_RETRY  # noqa: E402 - as above
 
+object.__setattr__(DELIVERY_RETRY, "first_s", 0.2)
+object.__setattr__(DELIVERY_RETRY, "longest_s", 1.0)
 node.LEASE_S = 1.5
 housekeeping.RESCUE_EVERY_S = 1
 

@@ -24,6 +24,7 @@ from dicom_node.domain.study import Peer
 from dicom_node.phantom import phantom_dx
 from dicom_node.settings import load_settings
 from tests.conftest import ROOT
+from tests.faults.rude import RudePacs
 from tests.listeners import HL7Listener, Storescp, free_port, until
 
 CONFIGURATION = """\
@@ -110,7 +111,7 @@ class Ward:
     """Roles, the PACS and the RIS that they serve, and what a modality sends."""
 
     config: Path
-    pacs: Storescp
+    pacs: Storescp | RudePacs
     ris: HL7Listener
     roles: list[Role]
     film: Path
@@ -197,18 +198,25 @@ class Ward:
 
 @contextmanager
 def ward(
-    folder: Path, names: tuple[str, ...], url: str = "", *, extra: Sequence[Role] = ()
+    folder: Path,
+    names: tuple[str, ...],
+    url: str = "",
+    *,
+    extra: Sequence[Role] = (),
+    receivers: tuple[RudePacs, HL7Listener] | None = None,
 ) -> Iterator[Ward]:
     """Run roles, a PACS and a RIS below `folder`; every process ends with the block.
 
-    `extra` are roles beside those named, whose `config` is set here.
+    `extra` are roles beside those named, whose `config` is set here; `receivers` a PACS
+    and a RIS in place of good ones.
     """
     prepare()
     film = folder / "film.dcm"
     phantom_dx(2, "right", made_at=1.7e9, rows=300, columns=260).save_as(
         film, enforce_file_format=True
     )
-    with Storescp(folder / "pacs", ae_title="PACS") as pacs, HL7Listener() as ris:
+    peers = receivers or (Storescp(folder / "pacs", ae_title="PACS"), HL7Listener())
+    with peers[0] as pacs, peers[1] as ris:
         config = folder / "node.toml"
         known = {"port": free_port(), "pacs": pacs.port, "ris": ris.port, "folder": folder}
         config.write_text(CONFIGURATION.format(url=url or f"sqlite:///{folder}/node.db", **known))

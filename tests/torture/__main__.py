@@ -1,0 +1,182 @@
+"""Hurt the node in every way there is and count: `make torture`.
+
+Prints a table, and with --write puts it into README.md between its marks. Ends with 1
+if anything was lost, doubled or told twice, or a process died of an input.
+"""
+
+import argparse
+import os
+import random
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.filereader import read_file_meta_info
+
+from dicom_node.node import opened
+from dicom_node.settings import load_settings
+from tests.conftest import ROOT, SHARED
+from tests.faults.campaign import Tally, count, kill_at_random, two_hosts
+from tests.faults.rude import RUDE_ANSWERS, RudePacs
+from tests.faults.test_crash_points import POINTS
+from tests.faults.ward import Ward, crash_at, died, ward
+from tests.listeners import HL7Listener, until
+from tests.postgres_server import postgres_server
+from tests.raw_scu import Closed, RawSCU
+from tests.torture.mutants import mutants
+
+ROLES = ("receive", "work", "deliver")
+BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    command: str
+    tally: Tally
+
+
+def crash_points(folder: Path, _minutes: float) -> Tally:
+    """Let every role die at every point, once each."""
+    tried = [(role, point) for role, points in POINTS.items() for point in points]
+    with ward(folder, ROLES) as node:
+        for role, point in tried:
+            environment = crash_at(folder, role, point)
+            node.restart(role, environment)
+            study = node.send()
+            until(lambda: died(environment), f"{role} at {point}", 60)  # noqa: B023 - waits here
+            node.wait_for(study)
+        return count(node, len(tried), 60)
+
+
+def random_kills(folder: Path, minutes: float) -> Tally:
+    """Kill two receivers, four workers, two deliverers and once the database, at random."""
+    roles, ports = two_hosts()
+    with postgres_server(durable=True) as server:
+
+        def restart() -> None:
+            server.stop("immediate")
+            server.start()
+
+        with ward(folder, (), server.create("node"), extra=roles) as node:
+            kills = kill_at_random(
+                node, 60 * minutes, [None, *ports], every_s=3, seed=1, also=restart
+            )
+            return count(node, kills, 180)
+
+
+def rude_peers(folder: Path, minutes: float) -> Tally:
+    """Send to a PACS that refuses and aborts half of the time, and a RIS that fails first."""
+    pacs, ris = RudePacs(folder / "pacs", seed=1), HL7Listener(*RUDE_ANSWERS * 8, "AA")
+    with ward(folder, ROLES, receivers=(pacs, ris)) as node:
+        for _ in range(max(4, int(10 * minutes))):
+            node.send()
+        tally = count(node, 0, 180)
+        rude = sum(n for manner, n in pacs.manners.items() if manner != "stored")
+        return Tally(rude + 8 * len(RUDE_ANSWERS), *_but_faults(tally))
+
+
+def bad_inputs(folder: Path, minutes: float) -> Tally:
+    """Send damaged files; the processes must live, and good films must still be read."""
+    with ward(folder, ROLES) as node:
+        node.send()
+        deaths = [role.deaths for role in node.roles]
+        sources = [node.film, *sorted((SHARED / "data" / "dicom").rglob("*.dcm"))]
+        dice = random.Random(1)  # noqa: S311 - a repeatable campaign
+        tried = 0
+        for mutant in mutants(sources, int(300 * minutes), dice):
+            _send_raw(node, *mutant)
+            tried += 1
+        node.send()
+        _drain(node)
+        tally = count(node, tried, 60)
+        died_of_it = sum(r.deaths for r in node.roles) - sum(deaths)
+        return Tally(tried, tally.acknowledged, tally.lost + died_of_it, *_but_faults(tally)[2:])
+
+
+def _send_raw(node: Ward, content: bytes, uid: str, source: Path) -> None:
+    meta = read_file_meta_info(source)
+    classes = ((str(meta.MediaStorageSOPClassUID), (str(meta.TransferSyntaxUID),)),)
+    port = load_settings(node.config).node.port
+    try:
+        with RawSCU(port, classes, calling=b"MODALITY") as scu:
+            scu.store(content, classes[0][0], uid)
+    except (Closed, OSError):
+        pass  # an abort is a fair answer
+
+
+def _drain(node: Ward) -> None:
+    """Wait until no job is left."""
+    from dicom_node.adapters.census import take_census
+
+    def idle() -> bool:
+        with opened(load_settings(node.config)) as engine:
+            jobs = take_census(engine, 0.0).jobs
+        return not (jobs.available or jobs.executing)
+
+    until(idle, "the last job", 300)
+
+
+def _but_faults(tally: Tally) -> tuple[int, int, int, int]:
+    return tally.acknowledged, tally.lost, tally.doubled, tally.second_alerts
+
+
+CAMPAIGNS: dict[str, tuple[str, Callable[[Path, float], Tally]]] = {
+    "crash-points": ("a role dies between two durable writes", crash_points),
+    "random-kills": ("8 roles on 2 hosts and Postgres killed at random", random_kills),
+    "rude-peers": ("PACS refuses, aborts; RIS rejects, hangs up", rude_peers),
+    "bad-inputs": ("damaged files sent", bad_inputs),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the campaigns asked for and print the table."""
+    parser = argparse.ArgumentParser(prog="tests.torture", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1, help="of random killing")
+    parser.add_argument("--only", choices=CAMPAIGNS)
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    options = parser.parse_args(arguments)
+    rows = list(_run(options.minutes, options.only))
+    table = "\n".join(_table(rows))
+    print(table)
+    if options.write:
+        _write(table)
+    return int(any(_but_faults(row.tally)[1:] != (0, 0, 0) for row in rows))
+
+
+def _run(minutes: float, only: str | None) -> Iterator[Row]:
+    for name, (what, campaign) in CAMPAIGNS.items():
+        if only in (None, name):
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                tally = campaign(Path(folder), minutes)
+            command = f"make torture ONLY={name} MINUTES={minutes:g}"
+            yield Row(what, command, tally)
+
+
+def _table(rows: list[Row]) -> Iterator[str]:
+    yield "| what | faults or inputs | films acknowledged | lost | doubled | second alerts | by |"
+    yield "|---|---|---|---|---|---|---|"
+    for row in rows:
+        one = row.tally
+        yield (
+            f"| {row.what} | {one.faults} | {one.acknowledged} | {one.lost} | {one.doubled} "
+            f"| {one.second_alerts} | `{row.command}` |"
+        )
+
+
+def _write(table: str) -> None:
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    marked = f"{BEGIN}\n{table}\n{END}"
+    readme.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: marked, text, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main(sys.argv[1:]))
