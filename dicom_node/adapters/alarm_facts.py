@@ -72,11 +72,11 @@ def habit_of(engine: Engine, ae: str) -> Habit | None:
 
 def oldest_job_at(engine: Engine) -> float | None:
     """Say since when the oldest unfinished job waits; those read again on request may."""
-    oldest = select(func.min(jobs.c.created_at))
-    oldest = oldest.where(in_state(jobs, *UNFINISHED), jobs.c.priority != "low")
+    oldest = select(func.min(jobs.c.created_at)).where(jobs.c.priority != "low")
     with transaction(engine, writing=False) as conn:
-        at: float | None = conn.scalar(oldest)
-    return at
+        # one state at a time: each has its partial index
+        found = [conn.scalar(oldest.where(in_state(jobs, state))) for state in UNFINISHED]
+    return min((at for at in found if at is not None), default=None)
 
 
 def oldest_deliveries_at(engine: Engine) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from sqlalchemy import Connection, Engine, func, literal, select
+from sqlalchemy import Connection, Engine, Select, Table, func, literal, select
 
 from dicom_node.adapters.metrics_beats import read_beats, read_disk
 from dicom_node.adapters.metrics_tally import read_tallies
@@ -38,17 +38,21 @@ def take_readings(engine: Engine, names: Mapping[str, str], now: float) -> Readi
 def _backlogs(conn: Connection, now: float) -> Iterator[Backlog]:
     queues: dict[str, Counts] = {"": {}}
     for table in (jobs, deliveries):
-        where = literal("") if table is jobs else deliveries.c.destination
         for state in OPEN:  # one by one: each has its partial index
-            counting = select(where, func.count(), func.min(table.c.created_at))
-            counting = counting.where(in_state(table, state)).group_by(where)
-            for name, count, oldest_at in conn.execute(counting):
+            for name, count, oldest_at in conn.execute(counting(table, state)):
                 queues.setdefault(name, {})[state] = (count, oldest_at)
     for name, counts in sorted(queues.items()):
         waiting = [at for state, (_, at) in counts.items() if state is not State.DISCARDED]
         available, executing, discarded = (counts.get(state, (0, 0.0))[0] for state in OPEN)
         oldest_s = max(0.0, now - min(waiting)) if waiting else 0.0
         yield Backlog(name, available, executing, discarded, oldest_s)
+
+
+def counting(table: Table, state: State) -> Select[str, int, float]:
+    """Count the rows in one state, with when the oldest was made, by destination."""
+    where = literal("") if table is jobs else deliveries.c.destination
+    asked = select(where, func.count(), func.min(table.c.created_at))
+    return asked.where(in_state(table, state)).group_by(where)
 
 
 def _alarms(conn: Connection) -> tuple[tuple[str, int], ...]:

@@ -77,7 +77,12 @@ def read_tallies(conn: Connection) -> tuple[Tally, ...]:
 def _anything(engine: Engine) -> bool:
     with transaction(engine, writing=False) as conn:
         chosen = (_UNRECEIVED, _UNSETTLED, _ENDED_JOBS, _ENDED_DELIVERIES)
-        return any(conn.execute(one.limit(1)).first() is not None for one in chosen)
+        return any(conn.execute(first(one)).first() is not None for one in chosen)
+
+
+def first(chosen: Select[int], most: int = 1) -> Select[int]:
+    """Take the first of what is chosen; without an order the planner passes its index by."""
+    return chosen.order_by(chosen.selected_columns[0]).limit(most)
 
 
 def _count_some(conn: Connection, names: Mapping[str, str]) -> tuple[int, Amounts]:
@@ -107,9 +112,9 @@ def _count_some(conn: Connection, names: Mapping[str, str]) -> tuple[int, Amount
 
 
 def _mark(
-    conn: Connection, table: Table, chosen: Select[tuple[int]], counted: int
+    conn: Connection, table: Table, chosen: Select[int], counted: int
 ) -> Sequence[Row[Any]]:
-    some = chosen.order_by(table.c.id).limit(MOST_AT_ONCE).with_for_update(skip_locked=True)
+    some = first(chosen, MOST_AT_ONCE).with_for_update(skip_locked=True)
     ids = conn.execute(some).scalars().all()
     if not ids:
         return ()
