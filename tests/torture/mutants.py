@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import generate_uid
 
@@ -19,6 +20,16 @@ def mutants(
     for _ in range(count):
         source, uid = dice.choice(sources), generate_uid()
         yield damaged(_data_set(source, uid), dice), uid, source
+
+
+def whole_head(path: Path) -> bool:
+    """Whether the File Meta Information says all that a sender needs."""
+    try:
+        meta = read_file_meta_info(path)
+    except (OSError, InvalidDicomError):
+        return False
+    wanted = ("MediaStorageSOPInstanceUID", "MediaStorageSOPClassUID", "TransferSyntaxUID")
+    return all(keyword in meta for keyword in (*wanted, "FileMetaInformationGroupLength"))
 
 
 def damaged(content: bytes, dice: random.Random) -> bytes:
