@@ -17,7 +17,7 @@ from prometheus_client.core import (
 )
 
 from dicom_node import __version__
-from dicom_node.domain.watch import SILENT_S, TURNAROUND_S, Readings, days_left
+from dicom_node.domain.watch import DAY_S, SILENT_S, TURNAROUND_S, Readings, days_left
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NAME = "dicom_node"
@@ -193,10 +193,10 @@ def _room(readings: Readings, disk: Disk) -> Iterator[Metric]:
         "disk_reserve_bytes", "Below it senders are refused", [], [([], disk.reserve_bytes)]
     )
     yield _gauge(
-        "disk_days_left",
-        "Days until the reserve is reached at the pace of the last week",
+        "disk_left_seconds",
+        "Time until the reserve is reached at the pace of the last week",
         [],
-        [([], days_left(readings.disk, disk.reserve_bytes))],
+        [([], DAY_S * days_left(readings.disk, disk.reserve_bytes))],
     )
 
 

@@ -40,7 +40,7 @@ def test_an_empty_node_has_its_metrics_too(engine: Engine) -> None:
     assert samples["dicom_node_images_analysed_total",] == 0
     assert samples["dicom_node_queue_jobs", "available"] == 0
     assert samples["dicom_node_disk_free_bytes",] == 50_000
-    assert samples["dicom_node_disk_days_left",] == float("inf")
+    assert samples["dicom_node_disk_left_seconds",] == float("inf")
 
 
 def test_queue_outbox_and_dead_letters(engine: Engine, ledger: SqlLedger) -> None:
@@ -100,9 +100,11 @@ def test_one_disk_sample_an_hour(engine: Engine) -> None:
     for at, free in ((7200.0, 90_000), (7300.0, 1), (7200.0 + 2 * DAY_S, 50_000)):
         sample_disk(engine, free, at)
     # 40,000 bytes in two days; 40,000 above the reserve are left
-    assert shown(engine, 8000.0 + 2 * DAY_S)["dicom_node_disk_days_left",] == pytest.approx(2.0)
+    assert shown(engine, 8000.0 + 2 * DAY_S)["dicom_node_disk_left_seconds",] == pytest.approx(
+        2 * DAY_S
+    )
     prune_beats(engine, 7200.0 + 9 * DAY_S + 1)
-    assert shown(engine)["dicom_node_disk_days_left",] == float("inf")
+    assert shown(engine)["dicom_node_disk_left_seconds",] == float("inf")
 
 
 @pytest.mark.parametrize(
