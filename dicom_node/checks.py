@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from dicom_node import node, reading, reconciliation
+from dicom_node import committing, node, reading, reconciliation
 from dicom_node.adapters import dicomweb_scu, dimse_scu, fhir_rest, mllp
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.model_store import linked, models_dir
@@ -114,6 +114,7 @@ def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:
     yield answer
     if not answer.ok:
         return
+    yield from committing.probe(settings, peer)
     try:
         with closing(node.open_parts(settings)) as parts:
             yield from told(settings, parts.engine, peer)

@@ -1,15 +1,19 @@
 """Storage commitment between the configuration's peers and the database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
-from dicom_node.adapters import dimse_commitment_scu
-from dicom_node.adapters.dimse_commitment import Hear
+from dicom_node.adapters import dimse_commitment_scu, dimse_scu
+from dicom_node.adapters.dimse_commitment import SYNTAXES, Hear
 from dicom_node.adapters.queue_commitments import SqlCommitments
+from dicom_node.domain.commitment import PUSH_MODEL
+from dicom_node.domain.errors import NodeError
+from dicom_node.domain.ports import Check
 from dicom_node.domain.reception import Caller
 from dicom_node.domain.study import Peer
 from dicom_node.flow.commit import ask_once, hear
 from dicom_node.node import Parts, target
+from dicom_node.settings import Settings
 
 ASK_EVERY_S = 5
 TIDY_EVERY_S = 600
@@ -35,6 +39,21 @@ def ask_peer(parts: Parts, peer: Peer) -> None:
     )
     book = SqlCommitments(parts.engine)
     ask_once(book, ask, peer.name, peer.commit_timeout_s, parts.clock)
+
+
+def probe(settings: Settings, peer: Peer) -> Iterator[Check]:
+    """Say whether a peer that is to commit offers to; nothing for others."""
+    if not peer.storage_commitment:
+        return
+    name = f"{peer.name} commits"
+    offers = [(PUSH_MODEL, str(syntax)) for syntax in SYNTAXES]
+    try:
+        offered = any(dimse_scu.accepted(target(settings, peer.name), offers))
+    except NodeError as error:
+        yield Check(name, False, str(error))
+        return
+    words = "offers storage commitment" if offered else dimse_commitment_scu.NOT_OFFERED
+    yield Check(name, offered, words)
 
 
 def reports(parts: Parts, caller: Caller) -> Hear | None:

@@ -20,6 +20,7 @@ from dicom_node.domain.commitment import (
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
     SOME_MISSING,
+    SUCCESS,
     Report,
     Request,
 )
@@ -67,7 +68,7 @@ def answer(event: Event, hear: Hear) -> tuple[int, str]:
     except Exception as error:  # noqa: BLE001 - the handler's edge: the association lives on
         log.error("report_failed", error=type(error).__name__)
         return PROCESSING_FAILURE, "internal error"
-    return 0x0000, ""
+    return SUCCESS, ""
 
 
 def _report(event: Event) -> Report:

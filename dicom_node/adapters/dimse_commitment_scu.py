@@ -22,6 +22,7 @@ from dicom_node.domain.commitment import (
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
     REQUEST_COMMITMENT,
+    SUCCESS,
     Request,
 )
 from dicom_node.domain.errors import GiveUp, TryAgain
@@ -61,7 +62,7 @@ def _send(request: Request, target: Target, line: Line) -> None:
     words = f"N-ACTION answered 0x{code:04X}"
     if code in (PROCESSING_FAILURE, OUT_OF_RESOURCES):
         raise TryAgain(words)
-    if code != 0x0000:
+    if code != SUCCESS:
         raise GiveUp(words)
 
 

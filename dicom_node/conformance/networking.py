@@ -13,6 +13,7 @@ from dicom_node.adapters.dimse_query_move import STUDY_ROOT_MOVE
 from dicom_node.adapters.dimse_scp import REFUSALS, SERVED
 from dicom_node.adapters.dimse_scu import proposed
 from dicom_node.conformance import facts
+from dicom_node.conformance.commitment import commitment, overview_rows
 from dicom_node.conformance.configuration import configuration, interfaces, limits
 from dicom_node.conformance.document import Section, Table
 from dicom_node.conformance.web import web
@@ -46,6 +47,7 @@ def overview(settings: Settings) -> Table:
     ]
     asked = (STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE)
     rows += [(named(uid), uid, "yes", "no") for uid in asked]
+    rows += overview_rows(settings)
     head = ("SOP class", "UID", "User (SCU)", "Provider (SCP)")
     return Table(head, tuple(rows), "Network services")
 
@@ -63,6 +65,7 @@ def networking(settings: Settings) -> Section:
                     _policies(settings),
                     _initiation(settings),
                     _acceptance(settings),
+                    *commitment(settings),
                 ),
             ),
             web(settings),
@@ -85,6 +88,7 @@ def _flow() -> str:
 def _functions() -> str:
     return (
         "The AE answers C-ECHO and C-STORE as a provider. As a user it sends C-STORE with results, "
+        "N-ACTION where a peer is asked for storage commitment, "
         "C-ECHO from the command `check`, and C-FIND, C-GET or C-MOVE from the commands "
         "`backfill` and `reconcile` and from the nightly comparison ([reconcile])."
     )
@@ -101,7 +105,7 @@ def _policies(settings: Settings) -> Section:
         ("Asynchronous operations", "not supported: one operation at a time"),
         ("SOP class extended negotiation", "not supported"),
         ("User identity negotiation", "not supported"),
-        ("SCP/SCU role selection", "as initiator, for C-GET only"),
+        ("SCP/SCU role selection", "as initiator for C-GET, as acceptor for storage commitment"),
     )
     return Section("Association policies", (Table(("Item", "Value"), rows, "Policies"),))
 

@@ -22,6 +22,7 @@ ALL_KEPT, SOME_MISSING = 1, 2
 """Event Type IDs (PS3.4 table J.3-2)."""
 
 # statuses of N-EVENT-REPORT and N-ACTION (PS3.7 annex C), reasons of failure (PS3.3 C.14)
+SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110
 NO_SUCH_INSTANCE = 0x0112
 NO_SUCH_EVENT_TYPE = 0x0113
@@ -32,6 +33,16 @@ CLASS_NOT_SUPPORTED = 0x0122
 DUPLICATE_TRANSACTION = 0x0131
 OUT_OF_RESOURCES = 0x0213
 
+EVENT_STATUSES = {
+    SUCCESS: "the report is kept, or came before",
+    PROCESSING_FAILURE: "internal error",
+    NO_SUCH_INSTANCE: "not the well-known instance of the service",
+    NO_SUCH_EVENT_TYPE: "event type is neither 1 nor 2",
+    INVALID_ARGUMENT: "no transaction of this peer, no instance named, or not readable",
+    NO_SUCH_CLASS: "another service, or a peer that is not asked",
+    OUT_OF_RESOURCES: "database not available; repeat later",
+}
+"""What each answer of ours to a report says."""
 REASONS = {
     PROCESSING_FAILURE: "processing failure",
     NO_SUCH_INSTANCE: "no such object instance",

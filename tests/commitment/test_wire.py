@@ -13,9 +13,11 @@ from dicom_node.domain.commitment import (
     NO_SUCH_EVENT_TYPE,
     NO_SUCH_INSTANCE,
     PROCESSING_FAILURE,
+    PUSH_MODEL,
 )
 from tests.commitment.pacs import Failed, Pacs, call, pacs, report, unknown
 from tests.commitment.site import Site, receiving, site
+from tests.listeners import free_port
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +164,27 @@ def test_a_request_that_is_not_taken_is_put_off(
         assert made.rows("words") == [words]
         assert made.ask() == 0
         assert made.ask(later_s=31) == 1
+
+
+@pytest.mark.parametrize(
+    ("offered", "words"),
+    [(True, "offers storage commitment"), (False, "does not offer storage commitment")],
+)
+def test_check_says_whether_a_peer_offers_it(offered: bool, words: str, tmp_path: Path) -> None:
+    classes = (PUSH_MODEL,) if offered else ()
+    with pacs(offered=classes) as running, site(tmp_path, running.port) as made:
+        (check,) = committing.probe(made.parts.settings, made.peer)
+        assert (check.ok, words in check.words) == (offered, True)
+        assert list(committing.probe(made.parts.settings, made.parts.settings.peers[1])) == []
+
+
+def test_a_peer_that_is_away_is_asked_later(tmp_path: Path) -> None:
+    with pacs() as running, site(tmp_path, running.port) as made:
+        made.make()
+        made.deliver()
+    with site(tmp_path, free_port()) as made:
+        assert made.ask() == 1
+        assert made.states() == ["due"]
+        assert "cannot connect" in str(made.rows("words"))
+        (check,) = committing.probe(made.parts.settings, made.peer)
+        assert not check.ok

@@ -12,7 +12,7 @@ from dicom_node import cli
 from dicom_node.adapters import dicomweb_store
 from dicom_node.conformance import facts, html, printed, web
 from dicom_node.conformance.document import Table, content, numbered
-from dicom_node.domain import codes, reception
+from dicom_node.domain import codes, commitment, reception
 from dicom_node.domain.reception import STORE_STATUSES
 from dicom_node.settings import load_settings
 from tests.conformance.conftest import Configure, dicom, ihe, lookup, table
@@ -227,6 +227,6 @@ def refusals() -> set[str]:
 def test_no_status_is_answered_that_the_statement_lacks() -> None:
     names = refusals()
     assert {"CANNOT_UNDERSTAND", "DATA_SET_DOES_NOT_MATCH", "OUT_OF_RESOURCES"} <= names
-    known = {**vars(reception), **vars(dicomweb_store)}
-    listed = {**STORE_STATUSES, **web.REASONS}
+    known = {**vars(commitment), **vars(reception), **vars(dicomweb_store)}
+    listed = {**STORE_STATUSES, **web.REASONS, **commitment.EVENT_STATUSES}
     assert {name for name in names if known.get(name) not in listed} == set()
