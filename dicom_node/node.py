@@ -32,7 +32,7 @@ from dicom_node.adapters.queue import SqlLedger
 from dicom_node.audit import SILENT, Audit
 from dicom_node.audit import opened as open_audit
 from dicom_node.domain.census import Census
-from dicom_node.domain.errors import NodeError
+from dicom_node.domain.errors import BadSettings, NodeError
 from dicom_node.domain.ports import Archive
 from dicom_node.flow.deliver import Courier
 from dicom_node.flow.receive import Doorkeeper, Reception
@@ -92,7 +92,10 @@ def open_archive(settings: Settings) -> Archive:
     """Open the archive that the configuration names; raises BadSettings."""
     bucket = settings.archive.bucket
     if bucket is None:
-        return FileArchive(archive_folder(settings))
+        folder = archive_folder(settings)
+        if settings.archive.url and not folder.is_dir():  # never made: a share may be unmounted
+            raise BadSettings(f"archive.url: {folder} is no folder; create or mount it")
+        return FileArchive(folder)
     return S3Archive(bucket, archive_folder(settings), int(settings.archive.cache_gb * 1e9))
 
 
@@ -173,7 +176,9 @@ def census(settings: Settings) -> Census:
 
 def free_bytes(settings: Settings) -> int:
     """Say how much room the archive's disk has."""
-    return FileArchive(archive_folder(settings)).free_bytes()
+    if settings.archive.bucket is not None:
+        return FileArchive(settings.node.data_dir).free_bytes()
+    return open_archive(settings).free_bytes()
 
 
 def loop(

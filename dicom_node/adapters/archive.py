@@ -37,7 +37,7 @@ class FileArchive:
         """Store the joined chunks durably; see `domain.ports.Archive`."""
         if not (_FOLDER.fullmatch(folder) and _SUFFIX.fullmatch(suffix)):
             raise ValueError(f"not a plain folder or suffix: {folder!r}, {suffix!r}")
-        with _passing_faults():
+        with _passing_faults(Away):
             spooled = self._folder(self._root / SPOOL) / f"{uuid.uuid4().hex}.part"
             try:
                 sha256, size = _write_new(spooled, chunks)
@@ -127,12 +127,12 @@ class FileArchive:
 
 
 @contextmanager
-def _passing_faults() -> Iterator[None]:
-    """Turn a fault of the file system (disk full, gone) into TryAgain."""
+def _passing_faults(kind: type[TryAgain] = TryAgain) -> Iterator[None]:
+    """Turn a fault of the file system (disk full, gone) into one that passes."""
     try:
         yield
     except OSError as error:
-        raise TryAgain(f"archive: {error.strerror or error}") from error
+        raise kind(f"archive: {error.strerror or error}") from error
 
 
 def _write_new(path: Path, chunks: Iterable[bytes]) -> tuple[str, int]:

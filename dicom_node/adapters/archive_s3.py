@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from dicom_node.adapters.archive_cache import FileCache, digest_of
@@ -149,19 +149,11 @@ class S3Archive:
     @contextmanager
     def _faults(self) -> Iterator[None]:
         """Say in our words what the store refuses: its own may show the access key."""
-        place = f"archive {self._bucket.url}"
         try:
             yield
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            code = _code(error) or type(error).__name__
-            raise Away(f"{place}: access denied ({code}): mend credentials or rights") from None
-        except FileNotFoundError as error:
-            code = _code(error) or "not found"
-            raise Away(f"{place}: no such bucket ({code}): create it or mend archive.url") from None
-        except BaseError as error:
-            code = _code(error) or "no answer"
+        except (BaseError, FileNotFoundError) as error:
             where = self._bucket.endpoint or "Amazon"
-            raise Away(f"{place}: the store at {where} is away ({code})") from None
+            raise Away(f"archive {self._bucket.url}: {_fault(error, where)}") from None
 
 
 def _opened(bucket: Bucket) -> S3Store:
@@ -193,10 +185,21 @@ def _opened(bucket: Bucket) -> S3Store:
         raise BadSettings(f"archive: {str(error).splitlines()[0]}") from None
 
 
+def _fault(error: Exception, where: str) -> str:
+    """Say what is wrong and who can mend it."""
+    status = re.search(r"status code: (\d+)", str(error))
+    code = _code(error) or (f"status {status.group(1)}" if status else "no answer")
+    if status is not None and status.group(1) in ("401", "403"):
+        return f"access denied ({code}): mend the credentials or their rights"
+    if status is not None and status.group(1) == "404":
+        return f"no such bucket ({code}): create it or mend archive.url"
+    return f"the store at {where} is away ({code})"
+
+
 def _code(error: Exception) -> str:
-    """Give the store's error code (an element of the answer's XML), or the HTTP status."""
-    found = re.search(r"<Code>(\w+)</Code>|status code: (\d+)", str(error))
-    return (found.group(1) or found.group(2)) if found else ""
+    """Give the code that the store's answer (XML) names, as NoSuchKey."""
+    found = re.search(r"<Code>(\w+)</Code>", str(error))
+    return found.group(1) if found else ""
 
 
 def _checked(key: str) -> str:
