@@ -15,7 +15,7 @@ TOOLS := build/tools
 LOCK := $(TOOLS)/bin/uv pip compile --quiet --native-tls --generate-hashes --universal --python-version 3.11 \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: help setup setup-train viewers s3 demo test check quick bench constraints lock audit sbom
+.PHONY: help setup setup-train viewers s3 demo test check quick fuzz bench constraints lock audit sbom
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,10 @@ check: setup ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: setup ## look for crashes, guided by coverage, for MINUTES=10
+	$(BIN)/pip install --quiet --constraint constraints.txt atheris
+	$(BIN)/python -m tests.fuzz.guided --seconds $$(( $(or $(MINUTES),10) * 60 / 8 ))
 
 bench: setup ## turnaround, echo, three results to a PACS; prints a table
 	$(BIN)/python -m tests.bench

@@ -44,6 +44,8 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
         greet=lambda caller: greet(caller, doorkeeper, time.time()),
         store=store,
         max_associations=settings.receive.max_associations,
+        max_per_caller=settings.receive.max_per_caller,
+        max_object=settings.receive.max_object_mb << 20,
         max_pdu=settings.receive.max_pdu,
         reports=partial(reports, parts),
     )

@@ -53,6 +53,18 @@ class TlsSection(Section):
         return self.model_copy(update={one: beside(folder, getattr(self, one)) for one in names})
 
 
+class ReceiveSection(Section):
+    """The C-STORE SCP."""
+
+    max_pdu: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
+    max_associations: Annotated[int, Field(ge=1, le=4096)] = 64
+    max_per_caller: Annotated[int, Field(ge=1, le=4096)] = 32
+    max_object_mb: Annotated[int, Field(ge=1, le=2047)] = 512
+    processes: Literal[1] = 1
+    min_free_gb: Annotated[float, Field(ge=0, le=1e9)] = 5
+    unknown_callers: Literal["reject", "accept", "learn"] = "reject"
+
+
 class DicomwebSection(Section):
     """Receiving over HTTP by STOW-RS; off while the port is 0."""
 
@@ -82,7 +94,7 @@ class OrdersSection(Section):
     callers: tuple[str, ...] = ()
     processing_id: Annotated[str, Field(pattern=r"^[PTD]$")] = "P"
     max_connections: Annotated[int, Field(ge=1, le=1024)] = 16
-    idle_s: Annotated[float, Field(gt=0)] = 300
+    idle_s: Annotated[float, Field(gt=0, le=86_400)] = 300
     tls: bool = False
 
     @model_validator(mode="after")

@@ -1,12 +1,12 @@
 """The configuration file as one frozen, validated value."""
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from dicom_node.domain import dialect
 from dicom_node.domain.admission import Route
@@ -19,14 +19,16 @@ from dicom_node.sections import (
     AuditSection,
     DicomwebSection,
     OrdersSection,
+    ReceiveSection,
     ReconcileSection,
     TlsSection,
     beside,
     require_reachable,
 )
+from dicom_node.toml_file import NotRead, read_toml
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Positive = Annotated[float, Field(gt=0)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
 ENVIRONMENT = "DICOM_NODE__"
 
 
@@ -72,22 +74,12 @@ class InferenceSection(_Section):
     engine: Literal["onnx"] = "onnx"
 
 
-class ReceiveSection(_Section):
-    """The C-STORE SCP."""
-
-    max_pdu: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
-    max_associations: Annotated[int, Field(ge=1)] = 64
-    processes: Literal[1] = 1
-    min_free_gb: Annotated[float, Field(ge=0)] = 5
-    unknown_callers: Literal["reject", "accept", "learn"] = "reject"
-
-
 class RetentionSection(_Section):
     """How long files and rows are kept, in days."""
 
-    instances_days: Positive = 7
-    results_days: Positive = 7
-    log_days: Positive = 90
+    instances_days: Days = 7
+    results_days: Days = 7
+    log_days: Days = 90
 
 
 class ConsoleSection(_Section):
@@ -172,6 +164,10 @@ class Settings(BaseSettings):
             self._check_route(route)
         for fault in dialect.faults(self.hl7):
             raise ValueError(fault)
+        listening: tuple[Peer | HL7Destination, ...] = (*self.peers, *self.hl7)
+        for one in listening:
+            if not 0 <= one.port <= 65535:
+                raise ValueError(f"{one.name!r}: port = {one.port} is none; write 1 to 65535")
         for peer in self.peers:
             require_reachable(peer)
         return self
@@ -224,19 +220,21 @@ def load_settings(path: Path) -> Settings:
     with one line that names file, key and remedy.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except FileNotFoundError:
         raise BadSettings(
             f"{path}: no such file; write one with: dicom-node init {path.parent}"
         ) from None
     except OSError as error:
         raise BadSettings(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{path}: not valid TOML: {error}") from None
+    except NotRead as error:
+        raise BadSettings(f"{path}: {error}") from None
     try:
         settings = Settings(**content)
     except ValidationError as error:
         raise BadSettings(f"{path}: {_words(error)}") from None
+    except (SettingsError, RecursionError) as error:  # its text holds no value
+        raise BadSettings(f"environment {ENVIRONMENT}...: {error}") from None
     return _resolved(settings, path.resolve().parent)
 
 

@@ -38,6 +38,8 @@ class Setup:
     routes: tuple[Route, ...] = (Route("chest"),)
     min_free_bytes: int = 0
     max_associations: int = 64
+    max_per_caller: int = 64
+    max_object: int = 1 << 30
     max_pdu: int = 131072
     timeouts: Timeouts = field(default_factory=Timeouts)
     archive: Archive | None = None
@@ -102,6 +104,8 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
         greet=lambda caller: greet(caller, doorkeeper, time.time()),
         store=lambda request: receive(request, reception, time.time()),
         max_associations=setup.max_associations,
+        max_per_caller=setup.max_per_caller,
+        max_object=setup.max_object,
         max_pdu=setup.max_pdu,
         timeouts=setup.timeouts,
     )

@@ -43,7 +43,10 @@ def judge_head(path: str, headers: Message, largest: int) -> Head:
 
     `largest` is the number of bytes that a request may have.
     """
-    found = _PATH.fullmatch(urlsplit(path).path)
+    try:
+        found = _PATH.fullmatch(urlsplit(path).path)
+    except ValueError:  # brackets that are no IPv6 address
+        raise HeadRefused(HTTPStatus.BAD_REQUEST) from None
     if found is None:
         raise HeadRefused(HTTPStatus.NOT_FOUND)
     kind, more = media_type(headers.get("Content-Type", ""))

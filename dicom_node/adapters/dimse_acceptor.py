@@ -11,33 +11,31 @@ import structlog
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationServer, RequestHandler
 
+from dicom_node.adapters.dimse_intake import Bounds, PromptDIMSE
 from dicom_node.adapters.dimse_messages import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
     COMMAND_FIELD,
     MESSAGE_ID,
     RESPONSE,
-    Assembler,
     Message,
     command_fragments,
     encode_response,
 )
 from dicom_node.adapters.dimse_reactor import (
     CHECK_S,
-    DataPDU,
     PromptDUL,
     PromptSocket,
-    RingingQueue,
 )
+from dicom_node.adapters.hosts import canonical
 from dicom_node.adapters.tls_socket import fingerprint_of, in_words
 from dicom_node.domain.errors import NodeError
-from dicom_node.domain.reception import SUCCESS
+from dicom_node.domain.reception import OUT_OF_RESOURCES, SUCCESS
 
 log = structlog.get_logger()
 
@@ -56,22 +54,6 @@ Secure = Callable[[socket.socket], socket.socket]
 """Shakes hands for TLS on a new connection; raises OSError and NodeError."""
 
 
-class PromptDIMSE(DIMSEServiceProvider):
-    """Assembles messages and queues them for the association's thread."""
-
-    def __init__(self, assoc: Association, bell: threading.Event) -> None:
-        super().__init__(assoc)
-        self.assembler = Assembler()
-        self.requests: RingingQueue[Message] = RingingQueue(bell)
-
-    def receive_primitive(self, primitive: DataPDU) -> None:  # type: ignore[override] # any of its kinds in pynetdicom; here PDUs alone
-        """Take the fragments of a PDU; raises BrokenMessage."""
-        for context_id, fragment in primitive.values:
-            message = self.assembler.add(context_id, fragment)
-            if message is not None:
-                self.requests.put(message)
-
-
 class PromptAssociation(Association):
     """An accepted association whose thread sleeps until a message is complete."""
 
@@ -86,9 +68,16 @@ class PromptAssociation(Association):
         super().__init__(ae, MODE_ACCEPTOR)
         self.dul: PromptDUL = PromptDUL(self, self.bell)
         self.dimse: PromptDIMSE = PromptDIMSE(self, self.bell)
-        # both are kept by the DUL, which is another one now
+        # these are kept by DUL and DIMSE, which are others now
         self.acse_timeout = ae.acse_timeout
+        self.dimse_timeout = ae.dimse_timeout
         self.network_timeout = ae.network_timeout
+
+    @property
+    def host(self) -> str:
+        """Where the caller is."""
+        address = self.requestor.address_info
+        return "" if address is None else canonical(address.address)
 
     @property
     def is_admitted(self) -> bool:
@@ -138,6 +127,8 @@ class PromptAssociation(Association):
             # no response could say what it answers (PS3.7 9.3, PS3.8 9.3.5.1)
             if field != C_CANCEL_RQ:
                 self.abort(block=False)
+        elif message.is_too_large:
+            self._respond(message, OUT_OF_RESOURCES, "the object is larger than is taken")
         elif field in self._operations:
             self._respond(message, *self._operations[field](message, context, self))
         elif field == C_ECHO_RQ:
@@ -164,7 +155,7 @@ class PromptAssociation(Association):
             self.is_aborted = True
             self.is_established = False
             self.kill()
-        elif self.dul.idle_timer_expired():
+        elif self.dul.idle_timer_expired() or self.dimse.is_overdue():
             self.abort()
 
 
@@ -179,15 +170,16 @@ class AcceptingServer(AssociationServer):
         address: tuple[str, int],
         operations: Operations,
         handlers: list[EventHandlerType],
-        largest: int,
+        bounds: Bounds,
         secure: Secure | None = None,
     ) -> None:
         self.operations = operations
         self._secure = secure
-        self._largest = largest
+        self.bounds = bounds
         self._lock = threading.Lock()
         self._started: set[PromptAssociation] = set()
-        self._handshakes: set[threading.Thread] = set()
+        self._handshakes: dict[threading.Thread, str] = {}
+        """TLS that begins, and with which host."""
         self._closed = False
         super().__init__(
             ae,
@@ -205,12 +197,13 @@ class AcceptingServer(AssociationServer):
             self._started = {assoc for assoc in self._started if assoc.is_alive()}
             return list(self._started)
 
-    def verify_request(self, request: object, client_address: object) -> bool:
-        """Take no more connections than threads can be had for."""
+    def verify_request(self, request: object, client_address: Any) -> bool:  # noqa: ANN401 - as socketserver has it
+        """Take no more connections than threads can be had for, nor all from one host."""
         with self._lock:
-            self._handshakes = {one for one in self._handshakes if one.is_alive()}
-            handshakes = len(self._handshakes)
-        return len(self.connections) + handshakes < self._largest
+            alive = [(one, host) for one, host in self._handshakes.items() if one.is_alive()]
+            self._handshakes = dict(alive)
+        hosts = [host for _, host in alive] + [one.host for one in self.connections]
+        return self.bounds.has_place(hosts, canonical(client_address[0]))
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
         """Begin an association; over TLS on a thread, as a handshake takes its time."""
@@ -225,7 +218,7 @@ class AcceptingServer(AssociationServer):
         )
         with self._lock:
             thread.start()
-            self._handshakes.add(thread)
+            self._handshakes[thread] = canonical(client_address[0])
 
     def _shake_hands(self, secure: Secure, request: socket.socket, address: Any) -> None:  # noqa: ANN401 - as above
         try:
@@ -262,6 +255,7 @@ class AcceptingHandler(RequestHandler):
         """Start an association on the connection."""
         assoc = PromptAssociation(self.ae, self.server.operations)
         assoc._server = self.server
+        assoc.dimse.assembler.largest = self.server.bounds.object_bytes
         assoc.name = f"association-{self.client_address[0]}:{self.client_address[1]}"
         assoc.set_socket(PromptSocket(assoc, self.request))
         assoc.fingerprint = fingerprint_of(self.request)

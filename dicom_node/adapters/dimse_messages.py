@@ -32,7 +32,9 @@ LONGEST_COMMENT = 64
 """Characters of ErrorComment, VR LO."""
 LARGEST_COMMAND = 1 << 16
 LARGEST_DATA_SET = 2 << 30
-"""Bytes; a data set is held in memory until it is stored."""
+"""Bytes; a data set is held in memory until it is stored. Beyond it nothing is read."""
+SMALL_FRAGMENT = 4096
+"""Bytes; fewer are copied, as a view keeps its whole PDU and costs more itself."""
 
 
 class BrokenMessage(Exception):
@@ -46,6 +48,8 @@ class Message:
     context_id: int
     command: dict[int, bytes]
     content: bytes = b""
+    is_too_large: bool = False
+    """Whether the data set was longer than is taken; its content was dropped."""
 
     def number(self, element: int) -> int | None:
         """Give a US value, None where it is missing or malformed."""
@@ -61,14 +65,17 @@ class Assembler:
     """Collects the fragments of one message after another (PS3.8 annex E.2)."""
 
     def __init__(self) -> None:
+        self.largest = LARGEST_DATA_SET
+        """Bytes; longer data sets are dropped."""
         self._reset()
 
     def _reset(self) -> None:
         self._context_id: int | None = None
-        self._encoded = b""
+        self._encoded = bytearray()
         self._command: dict[int, bytes] | None = None
-        self._fragments: list[memoryview] = []
-        self._size = 0
+        self._fragments: list[memoryview | bytearray] = []
+        self.size = 0
+        """Bytes of the data set so far."""
 
     @property
     def is_partial(self) -> bool:
@@ -94,21 +101,30 @@ class Assembler:
             raise BrokenMessage("command set is too long or comes twice")
         if not is_last:
             return None
-        self._command = decode_command(self._encoded)
+        self._command = decode_command(bytes(self._encoded))
         kind = self._command.get(COMMAND_DATA_SET_TYPE, b"")
         if int.from_bytes(kind, "little") == NO_DATA_SET:
             return self._complete()
         return None
 
     def _add_content(self, fragment: memoryview, is_last: bool) -> Message | None:
-        self._size += len(fragment)
-        if self._command is None or self._size > LARGEST_DATA_SET:
+        self.size += len(fragment)
+        if self._command is None or self.size > LARGEST_DATA_SET:
             raise BrokenMessage("data set has no command or is too large")
-        self._fragments.append(fragment)
+        if self.size > self.largest:
+            self._fragments.clear()
+        elif len(fragment) > SMALL_FRAGMENT:
+            self._fragments.append(fragment)
+        elif self._fragments and isinstance(self._fragments[-1], bytearray):
+            self._fragments[-1] += fragment
+        else:
+            self._fragments.append(bytearray(fragment))
         return self._complete() if is_last else None
 
     def _complete(self) -> Message:
-        message = Message(self._context_id or 0, self._command or {}, b"".join(self._fragments))
+        content = b"".join(self._fragments)
+        too_large = self.size > self.largest
+        message = Message(self._context_id or 0, self._command or {}, content, too_large)
         self._reset()
         return message
 

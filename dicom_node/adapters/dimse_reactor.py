@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from queue import Queue
 from typing import Any, TypeVar
@@ -27,6 +28,10 @@ from dicom_node.adapters.tls_socket import SecureSocket, read_ahead
 
 LARGEST_PDU = 16 << 20
 """Bytes; senders that ignore our limit are served so far and no further."""
+STEP = 1 << 20
+"""Bytes for which memory is taken at once: what a PDU says of its length may be a lie."""
+SLOWEST_SENDER = 10_000
+"""Bytes per second below which a sender counts as stuck."""
 CHECK_S = 0.5
 """How often sleeping threads look at their timers."""
 
@@ -71,42 +76,67 @@ class PromptSocket(AssociationSocket):
         """Read so many bytes, fewer only at the end of the connection."""
         if self.socket is None or nr_bytes > LARGEST_PDU:
             raise OSError(f"no PDU of {nr_bytes} bytes is read")
-        received = bytearray(nr_bytes)
-        early, self._early = self._early[:nr_bytes], self._early[nr_bytes:]
-        received[: len(early)] = early
-        view = memoryview(received)[len(early) :]
-        while view:
-            count = self.socket.recv_into(view)
-            if count == 0:
-                return received[: nr_bytes - len(view)]
-            view = view[count:]
+        received, self._early = bytearray(self._early[:nr_bytes]), self._early[nr_bytes:]
+        deadline = self._patience(nr_bytes)
+        while len(received) < nr_bytes:
+            step = bytearray(min(STEP, nr_bytes - len(received)))
+            count = self._fill(self.socket, step, deadline)
+            received += step if count == len(step) else step[:count]
+            if count < len(step):
+                return received
         quick_ack(self.socket)
         return received
+
+    def _patience(self, nr_bytes: int) -> float | None:
+        """Give the time until which so many bytes must be here; one now and then is no life."""
+        assoc = self.assoc
+        limit_s = assoc.network_timeout if assoc.is_established else assoc.acse_timeout
+        return None if limit_s is None else time.monotonic() + limit_s + nr_bytes / SLOWEST_SENDER
+
+    def _fill(self, source: socket.socket, step: bytearray, deadline: float | None) -> int:
+        """Read until the step is full or the connection ends; give how much was read."""
+        view = memoryview(step)
+        try:
+            while view:
+                if deadline is not None:
+                    source.settimeout(max(0.001, deadline - time.monotonic()))
+                count = source.recv_into(view)
+                if count == 0:
+                    break
+                view = view[count:]
+        finally:
+            source.settimeout(self.assoc.network_timeout)  # sending has its own
+        return len(step) - len(view)
 
 
 @dataclass(frozen=True, slots=True)
 class DataPDU:
     """A P-DATA-TF PDU (PS3.8 9.3.5), its values not copied."""
 
-    values: tuple[tuple[int, memoryview], ...]
-    """Presentation context ID and message fragment."""
+    pdu: memoryview
+
+    @property
+    def values(self) -> Iterator[tuple[int, memoryview]]:
+        """Presentation context ID and message fragment, one by one: there may be millions."""
+        offset = 6
+        while offset < len(self.pdu):
+            length, context_id = struct.unpack_from(">LB", self.pdu, offset)
+            end = offset + 4 + length
+            yield context_id, self.pdu[offset + 5 : end]
+            offset = end
 
     @classmethod
     def decode(cls, pdu: bytearray) -> "DataPDU":
         """Decode a complete PDU; raises ValueError."""
-        view = memoryview(pdu)
-        values = []
         offset = 6
-        while offset < len(view):
-            if offset + 6 > len(view):
+        while offset < len(pdu):
+            if offset + 6 > len(pdu):
                 raise ValueError("presentation data value is cut")
-            length, context_id = struct.unpack_from(">LB", view, offset)
-            end = offset + 4 + length
-            if length < 2 or end > len(view):
+            (length,) = struct.unpack_from(">L", pdu, offset)
+            offset += 4 + length
+            if length < 2 or offset > len(pdu):
                 raise ValueError("presentation data value has a wrong length")
-            values.append((context_id, view[offset + 5 : end]))
-            offset = end
-        return cls(tuple(values))
+        return cls(memoryview(pdu))
 
     def to_primitive(self) -> "DataPDU":
         """Stand in for its own indication primitive."""
@@ -116,8 +146,8 @@ class DataPDU:
 class RingingQueue(Queue[T]):
     """A queue that rings a bell for whatever is put into it."""
 
-    def __init__(self, bell: threading.Event) -> None:
-        super().__init__()
+    def __init__(self, bell: threading.Event, maxsize: int = 0) -> None:
+        super().__init__(maxsize)
         self._bell = bell
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:

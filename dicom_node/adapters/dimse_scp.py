@@ -19,16 +19,17 @@ from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, MAX_PDU, Ti
 from dicom_node.adapters.dimse_acceptor import AcceptingServer, PromptAssociation, Secure
 from dicom_node.adapters.dimse_commitment import SYNTAXES, Hear, answer
 from dicom_node.adapters.dimse_commitment import Event as CommitmentEvent
+from dicom_node.adapters.dimse_intake import Bounds
 from dicom_node.adapters.dimse_messages import (
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
     C_STORE_RQ,
     EVENT_TYPE_ID,
     N_EVENT_REPORT_RQ,
+    LARGEST_DATA_SET,
     Message,
 )
 from dicom_node.adapters.file_meta import file_head
-from dicom_node.adapters.hosts import canonical
 from dicom_node.domain.commitment import NO_SUCH_CLASS, PUSH_MODEL
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.reception import (
@@ -77,6 +78,10 @@ class Service:
     store: Callable[[StoreRequest], Recorded]
     """Stores one instance; raises Refused."""
     max_associations: int = 64
+    max_per_caller: int = 64
+    """Of these, from one host."""
+    max_object: int = LARGEST_DATA_SET
+    """Bytes of a data set."""
     max_pdu: int = MAX_PDU
     timeouts: Timeouts = field(default_factory=Timeouts)
     reports: Callable[[Caller], Hear | None] = lambda _: None
@@ -110,7 +115,11 @@ class StorageSCP:
                 {C_STORE_RQ: self._store, N_EVENT_REPORT_RQ: self._report},
                 [(evt.EVT_REQUESTED, self._admit)],
                 # half-open connections must not keep real ones out
-                largest=4 * service.max_associations + 16,
+                Bounds(
+                    connections=4 * service.max_associations + 16,
+                    of_one_host=2 * service.max_per_caller + 16,
+                    object_bytes=service.max_object,
+                ),
                 secure=self._secure,
             )
         except OSError as error:
@@ -187,7 +196,12 @@ class StorageSCP:
         with self._door:
             server = self._server
             taken = () if server is None else [one for one in server.connections if one.is_admitted]
-            if server is None or len(taken) >= self._service.max_associations:
+            of_caller = sum(one.host == caller.host for one in taken)
+            if (
+                server is None
+                or len(taken) >= self._service.max_associations
+                or of_caller >= self._service.max_per_caller
+            ):
                 return LOCAL_LIMIT_EXCEEDED
             assoc.admitted = True
         return None
@@ -228,11 +242,11 @@ class StorageSCP:
 
     def _caller(self, assoc: PromptAssociation) -> Caller:
         """Read who calls from the association request, whatever it holds."""
-        request, address = assoc.requestor.primitive, assoc.requestor.address_info
+        request = assoc.requestor.primitive
         return Caller(
             calling_ae=clean(getattr(request, "calling_ae_title", None) or ""),
             called_ae=clean(getattr(request, "called_ae_title", None) or ""),
-            host="" if address is None else canonical(address.address),
+            host=assoc.host,
             tls=self._secure is not None,
             fingerprint=assoc.fingerprint,
         )
