@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from dicom_node.adapters.gpus import read_gpus
 from dicom_node.adapters.metrics_beats import beat, end_beats
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.watch import BEAT_S, Heartbeat, ServingModel
@@ -39,6 +40,11 @@ class Pulse:
             return turn()
 
         return watched
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether any model runs on a GPU."""
+        return any(model.device.startswith("cuda") for model in self.models)
 
     def alive(self) -> bool:
         """Say whether the loop turns; a process without one lives as long as it runs."""
@@ -92,6 +98,7 @@ def _sign(pulse: Pulse, worker: str) -> Heartbeat:
         resident_bytes=_resident_bytes(),
         open_files=_open_files(),
         models=pulse.models,
+        gpus=read_gpus() if pulse.on_gpu else (),
     )
 
 

@@ -45,6 +45,7 @@ class _Collector:
         yield _turnaround(self.readings)
         yield from _queues(self.readings)
         yield from _roles(self.readings)
+        yield from _gpus(self.readings)
         yield from _room(self.readings, self.disk)
         yield from _watched(self.readings)
 
@@ -185,6 +186,22 @@ def _roles(readings: Readings) -> Iterator[Metric]:
             for model in beat.models
         ],
     )
+
+
+def _gpus(readings: Readings) -> Iterator[Metric]:
+    # two workers of one host show the same GPU: the later sign counts
+    seen = {
+        (beat.worker.partition("@")[2].rpartition(":")[0], gpu.index): gpu
+        for beat in sorted(readings.heartbeats, key=lambda one: one.last_at)
+        for gpu in beat.gpus
+    }
+    who = ["host", "gpu"]
+    used = [(where, gpu.used_bytes) for where, gpu in seen.items()]
+    total = [(where, gpu.total_bytes) for where, gpu in seen.items()]
+    busy = [(where, gpu.busy) for where, gpu in seen.items()]
+    yield _gauge("gpu_memory_used_bytes", "Memory in use on each GPU", who, used)
+    yield _gauge("gpu_memory_total_bytes", "Memory of each GPU", who, total)
+    yield _gauge("gpu_busy_ratio", "Share of time in which the GPU worked", who, busy)
 
 
 def _room(readings: Readings, disk: Disk) -> Iterator[Metric]:

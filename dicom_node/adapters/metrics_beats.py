@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, delete, select
 from dicom_node.adapters.queue_rows import ascii_json, insert_into, insert_new, key
 from dicom_node.adapters.schema import disk_samples, heartbeats
 from dicom_node.adapters.transactions import transaction
-from dicom_node.domain.watch import DAY_S, DiskSample, Heartbeat, ServingModel
+from dicom_node.domain.watch import DAY_S, DiskSample, Gpu, Heartbeat, ServingModel
 
 HOUR_S = 3600
 DISK_DAYS = 7
@@ -20,6 +20,7 @@ def beat(engine: Engine, sign: Heartbeat) -> None:
     row = asdict(sign) | {
         "worker": key(sign.worker),
         "models": ascii_json([asdict(model) for model in sign.models]),
+        "gpus": ascii_json([asdict(gpu) for gpu in sign.gpus]),
     }
     with transaction(engine, durable=False) as conn:
         insert = insert_into(conn, heartbeats).values(row)
@@ -38,8 +39,14 @@ def read_beats(conn: Connection) -> tuple[Heartbeat, ...]:
     rows = conn.execute(select(heartbeats).order_by(heartbeats.c.role, heartbeats.c.worker))
     return tuple(
         Heartbeat(
-            **{name: value for name, value in row._mapping.items() if name != "models"},
-            models=tuple(ServingModel(**model) for model in json.loads(row.models)),
+            row.worker,
+            row.role,
+            row.started_at,
+            row.last_at,
+            row.resident_bytes,
+            row.open_files,
+            tuple(ServingModel(**model) for model in json.loads(row.models)),
+            tuple(Gpu(**gpu) for gpu in json.loads(row.gpus)),
         )
         for row in rows
     )

@@ -43,3 +43,5 @@ WATCHING = (
         measured_at DOUBLE PRECISION,
         PRIMARY KEY (pipeline, version, model_sha256, finding))""",
 )
+
+GPUS = ("ALTER TABLE heartbeats ADD COLUMN gpus TEXT NOT NULL DEFAULT '[]'",)

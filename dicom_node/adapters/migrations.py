@@ -13,7 +13,7 @@ from dicom_node.adapters.migration_callers import APPROVED_CALLERS
 from dicom_node.adapters.migration_commitments import COMMITMENTS
 from dicom_node.adapters.migration_escalations import ESCALATIONS
 from dicom_node.adapters.migration_orders import ORDERS_AND_FHIR
-from dicom_node.adapters.migration_watch import WATCHING
+from dicom_node.adapters.migration_watch import GPUS, WATCHING
 from dicom_node.adapters.schema import schema_version
 from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.errors import BadSettings
@@ -182,6 +182,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     WATCHING,
     APPROVED_CALLERS,
     COMMITMENTS,
+    GPUS,
 )
 HEAD = len(MIGRATIONS)
 

@@ -238,8 +238,10 @@ heartbeats = Table(
     Column("resident_bytes", _Number, nullable=False),
     Column("open_files", Integer, nullable=False),
     Column("models", Text, nullable=False),
+    Column("gpus", Text, nullable=False, server_default="[]"),
 )
-"""The last sign of life of each process; `models` is JSON, what a worker reads with."""
+"""The last sign of life of each process; `models` and `gpus` are JSON, what a
+worker reads with."""
 
 disk_samples = Table(
     "disk_samples",

@@ -22,6 +22,16 @@ class ServingModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU of a worker's host; `busy` is a share, 0 to 1."""
+
+    index: str
+    used_bytes: int
+    total_bytes: int
+    busy: float
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """The last sign of life of one process."""
 
@@ -33,6 +43,7 @@ class Heartbeat:
     resident_bytes: int
     open_files: int
     models: tuple[ServingModel, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
 
 
 def lifeless(needed: Collection[str], beats: Collection[Heartbeat], now: float) -> tuple[str, ...]:

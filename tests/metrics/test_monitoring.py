@@ -18,7 +18,7 @@ from dicom_node.adapters.metrics_beats import beat
 from dicom_node.adapters.metrics_readings import take_readings
 from dicom_node.adapters.metrics_tally import count_rows
 from dicom_node.adapters.queue import SqlLedger
-from dicom_node.domain.watch import Heartbeat, ServingModel
+from dicom_node.domain.watch import Gpu, Heartbeat, ServingModel
 from dicom_node.domain.work import Admission
 from tests.engine.rows import arrival, finished
 
@@ -36,7 +36,8 @@ def text(engine: Engine, ledger: SqlLedger) -> str:
     ledger.record(arrival(2), Admission(not_analysed="body part HIP not in route"))
     count_rows(engine, {"CR1": "room 1"})
     models = (ServingModel("pneumothorax", "1.0", "cpu"),)
-    beat(engine, Heartbeat("work@h:1", "work", 1.0, 2000.0, 1, 1, models))
+    gpus = (Gpu("0", 1, 2, 0.5),)
+    beat(engine, Heartbeat("work@h:1", "work", 1.0, 2000.0, 1, 1, models, gpus))
     settle_alarms(engine, "queue_age", ("late",), 2000.0)
     model = Model("pneumothorax", "1.0", "ab")
     keep_reference(engine, model, {"Pneumothorax": [0.1, 0.2]}, 2000.0)

@@ -1,11 +1,15 @@
 """A process's signs of life, with its thread and database."""
 
+import os
 from pathlib import Path
 
+import pytest
+
 from dicom_node import node
+from dicom_node.adapters.gpus import read_gpus
 from dicom_node.adapters.metrics_beats import take_beats
-from dicom_node.domain.watch import ServingModel
-from dicom_node.pulse import STUCK_S, beating
+from dicom_node.domain.watch import Gpu, ServingModel
+from dicom_node.pulse import STUCK_S, Pulse, beating
 from dicom_node.settings import DatabaseSection, NodeSection, Settings
 from dicom_node.watching import needed_roles, views
 from tests.listeners import until
@@ -45,3 +49,26 @@ def test_a_worker_beats_only_once_its_loop_turns(tmp_path: Path) -> None:
         pulse.turned_at -= STUCK_S + 1
         assert not pulse.alive()  # a stuck loop is no life
     parts.close()
+
+
+def tool(folder: Path, script: str) -> None:
+    """Put a program in the place of NVIDIA's tool."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def test_the_gpus_by_the_drivers_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    tool(tmp_path, 'test "$2" = "--format=csv,noheader,nounits" && echo "0, 512, 81559, 37"')
+    assert read_gpus() == (Gpu("0", 512 << 20, 81559 << 20, 0.37),)
+    for broken in ("exit 9", 'echo "0, [N/A], [N/A], [N/A]"', "true"):
+        tool(tmp_path, broken)
+        assert read_gpus() == ()
+
+
+def test_only_workers_on_a_gpu_ask_for_it() -> None:
+    pulse = Pulse("work", 0.0, models=(ServingModel("pneumothorax", "1.0", "cpu"),))
+    assert not pulse.on_gpu
+    pulse.models = (ServingModel("pneumothorax", "1.0", "cuda:0"),)
+    assert pulse.on_gpu

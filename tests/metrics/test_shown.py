@@ -11,7 +11,15 @@ from dicom_node.adapters.metrics_beats import beat, end_beats, prune_beats, samp
 from dicom_node.adapters.metrics_readings import take_readings
 from dicom_node.adapters.metrics_tally import count_rows
 from dicom_node.adapters.queue import SqlLedger
-from dicom_node.domain.watch import DAY_S, DiskSample, Heartbeat, ServingModel, days_left, lifeless
+from dicom_node.domain.watch import (
+    DAY_S,
+    DiskSample,
+    Gpu,
+    Heartbeat,
+    ServingModel,
+    days_left,
+    lifeless,
+)
 from dicom_node.domain.work import DeliveryFailure, Failure
 from tests.engine.rows import ONE_JOB, arrival, batch, finished
 
@@ -86,6 +94,16 @@ def test_signs_of_life(engine: Engine) -> None:
     assert lifeless(needed, take_beats(engine), 2000.0) == ("receive", "deliver")
     end_beats(engine, "work@host:7")
     assert lifeless(needed, take_beats(engine), 2000.0) == needed
+
+
+def test_a_gpu_shows_once_for_all_workers_of_its_host(engine: Engine) -> None:
+    for number, busy in ((7, 0.2), (8, 0.5)):
+        gpu = Gpu("0", 100, 400, busy)
+        beat(engine, replace(WORKER, worker=f"work@h:{number}", last_at=1990.0 + busy, gpus=(gpu,)))
+    samples = shown(engine)
+    assert samples["dicom_node_gpu_busy_ratio", "0", "h"] == 0.5
+    assert samples["dicom_node_gpu_memory_used_bytes", "0", "h"] == 100
+    assert len([name for name in samples if name[0] == "dicom_node_gpu_busy_ratio"]) == 1
 
 
 def test_a_day_after_its_death_a_process_is_forgotten(engine: Engine) -> None:
