@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, evt
+from pynetdicom.dimse_messages import N_ACTION_RSP
 from pynetdicom.events import Event
 from pynetdicom.presentation import build_context, build_role
 from pynetdicom.transport import ThreadedAssociationServer
@@ -79,15 +80,23 @@ def pacs(
     status: int = 0x0000,
     reports: Callable[[str, list[str]], Dataset] | None = None,
     offered: Sequence[str] = (PUSH_MODEL,),
+    early: bool = False,
 ) -> Iterator[Pacs]:
-    """Run a PACS; `reports` makes what it says over the association of the request."""
+    """Run a PACS; `reports` makes what it says over the association of the request.
+
+    It says so after it has answered the request, or `early`: before.
+    """
     running = Pacs()
 
     def asked(event: Event) -> tuple[int, None]:
         running.requests.append(event.action_information)
-        if reports is not None:
-            threading.Thread(target=tell, args=(event,)).start()
+        if early:
+            tell(event)
         return status, None
+
+    def answered(event: Event) -> None:
+        if isinstance(event.message, N_ACTION_RSP) and reports is not None and not early:
+            threading.Thread(target=tell, args=(event,)).start()
 
     def tell(event: Event) -> None:
         said = reports(*running.asked()) if reports is not None else Dataset()
@@ -104,7 +113,11 @@ def pacs(
     ae.supported_contexts = [build_context(one) for one in (*offered, SR)]
     server = ae.make_server(
         ("127.0.0.1", 0),
-        evt_handlers=[(evt.EVT_N_ACTION, asked), (evt.EVT_C_STORE, store)],
+        evt_handlers=[
+            (evt.EVT_N_ACTION, asked),
+            (evt.EVT_DIMSE_SENT, answered),
+            (evt.EVT_C_STORE, store),
+        ],
         server_class=ThreadedAssociationServer,
     )
     ae._servers.append(server)

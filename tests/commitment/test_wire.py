@@ -17,7 +17,7 @@ from dicom_node.domain.commitment import (
 )
 from tests.commitment.pacs import Failed, Pacs, call, pacs, report, unknown
 from tests.commitment.site import Site, receiving, site
-from tests.listeners import free_port
+from tests.listeners import free_port, until
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,11 @@ def asked(ward: Site, silent: Pacs) -> tuple[str, str]:
     return transaction_uid, uid
 
 
-def test_a_report_on_the_same_association(tmp_path: Path) -> None:
-    def kept(transaction_uid: str, uids: list[str]) -> Dataset:
-        return report(transaction_uid, uids)
+def kept(transaction_uid: str, uids: list[str]) -> Dataset:
+    return report(transaction_uid, uids)
 
+
+def test_a_report_on_the_same_association(tmp_path: Path) -> None:
     with pacs(reports=kept) as running, site(tmp_path, running.port) as made:
         uids = [made.make(), made.make()]
         for _ in uids:
@@ -55,9 +56,19 @@ def test_a_report_on_the_same_association(tmp_path: Path) -> None:
         committing.ask_peer(made.parts, made.peer)
         assert running.asked()[1] == uids
         assert made.states() == ["committed"] * 2
-        assert running.answers == [0x0000]
+        until(lambda: running.answers == [0x0000], "the answer to the report")
         committing.ask_peer(made.parts, made.peer)
         assert len(running.requests) == 1
+
+
+def test_a_report_that_comes_before_the_answer(tmp_path: Path) -> None:
+    with pacs(reports=kept, early=True) as running, site(tmp_path, running.port) as made:
+        made.make()
+        made.deliver()
+        made.ask(linger_s=20)
+        assert made.states() == ["committed"]
+        assert made.rows("failures") == [0]
+        assert running.answers == [0x0000]
 
 
 def test_what_is_missing_is_sent_again_under_another_transaction(tmp_path: Path) -> None:
