@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from dicom_node import committing, node, reading, reconciliation
 from dicom_node.adapters import dicomweb_scu, dimse_scu, fhir_rest, mllp
@@ -27,6 +29,7 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield Check("configuration", True, f"AE title {settings.node.ae_title}, {_routes(settings)}")
     yield _database(settings)
     yield _disk(settings)
+    yield from _archive(settings)
     yield from model_checks(settings)
     yield from security_checks(settings, time.time())
     for peer in settings.peers:
@@ -103,6 +106,29 @@ def _disk(settings: Settings) -> Check:
     least_gb = settings.receive.min_free_gb
     words = f"{folder}: {free_gb:.1f} GB free, {least_gb:g} GB are the reserve"
     return Check("disk", free_gb > least_gb, words)
+
+
+def _archive(settings: Settings) -> Iterator[Check]:
+    """Store, read and delete a file in an archive outside data_dir."""
+    section = settings.archive
+    if not section.url:
+        return
+    try:
+        archive = node.open_archive(settings)
+        content = os.urandom(32)  # its own, so that two checks at once do not meet
+        key = archive.put([content], "checks", "").key
+        sound = archive.read(key) == content
+        archive.delete(key)
+    except NodeError as error:
+        yield Check("archive", False, str(error))
+        return
+    plain = section.endpoint.startswith("http:")
+    words = "stored, read and deleted a file" if sound else "a file came back changed"
+    words += "; without TLS: images travel in the clear" if plain else ""
+    yield Check("archive", sound, f"{section.url}: {words}")
+    secret = section.credentials_file
+    if secret and Path(secret).stat().st_mode & stat.S_IRWXO:
+        yield Check("archive", False, f"{secret} can be read by everybody: chmod 600 it")
 
 
 def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterable
@@ -104,4 +105,5 @@ def _copies(folder: Path) -> Iterable[tuple[float, int, Path]]:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue  # another process was faster
-            yield status.st_mtime, status.st_size, Path(entry.path)
+            if stat.S_ISREG(status.st_mode):
+                yield status.st_mtime, status.st_size, Path(entry.path)

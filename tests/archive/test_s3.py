@@ -188,7 +188,10 @@ def test_copies_are_bounded(tmp_path: Path) -> None:
         used_at = now - 3600 * (8 - age)
         os.utime(roomy.add(key, (b"x" * 200,)), (used_at, used_at))
     os.utime(tmp_path / f"{0:064}.dcm", (now - 2 * DAY_S,) * 2)
+    (tmp_path / "folder").mkdir()  # nothing of ours
+    os.utime(tmp_path / "folder", (0, 0))
     cache.trim(now)
+    (tmp_path / "folder").rmdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"{number:064}.dcm" for number in range(3, 8)
     ]
