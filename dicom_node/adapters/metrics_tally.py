@@ -111,9 +111,7 @@ def _count_some(conn: Connection, names: Mapping[str, str]) -> tuple[int, Amount
     return len(received) + len(settled) + len(read) + len(sent), amounts
 
 
-def _mark(
-    conn: Connection, table: Table, chosen: Select[int], counted: int
-) -> Sequence[Row[Any]]:
+def _mark(conn: Connection, table: Table, chosen: Select[int], counted: int) -> Sequence[Row[Any]]:
     some = first(chosen, MOST_AT_ONCE).with_for_update(skip_locked=True)
     ids = conn.execute(some).scalars().all()
     if not ids:
