@@ -1,5 +1,11 @@
-"""A pipeline without weights, so that a worker starts in a second."""
+"""A pipeline without weights, so that a worker starts in a second.
 
+READER_TAKES_S in the environment makes it slow, READER_DIES_OF names an image (SOP
+Instance UID) that kills its process.
+"""
+
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +30,9 @@ class AlwaysUrgent:
     name, version, device = "pneumothorax", "1", "none"
 
     def read(self, radiograph: Radiograph) -> Findings:
+        if radiograph.ref.sop_instance_uid == os.environ.get("READER_DIES_OF"):
+            os._exit(9)  # as by a fault in a decoder's or an accelerator's own code
+        time.sleep(float(os.environ.get("READER_TAKES_S", "0")))
         mask = np.zeros(radiograph.pixels.shape, bool)
         mask[20:60, 20:40] = True
         point = OperatingPoint("balanced", 0.5, 0.9, 0.9)

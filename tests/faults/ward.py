@@ -122,10 +122,10 @@ class Ward:
     def role(self, name: str) -> Role:
         return next(role for role in self.roles if role.name == name)
 
-    def send(self, port: int | None = None) -> str:
+    def send(self, port: int | None = None, uid: str = "") -> str:
         """Send a new film again and again until it is acknowledged, as modalities do."""
         ds = dcmread(self.film)
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid or generate_uid()
         ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
         path = self.config.parent / f"{ds.SOPInstanceUID}.dcm"
         ds.save_as(path, enforce_file_format=True)
