@@ -1,12 +1,8 @@
 """Asking for storage commitment by N-ACTION."""
 
 import threading
-from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 from pynetdicom import evt
-from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.events import Event as DimseEvent
 from pynetdicom.pdu import P_DATA_TF
@@ -30,9 +26,6 @@ from dicom_node.domain.commitment import (
     Request,
 )
 from dicom_node.domain.errors import GiveUp, TryAgain
-
-Received = tuple[int | None, Any]
-"""Presentation context ID and DIMSE primitive, or None twice."""
 
 LINGER_S = 3.0
 """For the report on the same association; most peers open one of their own."""
@@ -73,21 +66,6 @@ def _send(request: Request, target: Target, line: Line) -> None:
         raise GiveUp(words)
 
 
-def _next_message(
-    assoc: Association, get: Callable[[bool], Received], block: bool = False
-) -> Received:
-    """Give pynetdicom its next message; a report it does not expect is served first.
-
-    It would abort on one that comes before the answer to the N-ACTION, which no clause
-    forbids.
-    """
-    while True:
-        context_id, message = get(block)
-        if not block or context_id is None or not isinstance(message, N_EVENT_REPORT):
-            return context_id, message
-        assoc._serve_request(message, context_id)
-
-
 class _Listening:
     """Waits for one report and until its answer has left."""
 
@@ -97,8 +75,7 @@ class _Listening:
         self._answered = threading.Event()
 
     def bind(self, line: Line) -> None:
-        """Listen on an association, while the N-ACTION is not answered too."""
-        line.assoc.dimse.get_msg = partial(_next_message, line.assoc, line.assoc.dimse.get_msg)  # type: ignore[assignment,method-assign] # of this one association
+        """Listen on an association; pynetdicom hears reports on threads of their own."""
         line.assoc.bind(evt.EVT_N_EVENT_REPORT, self._report)
         line.assoc.bind(evt.EVT_PDU_SENT, self._sent)
         line.assoc.bind(evt.EVT_CONN_CLOSE, self._closed)
