@@ -28,12 +28,16 @@ from dicom_node.adapters.dimse_line import Target
 from dicom_node.adapters.header import describe_bytes
 from dicom_node.adapters.hosts import HostBook
 from dicom_node.adapters.orders_book import SqlOrderBook
+from dicom_node.adapters.orphans import SPOOL
 from dicom_node.adapters.queue import SqlLedger
+from dicom_node.adapters.vault import load_keys
+from dicom_node.adapters.vault_archive import VaultArchive, require_keys
+from dicom_node.adapters.vault_room import Room
 from dicom_node.audit import SILENT, Audit
 from dicom_node.audit import opened as open_audit
 from dicom_node.domain.census import Census
 from dicom_node.domain.errors import BadSettings, NodeError
-from dicom_node.domain.ports import Archive
+from dicom_node.domain.ports import Archive, Lending
 from dicom_node.flow.deliver import Courier
 from dicom_node.flow.receive import Doorkeeper, Reception
 from dicom_node.security import outgoing
@@ -65,6 +69,8 @@ class Parts:
     def close(self) -> None:
         """Write out the audit trail, and give the database connections back."""
         self.audit.close()
+        if isinstance(self.archive, Lending):
+            self.archive.close()
         self.engine.dispose()
 
 
@@ -90,6 +96,15 @@ def open_parts(settings: Settings, *, migrate: bool = False) -> Parts:
 
 def open_archive(settings: Settings) -> Archive:
     """Open the archive that the configuration names; raises BadSettings."""
+    key_file = settings.archive.key_file
+    keys = load_keys(key_file) if key_file else None
+    register = archive_folder(settings) / SPOOL / "keys"
+    require_keys(register, keys)
+    stored = _open_store(settings)
+    return stored if keys is None else VaultArchive(stored, keys, register, Room())
+
+
+def _open_store(settings: Settings) -> Archive:
     bucket = settings.archive.bucket
     if bucket is None:
         folder = archive_folder(settings)

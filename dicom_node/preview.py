@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 from dicom_node import node
 from dicom_node.adapters.census import stored_of_study
@@ -16,6 +17,7 @@ from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.web import Receiver
 from dicom_node.domain.work import ReportObject
 from dicom_node.flow.infer import Question, Reading, answer
+from dicom_node.flow.lending import lent
 from dicom_node.reading import reader
 from dicom_node.reports import er7, oru
 from dicom_node.reports.example import example
@@ -30,10 +32,20 @@ def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
     the configuration lacks, GiveUp where the study is not stored or gives no message.
     """
     receiver = _receiver(settings, to)
-    with closing(node.open_parts(settings)) as parts:
+    with closing(node.open_parts(settings)) as parts, lent(parts.archive) as path_of:
         stored = stored_of_study(parts.engine, study_uid)
-        paths = [(parts.archive.path(key), calling_ae) for key, calling_ae in stored]
+        paths = [(path_of(key), calling_ae) for key, calling_ae in stored]
         known = {path: registered(settings, parts.engine, read_header(path)) for path, _ in paths}
+        yield from _messages(settings, receiver, study_uid, paths, known)
+
+
+def _messages(
+    settings: Settings,
+    receiver: Receiver,
+    study_uid: str,
+    paths: list[tuple[Path, str]],
+    known: dict[Path, Registered],
+) -> Iterator[str]:
     if not paths:
         raise GiveUp(f"study {study_uid}: no image of it is stored here (any more)")
     eyes, reasons = reader(settings), []

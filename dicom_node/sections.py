@@ -122,6 +122,7 @@ class ArchiveSection(Section):
     region: str = "us-east-1"
     credentials_file: str = ""
     ca_file: str = ""
+    key_file: str = ""
     cache_gb: Annotated[float, Field(gt=0)] = 2
 
     @model_validator(mode="after")
@@ -166,7 +167,7 @@ class ArchiveSection(Section):
 
     def found_from(self, folder: Path) -> "ArchiveSection":
         """Make relative paths absolute, starting from `folder`."""
-        names = ("credentials_file", "ca_file")
+        names = ("credentials_file", "ca_file", "key_file")
         return self.model_copy(update={one: beside(folder, getattr(self, one)) for one in names})
 
 

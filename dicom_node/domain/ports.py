@@ -116,6 +116,17 @@ class Archive(Protocol):
         """
 
 
+@runtime_checkable
+class Lending(Protocol):
+    """An archive whose paths are copies, to be given back."""
+
+    def release(self, path: Path) -> None:
+        """Take back a path that `Archive.path` gave; once for each time."""
+
+    def close(self) -> None:
+        """Remove all copies."""
+
+
 class Ledger(Protocol):
     """The database: what arrived, what is to be done, what went out.
 

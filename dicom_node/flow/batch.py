@@ -16,6 +16,7 @@ from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import Claim, Outcome
 from dicom_node.flow.infer import Reader, Reading, Source, work_on
 from dicom_node.flow.lease import kept_lease
+from dicom_node.flow.lending import lent
 
 log = structlog.get_logger()
 
@@ -118,7 +119,8 @@ def _prepare(claims: list[Claim], archive: Archive, reader: Reader) -> Reader:
 def _decode(claim: Claim, archive: Archive, reader: Reader) -> tuple[Path | None, Decoded]:
     path: Path | None = None
     try:
-        path = archive.path(claim.arrival.file.key)
-        return path, Decoded(*reader.decode(path))
+        with lent(archive) as path_of:
+            path = path_of(claim.arrival.file.key)
+            return path, Decoded(*reader.decode(path))
     except Exception as error:  # noqa: BLE001 - told again where the image's own job handles it
         return path, Decoded(error=error)

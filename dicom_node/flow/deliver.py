@@ -20,6 +20,7 @@ from dicom_node.domain.work import (
     after_failure,
 )
 from dicom_node.flow.lease import kept_lease
+from dicom_node.flow.lending import lent
 
 log = structlog.get_logger()
 
@@ -92,7 +93,8 @@ def _sent(
     try:
         if courier is None:
             raise GiveUp(f"destination {batch.destination!r} is no longer in the configuration")
-        return courier(batch, archive.path)
+        with lent(archive) as path_of:
+            return courier(batch, path_of)
     except Exception as error:  # noqa: BLE001 - the outbox's edge: no object may stop the others
         return tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
 

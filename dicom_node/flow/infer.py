@@ -16,6 +16,7 @@ from dicom_node.domain.ports import Adjustable, Archive, Ledger, Pipeline
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import JOB_RETRY, Claim, Job, Outcome, after_failure
 from dicom_node.flow.lease import kept_lease
+from dicom_node.flow.lending import lent
 from dicom_node.flow.shadow import Shadow, read_in_shadow
 
 log = structlog.get_logger()
@@ -172,9 +173,9 @@ def work_on(
     faults.here("jobs claimed")
     bound.info("jobs_claimed", pipelines=[job.pipeline for job in claim.jobs])
     try:
-        with kept_lease(ledger, claim, clock, lease_s):
+        with kept_lease(ledger, claim, clock, lease_s), lent(archive) as path_of:
             questions = questions_of(claim.jobs, reader.choices)
-            path = archive.path(claim.arrival.file.key)
+            path = path_of(claim.arrival.file.key)
             reading = answer(path, questions, reader, unsuitable(claim.arrival.instance))
             outcome = report(claim, reading, clock())
         faults.here("results made")

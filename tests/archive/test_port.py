@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from dicom_node.adapters.vault_archive import VaultArchive
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.ports import Archive
 from tests.archive.conftest import Opened
@@ -17,7 +19,9 @@ def test_what_is_put_is_read_back(archive: Archive) -> None:
     stored = archive.put([b"one ", b"two"], "instances", ".dcm")
     digest = hashlib.sha256(b"one two").hexdigest()
     assert (stored.sha256, stored.size) == (digest, 7)
-    assert stored.key == f"instances/{digest[:2]}/{digest}.dcm"
+    if not isinstance(archive, VaultArchive):  # which names a file by its sealed form
+        assert stored.key == f"instances/{digest[:2]}/{digest}.dcm"
+    assert re.fullmatch(r"instances/(..)/\1[0-9a-f]{62}\.dcm", stored.key)
     assert archive.read(stored.key) == b"one two"
     assert archive.path(stored.key).read_bytes() == b"one two"
 
