@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dicom_node.domain.storage import Bucket
 from tests.conftest import S3RVER
+from tests.tls.certificates import Pair
 
 KEY = SECRET = "S3RVER"  # noqa: S105 - the only account that the test server knows
 BUCKET = "films"
@@ -23,11 +24,13 @@ class S3Server:
 
     folder: Path
     port: int = 0
+    pair: Pair | None = None
+    """Its certificate and key; None: without TLS."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.pair else 'http'}://127.0.0.1:{self.port}"
 
     def bucket(self, prefix: str, credentials_file: str = "") -> Bucket:
         return Bucket(
@@ -52,6 +55,8 @@ class S3Server:
         node = shutil.which("node")
         assert node is not None
         arguments = ["-d", str(self.folder / "objects"), "-a", "127.0.0.1", "-p", str(self.port)]
+        if self.pair is not None:
+            arguments += ["--key", str(self.pair.key), "--cert", str(self.pair.certificate)]
         log = self.folder / "log"
         with log.open("wb") as said:
             self.process = subprocess.Popen(
@@ -74,10 +79,10 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[S3Server]:
+def s3_server(folder: Path, pair: Pair | None = None) -> Iterator[S3Server]:
     """Run a server of its own below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = S3Server(folder)
+    server = S3Server(folder, pair=pair)
     server.start()
     try:
         yield server

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from dicom_node.domain.errors import TryAgain
+from dicom_node.domain.errors import Away
 
 IN_USE_S = 900.0
 """A copy asked for so lately may still be read; it stays, even above the limit."""
@@ -41,11 +41,11 @@ class FileCache:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise TryAgain(f"archive cache: {error.strerror or error}") from error
+            raise Away(f"archive cache: {error.strerror or error}") from error
         return None
 
     def add(self, key: str, chunks: Iterable[bytes]) -> Path:
-        """Keep a copy and give its path; raises TryAgain when the disk refuses."""
+        """Keep a copy and give its path; raises Away when the disk refuses."""
         path = self._folder / PurePosixPath(key).name
         part = self._folder / f".{uuid.uuid4().hex}.part"
         try:
@@ -61,7 +61,7 @@ class FileCache:
                 raise
             self._weigh(size)
         except OSError as error:
-            raise TryAgain(f"archive cache: {error.strerror or error}") from error
+            raise Away(f"archive cache: {error.strerror or error}") from error
         return path
 
     def forget(self, key: str) -> None:

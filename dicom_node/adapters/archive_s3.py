@@ -4,7 +4,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +56,8 @@ class S3Archive:
         key = f"{folder}/{sha256[:2]}/{sha256}{suffix}"
         with self._faults():
             obstore.put(self._store, key, content, use_multipart=False)
-        self._cache.add(key, (content,))
+        with suppress(Away):  # it is safe; a copy only saves fetching it
+            self._cache.add(key, (content,))
         return StoredFile(key, sha256, len(content))
 
     def path(self, key: str) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from dicom_node.domain.storage import Bucket
 from dicom_node.domain.work import JOB_RETRY, after_failure
 from tests.archive.conftest import numbers
 from tests.s3_server import KEY, S3Server, s3_server
+from tests.tls.certificates import Authority
 
 pytestmark = pytest.mark.s3
 DAY_S = 86_400.0
@@ -153,6 +155,28 @@ def test_what_is_aside_goes_in_the_end(s3: S3Server, prefix: str, tmp_path: Path
     with pytest.raises(GiveUp, match="is gone"):
         archive.read(key)
     assert archive.read(kept) == b"somebody's"
+
+
+def test_the_store_shows_a_certificate_of_ours(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    with s3_server(tmp_path / "server", authority.issue("store")) as server:
+        ours = replace(server.bucket("site"), ca_file=str(authority.ca))
+        archive = _archive(ours, tmp_path / "cache")
+        key = archive.put([b"film"], "instances", ".dcm").key
+        assert _archive(ours, tmp_path / "other").read(key) == b"film"
+        stranger = replace(ours, ca_file=str(Authority(tmp_path / "stranger", "Unknown CA").ca))
+        for untrusting in (replace(ours, ca_file=""), stranger):
+            with pytest.raises(Away, match="is away"):
+                _archive(untrusting, tmp_path / "third").read(key)
+
+
+def test_a_full_disk_of_copies_loses_nothing(s3: S3Server, prefix: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    archive = _archive(s3.bucket(prefix), tmp_path / "file" / "cache")  # no folder can be there
+    key = archive.put([b"film"], "instances", ".dcm").key
+    with pytest.raises(Away, match="archive cache"):
+        archive.path(key)
+    assert _archive(s3.bucket(prefix), tmp_path / "cache").path(key).read_bytes() == b"film"
 
 
 def test_credentials_are_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
