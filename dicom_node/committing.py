@@ -16,7 +16,7 @@ from dicom_node.node import Parts, target
 from dicom_node.settings import Settings
 
 ASK_EVERY_S = 5
-TIDY_EVERY_S = 600
+TIDY_EVERY_S = 3600
 DAY_S = 86_400.0
 
 

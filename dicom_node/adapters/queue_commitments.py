@@ -52,7 +52,7 @@ _SENT = (
     select(commitments, objects.c.sop_class_uid, objects.c.sop_instance_uid)
     .join_from(commitments, objects, commitments.c.object_id == objects.c.id)
     .where(_OPEN)
-    .order_by(_ID)
+    .order_by(commitments.c.due_at, _ID)
 )
 
 
@@ -90,12 +90,14 @@ class SqlCommitments:
 
     def ask(self, destination: str, now: float) -> Request | None:
         """Open a transaction about what is due; what was asked too often is given up."""
-        due = _due(destination, now)
+        waiting = due(destination, now)
         with transaction(self.engine, writing=False) as conn:
-            if conn.execute(due.limit(1)).first() is None:
+            if conn.execute(waiting.limit(1)).first() is None:
                 return None
         with transaction(self.engine) as conn:
-            locked = due.limit(LARGEST_REQUEST).with_for_update(of=commitments, skip_locked=True)
+            locked = waiting.limit(LARGEST_REQUEST).with_for_update(
+                of=commitments, skip_locked=True
+            )
             going = []
             for row in conn.execute(locked).all():
                 if row.state == "asked" and row.asked >= MOST_ASKED:
@@ -196,7 +198,8 @@ class _Tally:
             self.given_up += 1
 
 
-def _due(destination: str, now: float) -> Select[Any]:
+def due(destination: str, now: float) -> Select[Any]:
+    """Find what a peer is to be asked about, the longest due first."""
     return _SENT.where(commitments.c.destination == plain(destination), commitments.c.due_at <= now)
 
 

@@ -1,5 +1,8 @@
 """What a peer must commit to, on every database."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import Engine
 
@@ -272,3 +275,22 @@ def test_people_see_what_is_kept_and_what_is_not(
     ) in in_words(census, 0)
     kept = [one for one in timeline(engine, "1.2.1") if one.step == "committed"]
     assert kept == [Moment(NOW + 30, "committed", "1.2.3.1", "seg", f"pacs: transaction {uid}")]
+
+
+def test_two_askers_never_ask_about_the_same_object(
+    ledger: SqlLedger, book: SqlCommitments, engine: Engine
+) -> None:
+    for number in range(1, 9):
+        finished(ledger, number, kinds=("seg", "sr"))
+        deliver(ledger)
+    together = threading.Barrier(4)
+
+    def ask(_: int) -> list[str]:
+        together.wait()
+        request = book.ask("pacs", NOW)
+        return [] if request is None else uids(request)
+
+    with ThreadPoolExecutor(4) as pool:
+        named = [uid for part in pool.map(ask, range(4)) for uid in part]
+    assert len(named) == len(set(named)) == 16
+    assert column(engine, commitments, "asked") == [1] * 16
