@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from dicom_node.domain.census import Census, Commitments, Depth
+from dicom_node.domain.watch import SILENT_S, Heartbeat
 
 
 def in_words(census: Census, free_bytes: int) -> str:
@@ -28,6 +29,7 @@ def in_words(census: Census, free_bytes: int) -> str:
             f" (last {_when(one.last_at)})"
             for one in census.replaced
         ),
+        *(f"process     {_process(one, census.at)}" for one in census.processes),
         f"disk        {free_bytes / 1e9:.1f} GB free",
         *(
             f"dead letter {one.kind} {one.id} ({one.where}, attempt {one.attempt}): {one.words}"
@@ -57,6 +59,14 @@ def _commitments(one: Commitments) -> str:
     if one.oldest_s is not None:
         words += f"; the oldest waits for {one.oldest_s:.0f} s"
     return words
+
+
+def _process(beat: Heartbeat, now: float) -> str:
+    models = ", ".join(f"{one.pipeline} {one.version} on {one.device}" for one in beat.models)
+    silent_s = max(0.0, now - beat.last_at)
+    life = "alive" if silent_s < SILENT_S else f"SILENT for {silent_s:.0f} s"
+    memory = f"{beat.resident_bytes / 1e6:.0f} MB, {beat.open_files} files"
+    return f"{beat.worker}: {life}, {memory}{'; ' if models else ''}{models}"
 
 
 def _when(at: float) -> str:

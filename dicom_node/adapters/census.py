@@ -6,6 +6,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Table, func, select
 
 from dicom_node.adapters import commitments_seen
+from dicom_node.adapters.metrics_beats import read_beats
 from dicom_node.adapters.queue_jobs import NOT_ANALYSED
 from dicom_node.adapters.queue_rows import key
 from dicom_node.adapters.queue_steps import in_state
@@ -60,6 +61,7 @@ def take_census(engine: Engine, now: float) -> Census:
             callers=_callers(conn),
             alarms=_alarms(conn),
             replaced=_replaced(conn),
+            processes=read_beats(conn),
             commitments=commitments_seen.counted(conn, now),
         )
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from dicom_node.domain.census import Census, Depth
+from dicom_node.domain.watch import Heartbeat
 from dicom_node.domain.work import QUOTED
 
 STYLE = """
@@ -36,6 +37,11 @@ def page(census: Census) -> str:
             map(_depth, depths),
         ),
         _table("Dead letters", ("what", "where", "attempts", "reason", "at"), _letters(census)),
+        _table(
+            "Processes",
+            ("role", "process", "silent for", "models"),
+            (_process(one, census.at) for one in census.processes),
+        ),
         _table("Senders", ("AE title", "images", "last"), _senders(census)),
         _table("Unknown callers", ("AE title", "from", "times", "last"), _callers(census)),
         _table("Not analysed", ("reason", "images"), census.not_analysed),
@@ -87,6 +93,11 @@ def _letters(census: Census) -> list[Row]:
         )
         for one in census.dead_letters
     ]
+
+
+def _process(beat: Heartbeat, now: float) -> Row:
+    models = ", ".join(f"{one.pipeline} {one.version}" for one in beat.models)
+    return (beat.role, beat.worker, f"{max(0.0, now - beat.last_at):.0f} s", models)
 
 
 def _senders(census: Census) -> list[Row]:

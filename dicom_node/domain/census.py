@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dicom_node.domain.watch import Heartbeat
+
 
 @dataclass(frozen=True, slots=True)
 class Depth:
@@ -109,6 +111,8 @@ class Census:
     callers: tuple[Caller, ...]
     alarms: tuple[Alarm, ...]
     replaced: tuple[Replaced, ...] = ()
+    processes: tuple[Heartbeat, ...] = ()
+    """The last sign of life of each."""
     commitments: tuple[Commitments, ...] = ()
 
 

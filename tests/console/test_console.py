@@ -14,7 +14,9 @@ import pytest
 from dicom_node.console.server import Views, serve
 from dicom_node.domain.census import Alarm, Caller, Census, DeadLetter, Depth, Sender
 from dicom_node.domain.errors import TryAgain
+from dicom_node.domain.watch import Heartbeat, ServingModel
 from dicom_node.domain.work import QUOTED
+from dicom_node.overview import in_words
 from tests.listeners import free_port, until
 
 CENSUS = Census(
@@ -29,6 +31,11 @@ CENSUS = Census(
     ),
     senders=(Sender("XRAY1", 31, 1.7e9),),
     callers=(Caller("<script>", "10.0.0.9", 3, 1.7e9),),
+    processes=(
+        Heartbeat(
+            "work@h:7", "work", 1.6e9, 1.7e9 - 3, 1, 1, (ServingModel("anatomy", "1.2", "cpu"),)
+        ),
+    ),
     alarms=(Alarm("disk", "free disk space is below the reserve", 1, 1.7e9, 1.7e9),),
 )
 
@@ -70,7 +77,16 @@ def test_the_page_tells_the_state_and_escapes_what_strangers_sent() -> None:
     with console(SHOWN) as address:
         status, page = get(address + "/")
     assert status == 200
-    for words in ("28 images analysed", "body part HIP", "XRAY1", "free disk space", "GiveUp: no"):
+    for words in (
+        "28 images analysed",
+        "body part HIP",
+        "XRAY1",
+        "free disk space",
+        "GiveUp: no",
+        "work@h:7",
+        "3 s",
+        "anatomy 1.2",
+    ):
         assert words in page, words
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
@@ -97,3 +113,9 @@ def test_without_database_it_is_alive_but_not_ready(path: str) -> None:
     with console(AWAY) as address:
         assert get(address + "/healthz")[0] == 200
         assert get(address + path) == (503, "database is away\n")
+
+
+def test_the_terminal_tells_who_lives() -> None:
+    assert "process     work@h:7: alive, 0 MB, 1 files; anatomy 1.2 on cpu" in in_words(CENSUS, 1)
+    later = in_words(replace(CENSUS, at=1.7e9 + 100), 1)
+    assert "process     work@h:7: SILENT for 103 s" in later
