@@ -101,7 +101,13 @@ def main(arguments: list[str]) -> int:
             film, enforce_file_format=True
         )
         with Storescp(folder / "pacs", ae_title="ORTHANC") as pacs, HL7Listener() as ris:
-            config = configure(folder, pacs_port=pacs.port, hl7_port=ris.port, outputs=["sr"])
+            config = configure(
+                folder,
+                pacs_port=pacs.port,
+                hl7_port=ris.port,
+                pipelines=["abnormality"],  # the quickest: two cores must keep up
+                outputs=["sr", "sc"],
+            )
             with running_node(config) as node:
                 seen = load(node, film, options.minutes, options.rate)
     if len(seen) < 2:
