@@ -5,6 +5,7 @@ conversion, which raises or warns (quoting the value) where a header is wrong.
 """
 
 from collections.abc import Iterable
+from io import BytesIO
 from math import isfinite
 from typing import Literal
 
@@ -12,22 +13,30 @@ from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_sequence
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import VR
 
+from dicom_node.adapters.rationed import Rationed
+
 _KNOWN_VRS = frozenset(vr.value for vr in VR)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+LONGEST_TEXT = 10_240
+"""Of an LT, the longest VR of those that are read here (PS3.5 table 6.2-1)."""
+LARGEST_INTEGER = (1 << 31) - 1
+"""Of an IS; what lies beyond is cut to it, as databases would refuse it."""
 _LATIN = "latin-1"  # maps every byte to a character, so it never fails
 
 
 def text(ds: Dataset, keyword: str) -> str:
-    """Give a text value, cleaned; "" when it is missing.
+    """Give a text value, cleaned and not endless; "" when it is missing.
 
     Follows SpecificCharacterSet (PS3.3 C.12.1.1.2) where its terms are known.
     Characters that cannot be printed become "?": databases refuse NUL.
     """
     value = _raw(ds, keyword)
+    value = value[:LONGEST_TEXT]
     return clean(value.decode(_encoding(ds), "replace") if isinstance(value, bytes) else value)
 
 
@@ -55,7 +64,8 @@ def integer(ds: Dataset, keyword: str, missing: int = 0) -> int:
         order: Literal["little", "big"] = "little" if element.is_little_endian else "big"
         return int.from_bytes(value[:2], order) if value else missing
     try:
-        return int(text(ds, keyword).split("\\")[0])
+        number = int(text(ds, keyword).split("\\")[0])
+        return max(-LARGEST_INTEGER - 1, min(number, LARGEST_INTEGER))
     except ValueError:
         return missing
 
@@ -72,12 +82,23 @@ def decimals(ds: Dataset, keyword: str) -> tuple[float, ...]:
 def items(ds: Dataset, keyword: str) -> Iterable[Dataset]:
     """Give a sequence's items; none where it is missing or cannot be parsed."""
     try:
-        value = ds[keyword].value if keyword in ds else ()
+        value = _sequence(ds, keyword)
     except Exception:  # noqa: BLE001 - pydicom raises anything on a damaged sequence
         return ()
     if not isinstance(value, Iterable) or isinstance(value, str | bytes):
         return ()
     return tuple(item for item in value if isinstance(item, Dataset))
+
+
+def _sequence(ds: Dataset, keyword: str) -> object:
+    """Give a sequence's value; one that is still bytes is parsed within bounds."""
+    element = _element(ds, keyword)
+    if not isinstance(element, RawDataElement) or element.VR not in (None, "SQ", "UN"):
+        return ds[keyword].value if element is not None else ()
+    content = element.value or b""
+    implicit, little = element.is_implicit_VR, element.is_little_endian
+    file = Rationed(BytesIO(content)).binary
+    return read_sequence(file, implicit, little, len(content), _charsets(ds))
 
 
 def odd_elements(ds: Dataset) -> list[BaseTag]:

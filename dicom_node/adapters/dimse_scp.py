@@ -25,8 +25,8 @@ from dicom_node.adapters.dimse_messages import (
     AFFECTED_SOP_INSTANCE_UID,
     C_STORE_RQ,
     EVENT_TYPE_ID,
-    N_EVENT_REPORT_RQ,
     LARGEST_DATA_SET,
+    N_EVENT_REPORT_RQ,
     Message,
 )
 from dicom_node.adapters.file_meta import file_head

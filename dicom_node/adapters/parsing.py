@@ -17,11 +17,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicom_node.adapters.rationed import Rationed
 from dicom_node.domain.errors import NotAnalysable
 
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 LARGEST_INFLATED_HEADER = 64 << 20
 """Bytes; a deflated data set that grows beyond it without pixels is a bomb."""
+LARGEST_META = 1 << 16
+"""Bytes of an element of group 0002 that is looked at."""
 _FIRST_INFLATED = 1 << 20
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
@@ -39,6 +42,9 @@ def read_file_meta(file: BinaryIO) -> FileMetaDataset:
 def _convertible(meta: Dataset) -> Iterator[tuple[BaseTag, DataElement]]:
     """Give the elements whose values pydicom understands; the rest is as good as missing."""
     for tag in meta.keys():  # noqa: SIM118 - iterating a Dataset would convert its values
+        raw: DataElement | RawDataElement | None = meta.get_item(tag, keep_deferred=True)
+        if isinstance(raw, RawDataElement) and (raw.VR == "SQ" or raw.length > LARGEST_META):
+            continue  # none of ours, and perhaps without end
         try:
             yield tag, meta[tag]
         except Exception:  # noqa: BLE001, S112 - pydicom raises anything on damaged values
@@ -98,9 +104,12 @@ def _guarded(
 
     # pydicom warns about a character set that it does not know
     warnings.filterwarnings("ignore", module=r"pydicom\.")
+    ration = Rationed(file)
     try:
-        ds = read_dataset(file, implicit, little, stop_when=stop_when)
+        ds = read_dataset(ration.binary, implicit, little, stop_when=stop_when)
     except Exception as error:
+        if ration.is_spent:
+            raise NotAnalysable("too many elements in the header") from error
         # pydicom raises anything on damaged bytes, RecursionError on deep nesting
         raise NotAnalysable(f"data set cannot be decoded ({type(error).__name__})") from error
     return ds, bool(stopped)

@@ -186,7 +186,7 @@ def _rle_segment(segment: bytes, needed: int) -> NDArray[np.uint8]:
     none: it reads as a run whose bytes are not there.
     """
     expanded, position, end = bytearray(), 0, len(segment)
-    while position < end:
+    while position < end and len(expanded) <= needed:
         control = segment[position]
         if control < 128:
             expanded += segment[position + 1 : position + 2 + control]

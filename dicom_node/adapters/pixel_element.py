@@ -17,6 +17,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from dicom_node.adapters.rationed import Rationed
 from dicom_node.domain.errors import NotAnalysable
 
 FLOAT_PIXEL_DATA = 0x7FE00008
@@ -95,7 +96,7 @@ def _parse_until(
         return bool(found)
 
     try:
-        read_dataset(stream, implicit, little, stop_when=stop_when)
+        read_dataset(Rationed(stream).binary, implicit, little, stop_when=stop_when)
     except (OSError, MemoryError):
         raise  # a passing fault of this machine, not of the file
     except Exception as error:

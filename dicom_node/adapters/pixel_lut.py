@@ -57,7 +57,9 @@ def modality(ds: Dataset, values: Values, signed: bool) -> Values | None:
         return None if table is None else table(values)
     slope = (*decimals(ds, "RescaleSlope"), 1.0)[0]
     intercept = (*decimals(ds, "RescaleIntercept"), 0.0)[0]
-    return values * slope + intercept if slope else None
+    if not slope or not np.isfinite(abs(slope) * 65536 + abs(intercept)):
+        return None
+    return values * slope + intercept
 
 
 def voi_table(ds: Dataset, values: Values) -> Values | None:
