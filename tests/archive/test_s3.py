@@ -1,6 +1,10 @@
 """The S3 archive against a real server that is away, refuses, or lost something."""
 
+import hashlib
 import os
+import socket
+import socketserver
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -223,3 +227,38 @@ def test_copies_are_bounded(tmp_path: Path) -> None:
         cache.add(f"instances/00/{number:064}.dcm", (b"x" * 200,))
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [f"{number:064}.dcm" for number in range(8, 30)]
+
+
+class _Cutting(socketserver.BaseRequestHandler):
+    """Carries the first bytes of a connection to the store, then cuts it."""
+
+    store = ("127.0.0.1", 0)
+    left = 100_000
+
+    def handle(self) -> None:
+        with socket.create_connection(self.store) as onward:
+            while self.left > 0 and (chunk := self.request.recv(self.left)):
+                onward.sendall(chunk)
+                self.left -= len(chunk)
+
+
+def test_an_upload_that_is_cut_is_never_served(s3: S3Server, prefix: str, tmp_path: Path) -> None:
+    class Handler(_Cutting):
+        store = ("127.0.0.1", s3.port)
+
+    content = os.urandom(1 << 20)
+    straight = s3.bucket(prefix)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as cutting:
+        threading.Thread(target=cutting.serve_forever).start()
+        cut = replace(straight, endpoint=f"http://127.0.0.1:{cutting.server_address[1]}")
+        with pytest.raises(Away, match="is away"):
+            _archive(cut, tmp_path / "a").put([content], "instances", ".dcm")
+        cutting.shutdown()
+    sha256 = hashlib.sha256(content).hexdigest()
+    key = f"instances/{sha256[:2]}/{sha256}.dcm"
+    # this server shows what it got, where S3 shows nothing; the hash tells them apart
+    with pytest.raises(TryAgain, match="not what was put"):
+        _archive(straight, tmp_path / "b").read(key)
+    assert not list((tmp_path / "a").rglob("*"))
+    assert _archive(straight, tmp_path / "a").put([content], "instances", ".dcm").key == key
+    assert _archive(straight, tmp_path / "b").read(key) == content
