@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
                 pacs_port=pacs.port,
                 hl7_port=ris.port,
                 pipelines=["abnormality"],  # the quickest: two cores must keep up
-                outputs=["sr", "sc"],
+                outputs=["sr"],
             )
             with running_node(config) as node:
                 seen = load(node, film, options.minutes, options.rate)
