@@ -59,9 +59,12 @@ def take_beats(engine: Engine) -> tuple[Heartbeat, ...]:
 
 
 def prune_beats(engine: Engine, now: float) -> None:
-    """Forget processes that died a day ago, and samples older than a week."""
+    """Forget processes that died an hour ago, and samples older than a week.
+
+    Not later: a process that dies and starts again and again leaves a row each time.
+    """
     with transaction(engine, durable=False) as conn:
-        conn.execute(delete(heartbeats).where(heartbeats.c.last_at < now - DAY_S))
+        conn.execute(delete(heartbeats).where(heartbeats.c.last_at < now - HOUR_S))
         conn.execute(delete(disk_samples).where(disk_samples.c.at < now - DISK_DAYS * DAY_S))
 
 
