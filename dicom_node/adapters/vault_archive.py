@@ -123,6 +123,7 @@ def register_key(register: Path, key_id: str) -> None:
     """Note that files are sealed with a key; raises TryAgain."""
     try:
         if key_id not in registered_keys(register):
+            register.parent.mkdir(parents=True, exist_ok=True)  # beside an S3 store's copies
             with register.open("a") as file:
                 file.write(f"{key_id}\n")
     except OSError as error:

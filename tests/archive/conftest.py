@@ -4,7 +4,6 @@ import itertools
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,25 +27,35 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield running
 
 
-@pytest.fixture(params=["folder", "sealed", pytest.param("s3", marks=pytest.mark.s3)])
+S3 = [pytest.param(name, marks=pytest.mark.s3) for name in ("s3", "sealed s3")]
+
+
+@pytest.fixture(params=["folder", "sealed", *S3])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     """Open the same new archive again and again, as the processes of many hosts do."""
+    root = tmp_path / "made" / "here"
     if request.param == "folder":
-        return lambda: FileArchive(tmp_path / "made" / "here")
+        return lambda: FileArchive(root)
     if request.param == "sealed":
-        return partial(_sealed, tmp_path)
+        return lambda: _sealed(FileArchive(root), tmp_path, root)
     bucket = request.getfixturevalue("s3").bucket(f"site/{next(numbers)}")
     hosts = itertools.count()
-    return lambda: S3Archive(bucket, tmp_path / f"host{next(hosts)}", 1 << 30)
+
+    def on_next_host() -> Archive:
+        host = tmp_path / f"host{next(hosts)}"
+        archive = S3Archive(bucket, host / "cache", 1 << 30)
+        return archive if request.param == "s3" else _sealed(archive, tmp_path, host / "cache")
+
+    return on_next_host
 
 
-def _sealed(folder: Path) -> VaultArchive:
-    root, file = folder / "made" / "here", folder / "keys"
+def _sealed(inner: Archive, folder: Path, root: Path) -> VaultArchive:
+    file = folder / "keys"
     if not file.exists():
         file.write_bytes(b64encode(os.urandom(32)))
         file.chmod(0o600)
     keys, register = load_keys(str(file)), root / SPOOL / "keys"
-    return VaultArchive(FileArchive(root), keys, register, Room(folder))
+    return VaultArchive(inner, keys, register, Room(folder))
 
 
 @pytest.fixture
