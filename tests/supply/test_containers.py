@@ -52,6 +52,17 @@ def test_the_image_installs_by_hash_and_then_fetches_nothing() -> None:
     assert "--no-deps" in installs[1]
 
 
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    hadolint = ROOT / "build" / "tools" / "bin" / "hadolint"
+    if not hadolint.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("not installed: hadolint; run: make sbom")
+        pytest.skip("not installed: hadolint; run: make sbom")
+    command = [hadolint, "--no-color", DOCKER / "Dockerfile"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "")
+
+
 def test_what_is_copied_exists_and_is_not_ignored() -> None:
     ignored = set((ROOT / ".dockerignore").read_text().split())
     copied = [words.split()[:-1] for words in _of("COPY") if "--from" not in words]
