@@ -58,7 +58,7 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
         if os.environ.get("CI") == "true":
             pytest.fail("not installed: hadolint; run: make sbom")
         pytest.skip("not installed: hadolint; run: make sbom")
-    command = [hadolint, "--no-color", DOCKER / "Dockerfile"]
+    command = [str(hadolint), "--no-color", str(DOCKER / "Dockerfile")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (0, "")
 
