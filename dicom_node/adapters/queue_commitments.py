@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     case,
     delete,
+    exists,
     func,
     literal_column,
     select,
@@ -48,6 +49,18 @@ PATIENT = 5
 
 _ID = commitments.c.id
 _OPEN = commitments.c.state.in_([literal_column("'due'"), literal_column("'asked'")])
+_later, _its = objects.alias("later"), deliveries.alias("its")
+_REPLACED = exists().where(
+    _later.c.instance_id == objects.c.instance_id,
+    _later.c.slot == objects.c.slot,
+    _later.c.id > objects.c.id,
+    # a later rejection note rejects another document
+    objects.c.slot != "",
+    objects.c.kind != "rejection",
+    _its.c.object_id == _later.c.id,
+    _its.c.destination == commitments.c.destination,
+)
+"""Whether the peer gets what a later reading put in the object's place."""
 _SENT = (
     select(commitments, objects.c.sop_class_uid, objects.c.sop_instance_uid)
     .join_from(commitments, objects, commitments.c.object_id == objects.c.id)
@@ -144,11 +157,13 @@ class SqlCommitments:
             reasons = {key(one): reason for one, reason in report.missing}
             named = sorted({key(one) for one in report.kept} | set(reasons))
             rows = conn.execute(
-                _SENT.where(
+                _SENT.add_columns(_REPLACED.label("replaced"))
+                .where(
                     commitments.c.destination == request.destination,
                     # no request of ours names more
                     objects.c.sop_instance_uid.in_(named[: 2 * LARGEST_REQUEST]),
-                ).with_for_update(of=commitments)
+                )
+                .with_for_update(of=commitments)
             ).all()
             heard = _Tally()
             for row in rows:
@@ -157,6 +172,8 @@ class SqlCommitments:
                 if reason is None and row.sent_at <= request.asked_at:
                     _commit(conn, row, uid, now)
                     heard.committed += 1
+                elif reason is not None and row.transaction_uid == uid and row.replaced:
+                    _call_off(conn, row, reason, now)
                 elif reason is not None and row.transaction_uid == uid:
                     heard.note(_mend(conn, row, reason, now))
             conn.execute(
@@ -235,6 +252,13 @@ def _of(conn: Connection, request: Request) -> Sequence[Row[Any]]:
 def _commit(conn: Connection, row: Row[Any], uid: str, now: float) -> None:
     kept = {"state": "committed", "settled_at": now, "transaction_uid": uid, "words": None}
     conn.execute(update(commitments).where(commitments.c.id == row.id).values(kept))
+
+
+def _call_off(conn: Connection, row: Row[Any], reason: int, now: float) -> None:
+    """Leave what was replaced as it is: sent again it would stand beside its successor."""
+    words = f"{reason_words(reason)}; a later result took its place"
+    left = {"state": "called off", "settled_at": now, "words": words}
+    conn.execute(update(commitments).where(commitments.c.id == row.id).values(left))
 
 
 def _mend(conn: Connection, row: Row[Any], reason: int, now: float) -> bool:

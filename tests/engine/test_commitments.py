@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
@@ -25,7 +26,7 @@ from dicom_node.domain.commitment import (
 )
 from dicom_node.domain.work import Acknowledgement
 from dicom_node.overview import in_words
-from tests.engine.rows import column, finished
+from tests.engine.rows import ONE_JOB, arrival, claimed, column, finished, outcome
 
 NOW = 3000.0
 WAIT_S = 60.0
@@ -294,3 +295,22 @@ def test_two_askers_never_ask_about_the_same_object(
         named = [uid for part in pool.map(ask, range(4)) for uid in part]
     assert len(named) == len(set(named)) == 16
     assert column(engine, commitments, "asked") == [1] * 16
+
+
+def test_what_a_later_reading_replaced_is_not_sent_again(
+    ledger: SqlLedger, book: SqlCommitments, engine: Engine
+) -> None:
+    ledger.record(arrival(1), ONE_JOB)
+    for number in (1, 2):
+        made = outcome(number, kinds=("sr",))
+        (placed,) = ((replace(one, slot="chest sr"), file) for one, file in made.objects)
+        ledger.finish_jobs(claimed(ledger), replace(made, objects=(placed,)), NOW)
+        deliver(ledger)
+        ledger.reanalyse(since=0.0, now=NOW)
+    request = asked(book)
+    old, new = uids(request)
+    failed = ((old, NO_SUCH_INSTANCE), (new, NO_SUCH_INSTANCE))
+    report = Report(request.transaction_uid, (), failed)
+    assert book.hear(report, ("pacs",), NOW) == Heard(again=1)
+    assert column(engine, commitments, "state") == ["called off", "sending"]
+    assert column(engine, deliveries, "state") == ["completed", "available"]
