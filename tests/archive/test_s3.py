@@ -9,7 +9,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.store import S3Store
 
 from dicom_node.adapters import archive_s3
 from dicom_node.adapters.archive_cache import FileCache
@@ -132,13 +134,13 @@ def test_what_is_stored_during_its_sweep_comes_back(
     sweeping = _archive(s3.bucket(prefix), tmp_path / "a")
     receiving = _archive(s3.bucket(prefix), tmp_path / "b")
     key = sweeping.put([b"nobody's"], "instances", ".dcm").key
-    real_copy = archive_s3.obstore.copy
+    real_copy = obstore.copy
 
-    def copy_while_the_sender_repeats(store: object, source: str, target: str) -> None:
+    def copy_while_the_sender_repeats(store: S3Store, source: str, target: str) -> None:
         real_copy(store, source, target)
         receiving.put([b"nobody's"], "instances", ".dcm")
 
-    monkeypatch.setattr(archive_s3.obstore, "copy", copy_while_the_sender_repeats)
+    monkeypatch.setattr(obstore, "copy", copy_while_the_sender_repeats)
     assert sweeping.delete_old(key, time.time() + 60)
     monkeypatch.undo()
     working = _archive(s3.bucket(prefix), tmp_path / "c")
