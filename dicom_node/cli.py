@@ -17,10 +17,11 @@ from pathlib import Path
 from dicom_node import commands as more
 from dicom_node import faults, models_command, node, roles
 from dicom_node.audit import audited_role
+from dicom_node.domain.discretion import without_quotes
 from dicom_node.domain.errors import BadSettings, NodeError
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import Peer
-from dicom_node.logs import start_logs
+from dicom_node.logs import discreet, start_logs
 from dicom_node.settings import Settings, load_settings
 from dicom_node.supervisor import stop_signal, supervise
 
@@ -89,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
         started["dicomweb"] = ("dicomweb", *config)
     if settings.orders.port:
         started["orders"] = ("orders", *config)
-    with stop_signal() as stop, audited_role(settings, "run"):
+    with discreet(), stop_signal() as stop, audited_role(settings, "run"):
         return supervise(started, stop)
 
 
@@ -98,7 +99,7 @@ def _role(run: Callable[..., None]) -> Callable[[argparse.Namespace], int]:
         settings = _settings(options)
         start_logs(settings.logs.format, settings.logs.level, options.command)
         faults.arm(options.command)
-        with stop_signal() as stop, audited_role(settings, options.command):
+        with discreet(), stop_signal() as stop, audited_role(settings, options.command):
             run(settings, stop)
         return EXIT_OK
 
@@ -157,6 +158,8 @@ def _status(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     census, free_bytes = node.census(settings), node.free_bytes(settings)
+    if not options.quoted:
+        census = without_quotes(census)
     if options.json:
         print(json.dumps({**asdict(census), "disk_free_bytes": free_bytes}, indent=2))
     else:
@@ -256,6 +259,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add("status", _status, "show queue, outbox, dead letters and senders", config=True)
     command.add_argument("--json", action="store_true")
+    words = "show destinations' own words, which may name a patient"
+    command.add_argument("--quoted", action="store_true", help=words)
 
     command = add("retry", _retry, "make dead letters available again", config=True)
     which = command.add_mutually_exclusive_group(required=True)

@@ -61,7 +61,8 @@ def _open_sqlite(url: URL) -> Engine:
     path = Path(str(url.database))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it names patients
+        if not path.exists():  # to close it would end the locks of this process's connections
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it names patients
     except OSError as error:
         raise TryAgain(f"database file {path}: {error.strerror}") from error
     _set_wal(path)

@@ -1,6 +1,7 @@
 """Accepted associations and the socket that they come from."""
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ from dicom_node.adapters.dimse_reactor import (
     PromptDUL,
     PromptSocket,
 )
+from dicom_node.adapters.failures import tell_failure
 from dicom_node.adapters.hosts import canonical
 from dicom_node.adapters.tls_socket import fingerprint_of, in_words
 from dicom_node.domain.errors import NodeError
@@ -204,6 +206,11 @@ class AcceptingServer(AssociationServer):
             self._handshakes = dict(alive)
         hosts = [host for _, host in alive] + [one.host for one in self.connections]
         return self.bounds.has_place(hosts, canonical(client_address[0]))
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
+        """Log where accepting failed; the base class prints the error's words."""
+        kind, _, trace = sys.exc_info()
+        tell_failure("association_failed", kind or Exception, trace)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
         """Begin an association; over TLS on a thread, as a handshake takes its time."""

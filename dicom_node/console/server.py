@@ -1,6 +1,7 @@
 """A read-only status page, health and metrics."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import structlog
 
+from dicom_node.adapters.failures import tell_failure
 from dicom_node.adapters.metrics import CONTENT_TYPE as METRICS_TYPE
 from dicom_node.console.page import page
 from dicom_node.domain.census import Census
@@ -29,13 +31,20 @@ class Views:
     metrics: Callable[[], str]
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log the class of what broke off an answer; the base class prints its words."""
+        kind, _, trace = sys.exc_info()
+        tell_failure("console_failed", kind or Exception, trace)
+
+
 def serve(host: str, port: int, views: Views, stop: threading.Event) -> None:
     """Serve until `stop`: `/`, `/status.json`, `/healthz`, `/readyz`, `/metrics`.
 
     Nothing can be changed here and no patient is named, so the page asks for no
     login; bind it to loopback (the default) or put a proxy before it.
     """
-    with ThreadingHTTPServer((host, port), _handler(views)) as server:
+    with _Server((host, port), _handler(views)) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         log.info("console_listening", host=host, port=server.server_address[1])

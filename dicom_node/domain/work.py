@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from dicom_node.domain.errors import Away, TryAgain
+from dicom_node.domain.errors import Away, TryAgain, speakable
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.study import Instance
 
@@ -94,7 +94,7 @@ class Failure:
 
 def after_failure(error: Exception, attempt: int, now: float, rule: RetryRule) -> Failure:
     """Decide what follows the failed attempt number `attempt` (1 is the first)."""
-    words = f"{type(error).__name__}: {error}"
+    words = ": ".join(filter(None, (type(error).__name__, speakable(error))))
     passing = isinstance(error, TryAgain | OSError | MemoryError)
     if not isinstance(error, Away) and (not passing or attempt >= rule.attempts):
         return Failure(None, words)
