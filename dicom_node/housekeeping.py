@@ -9,6 +9,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from dicom_node.adapters.census import take_census
+from dicom_node.adapters.database import empty_journal
 from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue_escalation import escalate
 from dicom_node.adapters.retention import SqlRetention
@@ -109,6 +110,7 @@ def _expire(parts: Parts) -> None:
     tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)
     tidy.prune_rows(retention, now, log_s)
     SqlOrderBook(parts.engine).prune(now - log_s)
+    empty_journal(parts.engine)  # where it is in use: an hour later
     parts.archive.tidy_spool(tidy.ORPHAN_AGE_S, now)
     before = now - tidy.ORPHAN_AGE_S
     tidy.sweep_orphans(

@@ -79,6 +79,26 @@ def _open_sqlite(url: URL) -> Engine:
     return engine
 
 
+def empty_journal(engine: Engine) -> bool:
+    """Drop what SQLite's journal yet holds of deleted rows; False while it is in use.
+
+    Postgres overwrites and recycles its own by autovacuum and checkpoints.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    pooled = engine.raw_connection()
+    try:
+        cursor = pooled.cursor()
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy = cursor.fetchone()[0]
+        cursor.close()
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        pooled.close()
+    return not busy
+
+
 def _set_wal(path: Path) -> None:
     """Switch the file to WAL, once; the switch itself ignores the busy timeout."""
     give_up_at = time.monotonic() + BUSY_S
@@ -102,6 +122,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA journal_size_limit = 67108864")
+    cursor.execute("PRAGMA secure_delete = ON")  # a deleted row's bytes are overwritten
     cursor.close()
 
 
