@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from dicom_node.adapters import alarm_facts
+from dicom_node.audit_watch import unaudited
 from dicom_node.domain.drift import population_stability
 from dicom_node.domain.watch import too_silent
 from dicom_node.expiry import certificate_faults
@@ -38,6 +39,11 @@ def watch_certificates(parts: Parts, now: float) -> None:
     _settle(parts, "certificate_expires", _expiring, now)
 
 
+def watch_audit(parts: Parts, now: float) -> None:
+    """Watch that audit messages are written, and reach the syslog server."""
+    _settle(parts, "audit_behind", _unaudited, now)
+
+
 Facts = Callable[[Parts, float], Iterator[str]]
 
 
@@ -46,6 +52,10 @@ def _settle(parts: Parts, kind: str, facts: Facts, now: float) -> None:
     alarm_facts.settle_alarms(parts.engine, kind, words, now)
     for one in words:
         log.warning("alarm_open", kind=kind, words=one)
+
+
+def _unaudited(parts: Parts, now: float) -> Iterator[str]:
+    yield from unaudited(parts.settings, now)
 
 
 def _expiring(parts: Parts, now: float) -> Iterator[str]:

@@ -13,6 +13,7 @@ from dicom_node import committing, node, reading, reconciliation
 from dicom_node.adapters import dicomweb_scu, dimse_scu, fhir_rest, mllp
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.model_store import linked, models_dir
+from dicom_node.audit_watch import audit_checks
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.findings import OWN_POINT
 from dicom_node.domain.ports import Adjustable, Check, Pipeline
@@ -32,6 +33,7 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield from _archive(settings)
     yield from model_checks(settings)
     yield from security_checks(settings, time.time())
+    yield from audit_checks(settings)
     for peer in settings.peers:
         yield from _peer(settings, peer)
     yield from reconciliation.probe(settings)

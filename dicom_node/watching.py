@@ -30,6 +30,7 @@ def watch_jobs(parts: Parts) -> tuple[tuple[int, Callable[[], None]], ...]:
         (SAMPLE_EVERY_S, partial(_sample, parts)),
         (HABITS_EVERY_S, lambda: alarms.watch_habits(parts, time.time())),
         (HABITS_EVERY_S, lambda: alarms.watch_certificates(parts, time.time())),
+        (AGES_EVERY_S, lambda: alarms.watch_audit(parts, time.time())),
     )
 
 

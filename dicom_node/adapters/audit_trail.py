@@ -116,6 +116,7 @@ def forward(place: Place, server: Server, now: float) -> int:
                 audit_syslog.send(frames, server)
             if batch:
                 os.pwrite(descriptor, b"%-20d\n" % batch[-1][0], 0)
+            os.utime(descriptor)  # nothing was waiting longer than from now on
             return len(batch)
         except BlockingIOError:
             return 0
@@ -129,9 +130,22 @@ def backlog(file: Path) -> int:
     """Say how many bytes of the log the server has not had."""
     try:
         size = file.stat().st_size
-        return size - _position(sent_path(file).read_bytes(), file)
     except FileNotFoundError:
         return 0
+    try:
+        return size - _position(sent_path(file).read_bytes(), file)
+    except FileNotFoundError:
+        return size
+
+
+def behind_since(file: Path) -> float | None:
+    """Say since when messages wait for the server (POSIX s); None where none does."""
+    if not backlog(file):
+        return None
+    try:
+        return sent_path(file).stat().st_mtime
+    except FileNotFoundError:
+        return file.stat().st_mtime
 
 
 def sent_path(file: Path) -> Path:

@@ -90,13 +90,13 @@ def empty_journal(engine: Engine) -> bool:
     try:
         cursor = pooled.cursor()
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        busy = cursor.fetchone()[0]
+        answer = cursor.fetchone()
         cursor.close()
     except sqlite3.OperationalError:
         return False
     finally:
         pooled.close()
-    return not busy
+    return answer is not None and not answer[0]
 
 
 def _set_wal(path: Path) -> None:
