@@ -57,9 +57,12 @@ class RawSCU:
     """Result by context ID; 0 is acceptance."""
     wrap: Callable[[socket.socket], socket.socket] = lambda plain: plain
     """Puts TLS around the connection."""
+    source: str = "127.0.0.1"
+    """The address that it calls from; all of 127.0.0.0/8 is this machine."""
 
     def __enter__(self) -> Self:
-        self.socket = self.wrap(socket.create_connection(("127.0.0.1", self.port), timeout=10))
+        address, source = ("127.0.0.1", self.port), (self.source, 0)
+        self.socket = self.wrap(socket.create_connection(address, 10, source))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.sendall(associate_rq(self.contexts, self.calling, self.called))
         kind, body = self.read_pdu()

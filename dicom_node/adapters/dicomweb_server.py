@@ -49,6 +49,14 @@ class BoundedServer(ThreadingHTTPServer):
         """Turn away a connection above the limit."""
         return self._connections.acquire(blocking=False)
 
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's signature
+        """Start the connection's thread; where none is to be had, give its place back."""
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:
+            self._connections.release()
+            raise
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's signature
         """Serve a connection, then count it off."""
         try:

@@ -32,6 +32,8 @@ STEP = 1 << 20
 """Bytes for which memory is taken at once: what a PDU says of its length may be a lie."""
 SLOWEST_SENDER = 10_000
 """Bytes per second below which a sender counts as stuck."""
+NO_LIMIT_S = 3600.0
+"""For a PDU, where the association has no time-out."""
 CHECK_S = 0.5
 """How often sleeping threads look at their timers."""
 
@@ -77,29 +79,39 @@ class PromptSocket(AssociationSocket):
         if self.socket is None or nr_bytes > LARGEST_PDU:
             raise OSError(f"no PDU of {nr_bytes} bytes is read")
         received, self._early = bytearray(self._early[:nr_bytes]), self._early[nr_bytes:]
-        deadline = self._patience(nr_bytes)
+        deadline = self._patience()
         while len(received) < nr_bytes:
             step = bytearray(min(STEP, nr_bytes - len(received)))
             count = self._fill(self.socket, step, deadline)
+            deadline += count / SLOWEST_SENDER
             received += step if count == len(step) else step[:count]
             if count < len(step):
                 return received
         quick_ack(self.socket)
         return received
 
-    def _patience(self, nr_bytes: int) -> float | None:
-        """Give the time until which so many bytes must be here; one now and then is no life."""
+    def _shutdown_socket(self) -> None:
+        """Close; pynetdicom leaves the socket open when the peer was quicker."""
+        super()._shutdown_socket()
+        if self.socket is not None:
+            self.socket.close()
+
+    def _patience(self) -> float:
+        """Give the time until which a PDU must be here, beside the time that its bytes take."""
         assoc = self.assoc
         limit_s = assoc.network_timeout if assoc.is_established else assoc.acse_timeout
-        return None if limit_s is None else time.monotonic() + limit_s + nr_bytes / SLOWEST_SENDER
+        return time.monotonic() + (NO_LIMIT_S if limit_s is None else limit_s)
 
-    def _fill(self, source: socket.socket, step: bytearray, deadline: float | None) -> int:
-        """Read until the step is full or the connection ends; give how much was read."""
+    def _fill(self, source: socket.socket, step: bytearray, deadline: float) -> int:
+        """Read until the step is full or the connection ends; give how much was read.
+
+        One byte now and then is no life: only what was read earns more time.
+        """
         view = memoryview(step)
         try:
             while view:
-                if deadline is not None:
-                    source.settimeout(max(0.001, deadline - time.monotonic()))
+                earned_s = (len(step) - len(view)) / SLOWEST_SENDER
+                source.settimeout(max(0.001, deadline + earned_s - time.monotonic()))
                 count = source.recv_into(view)
                 if count == 0:
                     break

@@ -89,7 +89,11 @@ class MllpListener:
                 log.error("mllp_accept_failed", reason=str(error))
                 self._stop.wait(ACCEPT_S)
                 continue
-            self._receive_caller(connection, address[0])
+            try:
+                self._receive_caller(connection, address[0])
+            except (OSError, RuntimeError) as error:  # no name server, no thread to be had
+                log.error("mllp_accept_failed", reason=str(error))
+                connection.close()
 
     def _receive_caller(self, connection: socket.socket, host: str) -> None:
         with self._lock:
@@ -100,8 +104,8 @@ class MllpListener:
             return
         thread = threading.Thread(target=self._serve, args=(connection, host), name="mllp")
         with self._lock:
+            thread.start()
             self._open[thread] = connection
-        thread.start()
 
     def _serve(self, connection: socket.socket, host: str) -> None:
         bound = log.bind(host=host)

@@ -22,6 +22,8 @@ JPEG_2000_START = b"\xff\x4f\xff\x51"
 LARGEST_JP2_WRAPPER = 4096
 ZERO_RUN = bytes(1024)
 """Longer than any row of empty packets; a lost block of a disk is at least 512."""
+MOST_SCANS = 100
+"""Of a progressive JPEG; encoders make ten, and each costs a pass over the image."""
 _NO_SEGMENT = (0x00, 0x01, *range(0xD0, 0xDA))
 _APPLICATION = (*range(0xE0, 0xF0), 0xFE)
 """APPn and COM, left out: GDCM 3.2 ends the whole process at a JFIF version of 2."""
@@ -89,6 +91,8 @@ def _jpeg(stream: bytes, name: str, known_frames: tuple[int, ...]) -> Codestream
     stray = _STRAY_MARKER[marker].search(coded)
     if stray is None or stray.start() != len(coded) - 2:
         raise NotAnalysable(f"damaged {name}: a marker inside the coded bytes")
+    if coded.count(b"\xff\xda") > MOST_SCANS:
+        raise NotAnalysable(f"{name} of more than {MOST_SCANS} scans")
     whole = b"".join((*kept, coded))
     return Codestream(whole, rows, columns, components, precision, frame_marker=marker)
 
