@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from dicom_node.adapters.audit_trail import Place, Trail
 from dicom_node.adapters.tls import Following, client_context
 from dicom_node.domain import audit
 from dicom_node.domain.audit import Auditor, Cargo, Party, unheard
-from dicom_node.domain.errors import NodeError
+from dicom_node.domain.errors import NodeError, TryAgain
 from dicom_node.domain.reception import Caller
 from dicom_node.domain.work import (
     Acknowledgement,
@@ -41,6 +42,8 @@ Secure = Callable[[socket.socket], socket.socket]
 """Shakes hands with a caller over TLS."""
 SECURITY_SECTIONS = ("peers", "receive", "tls", "audit", "orders", "dicomweb", "console")
 """Sections whose change is a change of the security configuration."""
+PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")
+"""Of a database's URL: from a digest it could be guessed."""
 DICOM = ("dicom", "stow")
 """Protocols that transfer instances; the others carry messages about them."""
 
@@ -191,6 +194,7 @@ def _tell_changes(settings: Settings, told: Audit) -> None:
         return
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch(mode=0o600)
         kept.write_text(json.dumps(now))
     except OSError as error:
         log.error("audit_settings_not_kept", reason=error.strerror)
@@ -204,10 +208,12 @@ def _tell_changes(settings: Settings, told: Audit) -> None:
 
 
 def digests(settings: Settings) -> dict[str, str]:
-    """Give the SHA-256 of each section of the settings."""
+    """Give the SHA-256 of each section of the settings, without the database's password."""
+    sections = settings.model_dump(mode="json")
+    sections["database"] = PASSWORD.sub(r"\1@", settings.database.url)
     return {
         name: hashlib.sha256(json.dumps(section, sort_keys=True).encode()).hexdigest()
-        for name, section in settings.model_dump(mode="json").items()
+        for name, section in sections.items()
     }
 
 
@@ -235,12 +241,14 @@ def _carried(
     study_uid = batch.deliveries[0].study_uid
     patient_id = _patient(engine, study_uid)
     transfers = batch.protocol in DICOM
-    if transfers:
+    if transfers and any(one.attempt == 1 for one in batch.deliveries):
         told.note(audit.begun(told.here, to, Cargo(study_uid, patient_id), time.time()))
-    outcomes = courier(batch, path_of)
-    arrived = {one.delivery_id for one in outcomes if isinstance(one, Acknowledgement)}
-    for there in (True, False):
-        sent = [one for one in batch.deliveries if (one.id in arrived) is there]
+    try:
+        outcomes = courier(batch, path_of)
+    except Exception as error:  # noqa: BLE001 - told, then handled as the outbox does
+        outcomes = tuple(Undelivered(one.id, error) for one in batch.deliveries)
+    for there, ids in ((True, _arrived(outcomes)), (False, _given_up(outcomes))):
+        sent = [one for one in batch.deliveries if one.id in ids]
         if not sent:
             continue
         cargo = Cargo(study_uid, patient_id, _contents(sent))
@@ -250,6 +258,19 @@ def _carried(
         elif there:
             told.note(audit.exported(told.here, to, cargo, time.time()))
     return outcomes
+
+
+def _arrived(outcomes: Sequence[Acknowledgement | Undelivered]) -> set[int]:
+    return {one.delivery_id for one in outcomes if isinstance(one, Acknowledgement)}
+
+
+def _given_up(outcomes: Sequence[Acknowledgement | Undelivered]) -> set[int]:
+    """Give those that are not tried again: each try of a PACS that is away is no event."""
+    return {
+        one.delivery_id
+        for one in outcomes
+        if isinstance(one, Undelivered) and not isinstance(one.error, TryAgain | OSError)
+    }
 
 
 def _contents(sent: Sequence[Delivery]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class Chain:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._mutex = threading.Lock()
         self._descriptor = -1
         self._size = -1
         self._last = EMPTY
@@ -71,9 +73,10 @@ class Chain:
         try:
             with self._locked() as descriptor:
                 last = self._last_line(descriptor)
-                if last == noted(self.path):
-                    return
-                os.fsync(descriptor)
+            if last == noted(self.path):
+                return
+            os.fsync(descriptor)  # meanwhile others append
+            with self._locked():
                 self._note(last)
         except OSError as error:
             raise TryAgain(f"audit.file {self.path}: {error.strerror}") from error
@@ -86,15 +89,16 @@ class Chain:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        if self._descriptor < 0:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o600)  # it names patients
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        try:
-            yield self._descriptor
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        with self._mutex:  # the file's lock is between processes alone
+            if self._descriptor < 0:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+                self._descriptor = os.open(self.path, flags, 0o600)  # it names patients
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            try:
+                yield self._descriptor
+            finally:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _append(self, descriptor: int, message: str) -> None:
         known = os.fstat(descriptor).st_size == self._size
@@ -141,7 +145,8 @@ class Chain:
         return found
 
     def _note(self, last: Line) -> None:
-        if last.number <= 0:
+        before = noted(self.path)
+        if last.number <= (before.number if before else 0):
             return
         beside = head_path(self.path)
         fresh = beside.with_suffix(f".{os.getpid()}.part")

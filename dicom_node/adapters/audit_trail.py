@@ -60,8 +60,8 @@ class Trail:
     def note(self, event: AuditEvent) -> None:
         """Write one event; it survives the process, and within a second a power loss."""
         try:
+            self._chain.append(as_xml(event, self.place.source, self.place.site))
             with self._lock:
-                self._chain.append(as_xml(event, self.place.source, self.place.site))
                 if self._thread is None and not self._closing.is_set():
                     self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
                     self._thread.start()
@@ -74,8 +74,7 @@ class Trail:
         if self._thread is None:
             return
         self._thread.join(2 * audit_syslog.TIMEOUT_S)
-        with self._lock:
-            self._chain.close()
+        self._chain.close()
 
     def _run(self) -> None:
         while not self._closing.wait(TURN_S):
@@ -86,8 +85,7 @@ class Trail:
         for gather in self.gatherers:
             gather(last)
         try:
-            with self._lock:
-                self._chain.flush()
+            self._chain.flush()
             if self.place.server is not None and time.monotonic() >= self._send_after:
                 while forward(self.place, self.place.server, self._clock()) == AT_ONCE:
                     pass

@@ -4,10 +4,10 @@ from pathlib import Path
 from dicom_node import node
 from dicom_node.adapters import audit_rows
 from dicom_node.adapters.retention import SqlRetention
-from dicom_node.audit import audited, opened
+from dicom_node.audit import audited, digests, opened
 from dicom_node.audit_queries import telling
 from dicom_node.audit_retention import ToldRetention
-from dicom_node.domain.errors import TryAgain
+from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.retrieval import Inquiry
 from dicom_node.domain.study import Instance, InstanceRef
 from dicom_node.domain.work import (
@@ -37,13 +37,17 @@ def arrived(parts: node.Parts, number: int, study_uid: str = "1.2", at: float = 
 def test_what_is_delivered_and_what_is_not_is_told(settings: Settings) -> None:
     parts = node.open_parts(settings, migrate=True)
     arrived(parts, 1)
-    seg, sr = (
+    seg, sr, pdf = (
         Delivery(number, "xray", "dicom", 1, "seg", "1.2.840.66", f"2.25.{number}", "1.2", FILE)
-        for number in (1, 2)
+        for number in (1, 2, 4)
     )
     oru = Delivery(3, "ris", "mllp", 1, "oru", "", "", "1.2", FILE)
     outcomes = {
-        "xray": (Acknowledgement(1, "0000"), Undelivered(2, TryAgain("away"))),
+        "xray": (
+            Acknowledgement(1, "0000"),
+            Undelivered(2, GiveUp("refused")),
+            Undelivered(4, TryAgain("away")),
+        ),
         "ris": (Acknowledgement(3, "AA"),),
     }
     couriers = audited(
@@ -52,7 +56,7 @@ def test_what_is_delivered_and_what_is_not_is_told(settings: Settings) -> None:
         settings,
         parts.engine,
     )
-    for name, protocol, sent in (("xray", "dicom", (seg, sr)), ("ris", "mllp", (oru,))):
+    for name, protocol, sent in (("xray", "dicom", (seg, sr, pdf)), ("ris", "mllp", (oru,))):
         batch = DeliveryBatch(name, protocol, sent, "w", 0.0)
         assert couriers[name](batch, Path) == outcomes[name]
     parts.close()
@@ -114,3 +118,27 @@ def test_the_patient_of_a_study_that_is_not_known_is_nobody(settings: Settings) 
     parts = node.open_parts(settings, migrate=True)
     assert audit_rows.patient_of(parts.engine, "1.2.3") == ""
     parts.close()
+
+
+def test_a_courier_that_raises_is_told_of_too(settings: Settings) -> None:
+    def fail(_batch: DeliveryBatch, _path: object) -> tuple[Acknowledgement, ...]:
+        raise GiveUp("no such destination")
+
+    parts = node.open_parts(settings, migrate=True)
+    sent = (Delivery(1, "xray", "dicom", 2, "seg", "1.2.840.66", "2.25.1", "1.2", FILE),)
+    courier = audited({"xray": fail}, parts.audit, settings, parts.engine)["xray"]
+    (missed,) = courier(DeliveryBatch("xray", "dicom", sent, "w", 0.0), Path)
+    assert isinstance(missed, Undelivered)
+    parts.close()
+    (told,) = trail(Path(settings.audit.file))
+    assert told.find("EventIdentification").get("EventOutcomeIndicator") == "8"
+
+
+def test_the_databases_password_is_in_no_digest(settings: Settings) -> None:
+    def of(password: str) -> dict[str, str]:
+        url = f"postgresql+psycopg://node:{password}@db/node"
+        database = settings.database.model_copy(update={"url": url})
+        return digests(settings.model_copy(update={"database": database}))
+
+    assert of("secret") == of("other")
+    assert of("secret")["database"] != digests(settings)["database"]
