@@ -87,7 +87,8 @@ def _iocm(settings: Settings) -> tuple[str, str, str, str]:
 
 def _atna(settings: Settings) -> str:
     tls = "no TLS" if settings.tls.mode == "off" else f"TLS {settings.tls.mode}"
-    return f"{tls}, no audit messages to a repository"
+    audit = "audit messages by syslog" if settings.audit.syslog else "no audit messages"
+    return f"{tls}, {audit} to a repository"
 
 
 def _transactions(settings: Settings) -> Iterator[tuple[str, str, str]]:

@@ -15,7 +15,9 @@ def security(settings: Settings) -> Section:
         ("Node authentication", _authentication(settings)),
         ("Caller", "known AE titles, each from the address of its [[peers]] entry"),
         ("User identity negotiation", "not supported"),
-        ("Audit trail message format (PS3.15 A.5)", "not supported; events are logged as JSON"),
+        ("Audit trail message format (PS3.15 A.5)", _messages(settings)),
+        ("Audit trail transmission (PS3.15 A.6, A.7)", _transmission(settings)),
+        ("Archive at rest", _at_rest(settings)),
         ("Digital signatures, attribute confidentiality", "not supported"),
     )
     return Section(
@@ -28,6 +30,27 @@ def _transport(settings: Settings) -> str:
     if settings.tls.mode == "off" and not any(peer.tls for peer in settings.peers):
         return "not used: tls.mode = off"
     return "BCP 195 TLS without downgrading (PS3.15 B.10): TLS 1.2 and 1.3"
+
+
+def _messages(settings: Settings) -> str:
+    if not (settings.audit.file or settings.audit.syslog):
+        return "not used: audit.file and audit.syslog are empty"
+    return (
+        "Application Activity, Begin Transferring DICOM Instances, DICOM Instances Transferred, "
+        "DICOM Instances Accessed, DICOM Study Deleted, Export, Query, Security Alert, "
+        "User Authentication"
+    )
+
+
+def _transmission(settings: Settings) -> str:
+    if not settings.audit.syslog:
+        return "not used: audit.syslog is empty"
+    over = {"tcp": "TCP (octet counting)", "tls": "TLS (RFC 5425)", "udp": "UDP (RFC 5426)"}
+    return f"syslog (RFC 5424) over {over[settings.audit.transport]}"
+
+
+def _at_rest(settings: Settings) -> str:
+    return "AES-256-GCM" if settings.archive.key_file else "plain files"
 
 
 def _authentication(settings: Settings) -> str:
