@@ -73,6 +73,8 @@ def test_a_plain_copy_is_private_and_goes_when_the_last_gives_it_back(
         assert path.read_bytes() == SECRET
     assert not path.exists()
     assert SECRET not in b"".join(on_disk(tmp_path))
+    with lent(archive) as again:
+        assert again(key) == path  # a batch knows its films by their paths
 
 
 def test_copies_of_a_process_that_was_killed_are_removed(tmp_path: Path, keys: Path) -> None:
