@@ -15,7 +15,7 @@ TOOLS := build/tools
 LOCK := $(TOOLS)/bin/uv pip compile --quiet --native-tls --generate-hashes --universal --python-version 3.11 \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: help setup setup-train viewers s3 demo test check quick fuzz bench constraints lock audit sbom
+.PHONY: help setup setup-train viewers s3 demo test check quick fuzz bench constraints lock audit sbom torture soak
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -100,9 +100,8 @@ sbom: $(TOOLS)/.installed ## write what goes into an installation as CycloneDX, 
 		echo "build/sbom-$$which.cdx.json"; \
 	done
 
-MINUTES ?= 1
-torture: setup ## kill, refuse, damage at random and count what was lost; ONLY=name MINUTES=n
-	$(BIN)/python -m tests.torture --minutes $(MINUTES) $(if $(ONLY),--only $(ONLY)) $(WRITE)
+torture: setup ## kill, refuse, damage at random and count what was lost; ONLY=name MINUTES=1
+	$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),1) $(if $(ONLY),--only $(ONLY)) $(WRITE)
 
-soak: setup ## 5 images/s for MINUTES; prints memory and file handles of every role
-	$(BIN)/python -m tests.torture.soak --minutes $(MINUTES)
+soak: setup ## 5 images/s for MINUTES=30; prints memory and file handles of every role
+	$(BIN)/python -m tests.torture.soak --minutes $(or $(MINUTES),30)
