@@ -17,6 +17,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicom_node.adapters.dimse import MAX_PDU, SOCKET_HANDLERS, Timeouts
 from dicom_node.adapters.dimse_answers import explain_rejection
+from dicom_node.adapters.dimse_checkpoint import guard_answers
 from dicom_node.adapters.tls import Securing, usable
 from dicom_node.adapters.tls_socket import Context, SecureSocket, in_words
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
@@ -159,6 +160,7 @@ def open_line(
             if watchdog.refusal is not None:
                 raise TryAgain(f"no TLS with {target.where}: {in_words(watchdog.refusal)}")
             raise _no_association(assoc, target, connected=watchdog.connected)
+        guard_answers(assoc)
         try:
             yield Line(assoc, watchdog, answered)
         except BaseException:

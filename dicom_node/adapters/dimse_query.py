@@ -214,11 +214,13 @@ def _matches(query: QueryLine, ask: Dataset) -> Iterator[Dataset]:
     line.watchdog.allow(query.limit_s)
     found: list[Dataset] = []
     status: int | None = None
+    unreadable = False
     try:
         for answer, match in line.assoc.send_c_find(ask, STUDY_ROOT_FIND):
             status = answer.get("Status")
             if status in PENDING and match is not None:
                 found.append(match)
+            unreadable |= status in PENDING and match is None
             if len(found) > MOST_MATCHES:
                 query.close(abort=True)
                 raise GiveUp(f"C-FIND: more than {MOST_MATCHES} matches for one question")
@@ -231,4 +233,6 @@ def _matches(query: QueryLine, ask: Dataset) -> Iterator[Dataset]:
     if status != SUCCESS:
         raise judge_query("C-FIND", status)
     line.watchdog.rest()
+    if unreadable:
+        raise TryAgain("C-FIND: an answer that cannot be read")
     yield from found

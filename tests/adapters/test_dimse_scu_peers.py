@@ -21,7 +21,7 @@ from tests.adapters.dimse_fakes import SC, SEG, SR, make_object, running_scp, wr
 from tests.listeners import Orthanc, Storescp
 
 pytestmark = pytest.mark.peers
-LIMITS = Timeouts(5, 5, 10, 10)
+LIMITS = Timeouts(5, 30, 30, 30)
 
 
 @pytest.fixture(autouse=True, scope="module")

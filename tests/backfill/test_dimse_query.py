@@ -18,7 +18,7 @@ from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
 from dicom_node.adapters import dimse_query
-from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, Timeouts
+from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, Timeouts, prepare
 from dicom_node.adapters.dimse_line import Target
 from dicom_node.adapters.dimse_query import STUDY_ROOT_FIND, QueryOrigin, Terms, uid_of
 from dicom_node.adapters.dimse_query_answers import judge_absence
@@ -35,6 +35,11 @@ IMAGE = FoundImage("1.2", "1.2.1", "1.2.3", CR)
 QUESTION = Inquiry("CR", date(2026, 11, 1))
 
 Answers = Iterator[Any]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _prepared() -> None:
+    prepare()
 
 
 @contextmanager
@@ -138,6 +143,19 @@ def test_series_and_images_of_others_are_left_out() -> None:
 def test_a_failed_question_is_explained(status: int, kind: type[NodeError], words: str) -> None:
     find = find_of(study("1.1"), (status, None))
     with pacs(find) as target, asking(target) as origin, pytest.raises(kind, match=words):
+        origin.studies(QUESTION)
+
+
+def test_an_answer_that_cannot_be_read_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(*args: object) -> Dataset:
+        raise EOFError
+
+    monkeypatch.setattr("pynetdicom.association.decode", decode)
+    with (
+        pacs(find_of(study("1.1"))) as target,
+        asking(target) as origin,
+        pytest.raises(TryAgain, match="an answer that cannot be read"),
+    ):
         origin.studies(QUESTION)
 
 
