@@ -65,19 +65,13 @@ def deliver_once(
     faults.here("deliveries claimed")
     with kept_lease(ledger, batch, clock, lease_s):
         outcomes = _sent(batch, archive, couriers)
-    faults.here("objects sent")
-    now = clock()
+        faults.here("objects sent")
+        missed = _missed(batch, outcomes, clock())
+        refused = _refused(batch, missed, descend)  # may ask the destination, so it takes time
     arrived = tuple(one for one in outcomes if isinstance(one, Acknowledgement))
-    attempts = {delivery.id: delivery.attempt for delivery in batch.deliveries}
-    missed = tuple(
-        (one, _failure(one, attempts[one.delivery_id], now))
-        for one in outcomes
-        if isinstance(one, Undelivered)
-    )
-    refused = _refused(batch, missed, descend)
     failed = tuple(failure for _, failure in missed if failure not in refused)
     try:
-        ledger.settle_deliveries(batch, arrived, failed, now, refused)
+        ledger.settle_deliveries(batch, arrived, failed, clock(), refused)
     except LeaseLost:
         log.warning("deliveries_lease_lost", destination=batch.destination, worker=worker)
         return len(batch.deliveries)
@@ -97,6 +91,18 @@ def _sent(
             return courier(batch, path_of)
     except Exception as error:  # noqa: BLE001 - the outbox's edge: no object may stop the others
         return tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
+
+
+def _missed(
+    batch: DeliveryBatch, outcomes: tuple[Acknowledgement | Undelivered, ...], now: float
+) -> tuple[tuple[Undelivered, DeliveryFailure], ...]:
+    """Choose what did not arrive, and decide what follows."""
+    attempts = {delivery.id: delivery.attempt for delivery in batch.deliveries}
+    return tuple(
+        (one, _failure(one, attempts[one.delivery_id], now))
+        for one in outcomes
+        if isinstance(one, Undelivered)
+    )
 
 
 def _refused(

@@ -16,13 +16,14 @@ from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.database import migrate, open_database
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.queue import SqlLedger
-from dicom_node.domain.errors import GiveUp, TryAgain
+from dicom_node.domain.errors import GiveUp, NotTaken, TryAgain
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.study import HL7Destination, Instance, InstanceRef
 from dicom_node.domain.work import (
     Acknowledgement,
     Admission,
     Arrival,
+    Delivery,
     DeliveryBatch,
     NewDelivery,
     NewJob,
@@ -270,3 +271,15 @@ def test_long_transfer_keeps_its_lease(outbox: Outbox) -> None:
     turn = partial(deliver_once, outbox.ledger, outbox.archive, {"pacs": slow}, "w")
     assert turn(destination="pacs", clock=time.time, lease_s=0.6) == 2
     assert outbox.rows("state")[:2] == [("completed",), ("completed",)]
+
+
+def test_looking_for_a_plainer_object_keeps_the_lease(outbox: Outbox) -> None:
+    def ask_the_peer(_delivery: Delivery) -> bool:
+        time.sleep(0.6)
+        assert outbox.ledger.rescue(time.time()) == 0
+        return False
+
+    couriers = {"pacs": answering(NotTaken("0x0122 SOP class not supported"))}
+    turn = partial(deliver_once, outbox.ledger, outbox.archive, couriers, "w")
+    assert turn(destination="pacs", descend=ask_the_peer, clock=time.time, lease_s=0.6) == 2
+    assert outbox.rows("state")[:2] == [("discarded",), ("discarded",)]
