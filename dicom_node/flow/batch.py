@@ -113,7 +113,12 @@ def _prepare(claims: list[Claim], archive: Archive, reader: Reader) -> Reader:
         log.warning("batch_failed", images=len(films), error=type(error).__name__)
     else:
         log.info("batch_read", images=len(films))
-    return replace(reader, decode=lambda path: decoded[path].tell())
+
+    def decode(path: Path) -> tuple[Source, Radiograph]:
+        film = decoded.get(path)  # None: the archive was away just now
+        return reader.decode(path) if film is None else film.tell()
+
+    return replace(reader, decode=decode)
 
 
 def _decode(claim: Claim, archive: Archive, reader: Reader) -> tuple[Path | None, Decoded]:

@@ -1,7 +1,7 @@
 """A batch of waiting images: the network once, everything else one by one."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.queue import SqlLedger
 from dicom_node.adapters.schema import jobs, results
-from dicom_node.domain.errors import NotAnalysable
+from dicom_node.domain.errors import Away, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
@@ -54,7 +54,24 @@ def small(number: int) -> Arrival:
     return replace(one, instance=replace(one.instance, rows=300, columns=300))
 
 
-def work(ledger: SqlLedger, folder: Path, pipeline: Batching) -> bool:
+class AwayOnce(FileArchive):
+    """An archive that cannot be reached when the first path is asked for."""
+
+    away = True
+
+    def path(self, key: str) -> Path:
+        if self.away:
+            self.away = False
+            raise Away("archive: not mounted")
+        return super().path(key)
+
+
+def work(
+    ledger: SqlLedger,
+    folder: Path,
+    pipeline: Batching,
+    archive_of: Callable[[Path], FileArchive] = FileArchive,
+) -> bool:
     def decode(path: Path) -> tuple[str, Radiograph]:
         if str(path).endswith(BAD):
             raise NotAnalysable("damaged")
@@ -69,7 +86,7 @@ def work(ledger: SqlLedger, folder: Path, pipeline: Batching) -> bool:
         path.parent.mkdir(exist_ok=True)
         path.touch()
     reader = Reader(lambda path: "header", decode, {"pneumothorax": pipeline})
-    archive = FileArchive(folder)
+    archive = archive_of(folder)
     clock = iter(range(3000, 9000)).__next__
     return work_batch(ledger, archive, reader, report, "w", clock=clock, lease_s=60.0, wait_s=0.01)
 
@@ -124,6 +141,15 @@ def test_a_batch_that_fails_is_read_one_by_one(
     assert work(ledger, tmp_path, pipeline)
     assert pipeline.calls[0] == ("batch", 2)
     assert len(pipeline.calls) == 3
+    assert column(engine, jobs, "state") == ["completed"] * 2
+
+
+def test_an_archive_that_was_away_for_a_moment_costs_no_job(
+    ledger: SqlLedger, engine: Engine, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        ledger.record(small(number), ONE_JOB)
+    assert work(ledger, tmp_path, Batching(), AwayOnce)
     assert column(engine, jobs, "state") == ["completed"] * 2
 
 
