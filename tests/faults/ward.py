@@ -118,6 +118,8 @@ class Ward:
     sent: list[str] = field(default_factory=list)
     """Study UIDs that the node acknowledged."""
     _tending: threading.Event = field(default_factory=threading.Event)
+    _read: dict[Path, tuple[str, str]] = field(default_factory=dict)
+    """Study and modality of the files at the PACS that were complete."""
 
     def role(self, name: str) -> Role:
         return next(role for role in self.roles if role.name == name)
@@ -143,15 +145,16 @@ class Ward:
 
     def arrived(self, study_uid: str) -> Counter[str]:
         """Count the objects of a study at the PACS, by modality."""
-        found: Counter[str] = Counter()
         for path in self.pacs.files:
+            if path in self._read:
+                continue
             try:
                 ds = dcmread(path, stop_before_pixels=True)
             except (OSError, InvalidDicomError):
                 continue  # being written
-            if ds.get("StudyInstanceUID") == study_uid and ds.get("Modality"):
-                found[ds.Modality] += 1
-        return found
+            if ds.get("StudyInstanceUID") and ds.get("Modality"):
+                self._read[path] = (str(ds.StudyInstanceUID), str(ds.Modality))
+        return Counter(kind for of, kind in self._read.values() if of == study_uid)
 
     def alerts(self, study_uid: str) -> set[bytes]:
         """Give the control identifiers (MSH-10) of the messages about a study."""
