@@ -10,7 +10,7 @@ import structlog
 
 from dicom_node import faults
 from dicom_node.domain.admission import unsuitable
-from dicom_node.domain.errors import GiveUp, LeaseLost, NotAnalysable, speakable
+from dicom_node.domain.errors import GiveUp, LeaseLost, NodeError, NotAnalysable, speakable
 from dicom_node.domain.findings import OWN_POINT, Algorithm, Findings, PointChoice
 from dicom_node.domain.ports import Adjustable, Archive, Ledger, Pipeline
 from dicom_node.domain.study import Radiograph
@@ -184,17 +184,34 @@ def work_on(
     except LeaseLost:
         bound.warning("jobs_lease_lost")
     except Exception as error:  # noqa: BLE001 - the worker's edge: no image may stop the queue
-        attempt = max(job.attempt for job in claim.jobs)
-        failure = after_failure(error, attempt, clock(), JOB_RETRY)
-        ledger.fail_jobs(claim, failure, clock())
-        event = "jobs_postponed" if failure.due_at is not None else "jobs_discarded"
-        bound.error(event, attempt=attempt, error=type(error).__name__, reason=speakable(error))
+        _fail(claim, ledger, error, clock(), bound)
     else:
         bound.info("jobs_finished", **_summary(claim.jobs, outcome))
         if reader.shadow is not None and reading.radiograph is not None:
             first = {one.pipeline: one.choice for one in reversed(reading.questions)}
             image = claim.instance_id, reading.radiograph
             read_in_shadow(reader.shadow, *image, first, clock())
+
+
+def _fail(
+    claim: Claim,
+    ledger: Ledger,
+    error: Exception,
+    now: float,
+    bound: structlog.typing.FilteringBoundLogger,
+) -> None:
+    """Postpone or discard the jobs; what cannot be written now is rescued after its lease."""
+    attempt = max(job.attempt for job in claim.jobs)
+    failure = after_failure(error, attempt, now, JOB_RETRY)
+    bound = bound.bind(attempt=attempt, error=type(error).__name__, reason=speakable(error))
+    try:
+        ledger.fail_jobs(claim, failure, now)
+    except LeaseLost:
+        bound.warning("jobs_lease_lost")
+    except NodeError as fault:
+        bound.error("jobs_not_settled", fault=str(fault))
+    else:
+        bound.error("jobs_postponed" if failure.due_at is not None else "jobs_discarded")
 
 
 def _summary(jobs: tuple[Job, ...], outcome: Outcome) -> dict[str, object]:

@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from sqlalchemy import Engine
+from structlog.testing import capture_logs
 
 from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.queue import SqlLedger
@@ -17,7 +19,7 @@ from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import Arrival, Claim, Failure, Outcome
 from dicom_node.flow.batch import MOST, work_batch
-from dicom_node.flow.infer import Reader, Reading
+from dicom_node.flow.infer import Reader, Reading, work_on
 from tests.engine.rows import ONE_JOB, arrival, claimed, column
 
 BAD = "in/" + "0" * 63 + "4"
@@ -46,6 +48,10 @@ class Batching:
 
     def verify(self) -> tuple[Check, ...]:
         return ()
+
+
+def never(*_: object) -> NoReturn:
+    raise AssertionError("asked for nothing")
 
 
 def small(number: int) -> Arrival:
@@ -160,3 +166,17 @@ def test_one_image_is_read_without_company(
     ledger.record(small(1), ONE_JOB)
     assert work(ledger, tmp_path, Batching())
     assert column(engine, jobs, "state") == ["completed"]
+
+
+def test_failing_work_that_passed_to_another_worker_is_left_to_it(
+    ledger: SqlLedger, engine: Engine, tmp_path: Path
+) -> None:
+    ledger.record(small(1), ONE_JOB)
+    claim, pipeline = claimed(ledger, 2000.0), Batching()
+    assert ledger.rescue(9000.0) == 1
+    reader = Reader(Path.read_bytes, never, {"pneumothorax": pipeline})
+    held = claim, ledger, FileArchive(tmp_path), reader  # the archive lacks the file
+    with capture_logs() as events:
+        work_on(*held, never, clock=lambda: 2000.0, lease_s=60.0)
+    assert [event["event"] for event in events] == ["jobs_claimed", "jobs_lease_lost"]
+    assert column(engine, jobs, "state") == ["available"]
