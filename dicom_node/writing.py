@@ -98,7 +98,7 @@ def _build(
             ae_title=settings.node.ae_title,
             institution=settings.node.institution,
             sr_class="comprehensive" if to.rung is None else to.rung.sr_class,
-            references_seg="seg" in to.route.outputs,
+            references_seg="seg" in to.route.outputs and to.with_seg,
             before=to.before,
             overlay=to.route.overlay,
         ),

@@ -44,6 +44,8 @@ class Address:
     """Earlier objects that this one replaces."""
     corrected: bool = False
     """A message that takes an earlier one back."""
+    with_seg: bool = True
+    """Whether the destination takes the SEG, so that others may refer to it."""
 
 
 Build = Callable[[ObjectKind, Address, Reading, float], ReportObject | None]
@@ -160,10 +162,12 @@ def _filed(
     pipelines = tuple(one.algorithm.name for one in reading.findings)
     for peer in route.send_to:
         new: list[str] = []
+        sent = {s.ref.sop_instance_uid for s in history.sent if s.destination == peer}
+        seg = _refers_to_seg(Address(route, peer), sent, reading, desk, now)
         for kind in route.outputs if read else _refusal_kinds(route):
             slot = slot_of(route.name, kind, pipelines)
-            before = history.predecessor(slot, peer)
-            made, instead = _made(kind, Address(route, peer, None, before), reading, desk, now)
+            to = Address(route, peer, None, history.predecessor(slot, peer), with_seg=seg)
+            made, instead = _made(kind, to, reading, desk, now)
             if made is not None:
                 new.append(made.sop_instance_uid)
                 delivery = NewDelivery(made.sop_instance_uid, peer, "dicom", priority)
@@ -171,6 +175,18 @@ def _filed(
         if peer in desk.wants_rejection:
             old = history.superseded(route.name, pipelines, peer)
             yield from _rejecting(Address(route, peer, None, old), new, reading, desk, now)
+
+
+def _refers_to_seg(to: Address, sent: set[str], reading: Reading, desk: Desk, now: float) -> bool:
+    """Whether a report may refer to the SEG: its destination takes that.
+
+    A report that was `sent` with the reference before the SEG was refused stays as it is.
+    """
+    reports = {"seg", "sr"} <= set(to.route.outputs)
+    if not reports or desk.choose("seg", to.destination)[1].kind == "seg":
+        return True
+    made, _ = _made("sr", to, reading, desk, now) if sent else (None, None)
+    return made is not None and made.sop_instance_uid in sent
 
 
 def _made(

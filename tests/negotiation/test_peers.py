@@ -111,6 +111,25 @@ def test_all_kinds_that_fall_to_the_overlay_are_one_overlay(
         assert {state for (kind, state) in counted if kind != "sc"} == {"cancelled"}
 
 
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_a_report_refers_to_no_segmentation_that_the_peer_refused(
+    asked_before: bool, make_ward: MakeWard, tmp_path: Path
+) -> None:
+    classes = [SR_SOP_CLASSES["comprehensive"], SOP_CLASSES["sc"]]
+    with restricted(tmp_path, *classes) as peer:
+        ward = make_ward(configured(peer.port, ["sr", "seg"]))
+        if asked_before:
+            ask_all(ward.parts.settings, ward.parts.engine)
+        ward.receive()
+        ward.settle()
+        arrived = {ds.Modality: ds for ds in map(dcmread, peer.files)}
+        # where it was not known before, the report had gone out and is not sent again
+        assert len(peer.files) == 2
+        assert set(arrived) == {"SR", "OT"}
+        assert (SOP_CLASSES["seg"] in arrived["SR"].to_json()) is not asked_before
+        assert not any(errors_of(path) for path in peer.files)
+
+
 @pytest.mark.parametrize("outputs", [["seg", "sr", "text_sr", "sc", "gsps", "kos", "pdf"]])
 def test_a_peer_of_implicit_little_endian_gets_it(
     outputs: list[str], make_ward: MakeWard, tmp_path: Path
