@@ -162,16 +162,11 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
 
 def run_console(settings: Settings, stop: threading.Event) -> None:
     """Serve the status page, health and metrics until `stop`."""
-    from dicom_node.console.server import serve
+    from dicom_node.console.server import serving
     from dicom_node.watching import views
 
-    where = settings.console.host, settings.console.port
-    ended = threading.Event()
-    page = threading.Thread(target=serve, args=(*where, views(settings), ended))
-    page.start()
-    _wait(stop)
-    ended.set()
-    page.join()
+    with serving(settings.console.host, settings.console.port, views(settings)):
+        _wait(stop)
 
 
 def run_orders(settings: Settings, stop: threading.Event) -> None:

@@ -11,7 +11,6 @@ from dicom_node.adapters.metrics_readings import take_readings
 from dicom_node.adapters.metrics_tally import count_rows
 from dicom_node.alarms import sender_names
 from dicom_node.console.server import Views
-from dicom_node.domain.discretion import without_quotes
 from dicom_node.domain.watch import lifeless
 from dicom_node.node import Parts
 from dicom_node.settings import Settings
@@ -43,7 +42,7 @@ def needed_roles(settings: Settings) -> tuple[str, ...]:
 def views(settings: Settings) -> Views:
     """Give the console what it shows; the database is opened for each look."""
     return Views(
-        census=lambda: without_quotes(node.census(settings)),  # the console has no login
+        census=partial(node.census, settings),
         missing=partial(_missing, settings),
         metrics=partial(_metrics, settings),
     )

@@ -6,7 +6,6 @@ from html import escape
 
 from dicom_node.domain.census import Census, Depth
 from dicom_node.domain.watch import Heartbeat
-from dicom_node.domain.work import QUOTED
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem;
@@ -82,15 +81,8 @@ def _alarms(census: Census) -> list[Row]:
 
 
 def _letters(census: Census) -> list[Row]:
-    # a receiver's own words stay in `status`: this page has no login
     return [
-        (
-            f"{one.kind} {one.id}",
-            one.where,
-            one.attempt,
-            one.words.partition(QUOTED)[0],
-            _when(one.at),
-        )
+        (f"{one.kind} {one.id}", one.where, one.attempt, one.words, _when(one.at))
         for one in census.dead_letters
     ]
 

@@ -3,22 +3,27 @@
 import json
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import structlog
 
+from dicom_node.adapters.dicomweb_server import BoundedServer
 from dicom_node.adapters.failures import tell_failure
 from dicom_node.adapters.metrics import CONTENT_TYPE as METRICS_TYPE
 from dicom_node.console.page import page
 from dicom_node.domain.census import Census
-from dicom_node.domain.errors import NodeError
+from dicom_node.domain.discretion import without_quotes
+from dicom_node.domain.errors import BadSettings, NodeError
 
 log = structlog.get_logger()
 
 TEXT = "text/plain; charset=utf-8"
+AT_ONCE = 16
+"""Looks; four times as many connections may be open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +36,34 @@ class Views:
     metrics: Callable[[], str]
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(BoundedServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """Log the class of what broke off an answer; the base class prints its words."""
         kind, _, trace = sys.exc_info()
         tell_failure("console_failed", kind or Exception, trace)
 
 
-def serve(host: str, port: int, views: Views, stop: threading.Event) -> None:
-    """Serve until `stop`: `/`, `/status.json`, `/healthz`, `/readyz`, `/metrics`.
+@contextmanager
+def serving(host: str, port: int, views: Views) -> Iterator[None]:
+    """Serve `/`, `/status.json`, `/healthz`, `/readyz`, `/metrics` until the block ends.
 
     Nothing can be changed here and no patient is named, so the page asks for no
-    login; bind it to loopback (the default) or put a proxy before it.
+    login; bind it to loopback (the default) or put a proxy before it. Raises BadSettings
+    when the port cannot be had.
     """
-    with _Server((host, port), _handler(views)) as server:
-        server.daemon_threads = True
+    try:
+        listening = _Server((host, port), _handler(views), AT_ONCE, None)
+    except (OSError, OverflowError) as error:
+        raise BadSettings(
+            f"console.host and console.port: cannot listen on {host}:{port}: {error}"
+        ) from error
+    with listening as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         log.info("console_listening", host=host, port=server.server_address[1])
-        stop.wait()
-        server.shutdown()
+        try:
+            yield
+        finally:
+            server.shutdown()
 
 
 Answer = tuple[HTTPStatus, str, str]
@@ -65,11 +79,12 @@ def _ready(views: Views) -> Answer:
 
 
 def _status(views: Views) -> Answer:
-    return HTTPStatus.OK, "application/json", json.dumps(asdict(views.census()))
+    # without login no receiver's own words are shown: they may name a patient
+    return HTTPStatus.OK, "application/json", json.dumps(asdict(without_quotes(views.census())))
 
 
 def _page(views: Views) -> Answer:
-    return HTTPStatus.OK, "text/html; charset=utf-8", page(views.census())
+    return HTTPStatus.OK, "text/html; charset=utf-8", page(without_quotes(views.census()))
 
 
 def _metrics(views: Views) -> Answer:

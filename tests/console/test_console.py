@@ -1,22 +1,26 @@
 """The status page over real HTTP."""
 
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from dicom_node.console.server import Views, serve
+from dicom_node.console.server import AT_ONCE, Views, serving
 from dicom_node.domain.census import Alarm, Caller, Census, DeadLetter, Depth, Sender
-from dicom_node.domain.errors import TryAgain
+from dicom_node.domain.errors import BadSettings, TryAgain
 from dicom_node.domain.watch import Heartbeat, ServingModel
 from dicom_node.domain.work import QUOTED
 from dicom_node.overview import in_words
+from dicom_node.roles import run_console
+from dicom_node.settings import load_settings
 from tests.listeners import free_port, until
 
 CENSUS = Census(
@@ -50,15 +54,11 @@ AWAY = Views(census=away, missing=away, metrics=away)
 
 @contextmanager
 def console(views: Views) -> Iterator[str]:
-    stop, port = threading.Event(), free_port()
-    thread = threading.Thread(target=serve, args=("127.0.0.1", port, views, stop))
-    thread.start()
-    address = f"http://127.0.0.1:{port}"
-    until(lambda: get(address + "/healthz")[0] == 200, "the console")
-    yield address
-    stop.set()
-    thread.join(10)
-    assert not thread.is_alive()
+    port = free_port()
+    with serving("127.0.0.1", port, views):
+        address = f"http://127.0.0.1:{port}"
+        until(lambda: get(address + "/healthz")[0] == 200, "the console")
+        yield address
 
 
 def get(address: str) -> tuple[int, str]:
@@ -95,7 +95,10 @@ def test_the_page_tells_the_state_and_escapes_what_strangers_sent() -> None:
 
 def test_status_as_json_and_health() -> None:
     with console(SHOWN) as address:
-        assert json.loads(get(address + "/status.json")[1])["jobs"]["executing"] == 2
+        status = get(address + "/status.json")[1]
+        assert json.loads(status)["jobs"]["executing"] == 2
+        assert "GiveUp: no" in status
+        assert "DOE" not in status
         assert get(address + "/readyz") == (200, "ready\n")
         assert get(address + "/metrics") == (200, "a_metric 1\n")
         assert get(address + "/elsewhere")[0] == 404
@@ -113,6 +116,25 @@ def test_without_database_it_is_alive_but_not_ready(path: str) -> None:
     with console(AWAY) as address:
         assert get(address + "/healthz")[0] == 200
         assert get(address + path) == (503, "database is away\n")
+
+
+def test_a_port_that_is_taken_ends_the_role(tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config.write_text(f'node.data_dir = "{tmp_path}"\nconsole.port = {port}\n')
+        with pytest.raises(BadSettings, match=r"console\.port: cannot listen"):
+            run_console(load_settings(config), threading.Event())
+
+
+def test_idle_callers_do_not_become_endlessly_many_threads() -> None:
+    with console(SHOWN) as address, ExitStack() as stack:
+        port = int(address.rpartition(":")[2])
+        before = threading.active_count()
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+        until(lambda: threading.active_count() >= before + 4 * AT_ONCE, "the limit")
+        assert threading.active_count() <= before + 4 * AT_ONCE + 16
 
 
 def test_the_terminal_tells_who_lives() -> None:
