@@ -1,19 +1,16 @@
 """Sending by STOW-RS (PS3.18 10.5)."""
 
 import logging
-import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import NoReturn
 
 import requests
 from dicomweb_client.web import DICOMwebClient
 from pydicom import Dataset, dcmread
-from requests.auth import AuthBase
 
 from dicom_node.adapters.dicomweb_answers import HttpAnswer, Result, judge
+from dicom_node.adapters.http_session import SLOWEST_SERVER, content_of, in_words, open_session
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 from dicom_node.domain.ports import Check
 from dicom_node.domain.web import StowDestination
@@ -22,8 +19,6 @@ from dicom_node.domain.work import Acknowledgement, Delivery, DeliveryBatch, Und
 LARGEST_REQUEST = 32 << 20
 """Bytes of the objects that share a request; a larger object goes alone."""
 LARGEST_ANSWER = 4 << 20
-SLOWEST_SERVER = 100_000
-"""Bytes per second below which a transfer counts as stuck."""
 ANSWERS = "application/dicom+json, application/json;q=0.9, application/dicom+xml;q=0.5"
 
 # logs each fault with its trace, though the outbox tells of it
@@ -42,20 +37,6 @@ class _Answered(Exception):
 
 class NoAnswer(TryAgain):
     """The server did not answer: the next request would not fare better."""
-
-
-class Bearer(AuthBase):
-    """Puts the token (RFC 6750 2.1) into a request, and the port into its Host."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Complete a request."""
-        if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        request.headers.pop("Host", None)  # the client names no port (RFC 9112 3.2)
-        return request
 
 
 def send(
@@ -84,7 +65,7 @@ def probe(to: StowDestination) -> Check:
     What it stores can only be seen by storing.
     """
     try:
-        with _session(to, to.timeout_s) as session:
+        with _session(to) as session:
             session.get(f"{to.url.rstrip('/')}/studies", params={"limit": 1}, timeout=to.timeout_s)
     except _Answered as answered:
         status = answered.answer.status
@@ -92,7 +73,7 @@ def probe(to: StowDestination) -> Check:
         words = "" if status < 300 else "; it may still store" if known else "; compare token, url"
         return Check(to.name, known, f"{to.url} answers HTTP {status}{words}")
     except OSError as error:
-        return Check(to.name, False, _words(error))
+        return Check(to.name, False, in_words(error))
     except NodeError as error:
         return Check(to.name, False, str(error))
     raise AssertionError("no answer and no error")
@@ -147,7 +128,7 @@ def _judged(group: Sequence[tuple[Delivery, Dataset]], to: StowDestination) -> d
         size = sum(delivery.file.size for delivery, _ in group)
         answer = _post([ds for _, ds in group], size, to)
     except OSError as error:
-        return dict.fromkeys(uids, NoAnswer(_words(error)))
+        return dict.fromkeys(uids, NoAnswer(in_words(error)))
     except TryAgain as error:
         return dict.fromkeys(uids, NoAnswer(str(error)))
     except Exception as error:  # noqa: BLE001 - a damaged object fails in many ways, and alone
@@ -160,7 +141,7 @@ def _post(objects: Sequence[Dataset], size: int, to: StowDestination) -> HttpAns
     """Store objects; raises TryAgain or OSError when no answer is had."""
     # sending counts as connecting here: the first limit is that of the whole content
     limit_s = to.timeout_s + size / SLOWEST_SERVER
-    with _session(to, limit_s) as session:
+    with _session(to) as session:
         client = DICOMwebClient(
             to.url.rstrip("/"),
             session,
@@ -176,62 +157,14 @@ def _post(objects: Sequence[Dataset], size: int, to: StowDestination) -> HttpAns
     raise AssertionError("no answer and no error")
 
 
-def _session(to: StowDestination, limit_s: float) -> requests.Session:
-    session = requests.Session()
-    session.auth = Bearer(token(to))
+def _session(to: StowDestination) -> requests.Session:
+    session = open_session(to)
     session.headers["Accept"] = ANSWERS
-    # read here: requests would let the environment's certificates win over ours
-    session.trust_env = False
-    session.verify = to.ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
-    session.proxies = requests.utils.get_environ_proxies(to.url)
-    deadline = time.monotonic() + 2 * limit_s
 
     def note(response: requests.Response, *_: object, **__: object) -> NoReturn:
         with response:
-            raise _Answered(HttpAnswer(response.status_code, _content(response, deadline)))
+            content = content_of(response, LARGEST_ANSWER, to.timeout_s)
+            raise _Answered(HttpAnswer(response.status_code, content))
 
     session.hooks["response"] = [note]  # before redirects: the token goes nowhere else
     return session
-
-
-def _content(response: requests.Response, deadline: float) -> bytes:
-    content = BytesIO()
-    for part in response.iter_content(1 << 16):
-        content.write(part)
-        if content.tell() > LARGEST_ANSWER or time.monotonic() > deadline:
-            raise TryAgain(f"HTTP {response.status_code} with an answer that does not end")
-    return content.getvalue()
-
-
-def token(to: StowDestination) -> str:
-    """Read the bearer token, anew each time so that it may be replaced.
-
-    Raises TryAgain where there should be one and is none.
-    """
-    if to.token_env:
-        found = os.environ.get(to.token_env, "").strip()
-        where = f"environment variable {to.token_env}"
-    elif to.token_file:
-        where = f"token_file {to.token_file}"
-        try:
-            found = Path(to.token_file).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            raise TryAgain(f"stow {to.name!r}: {where} cannot be read") from None
-    else:
-        return ""
-    if not found or not found.isprintable() or " " in found:
-        raise TryAgain(f"stow {to.name!r}: {where} holds no token")
-    return found
-
-
-def _words(error: OSError) -> str:
-    """Say what failed without what the library quotes (addresses of proxies, tokens)."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return "TLS failed: certificate or protocol (see [[stow]] ca_file)"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    if not isinstance(error, requests.RequestException):
-        return "the certificates of [[stow]] ca_file cannot be read"
-    return f"the request failed ({type(error).__name__})"

@@ -1,14 +1,11 @@
 """Sending to a FHIR server: one transaction per message (R4 3.1.0.11)."""
 
 import json
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import requests
-
+from dicom_node.adapters.http_session import content_of, in_words, open_session
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 from dicom_node.domain.ports import Check
 from dicom_node.domain.web import FhirDestination
@@ -81,54 +78,22 @@ def _ask(method: str, url: str, to: FhirDestination, content: bytes = b"") -> tu
     headers = {"Accept": MEDIA_TYPE}
     if content:
         headers |= {"Content-Type": MEDIA_TYPE, "Prefer": "return=minimal"}
-    token = _token(to)
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    until = time.monotonic() + 2 * to.timeout_s
     try:
-        with requests.Session() as session:
-            session.auth = _keep  # else a netrc file would replace the token
-            with session.request(
+        with (
+            open_session(to) as session,
+            session.request(
                 method,
                 url,
                 data=content or None,
                 headers=headers,
                 timeout=to.timeout_s,
-                verify=to.ca_file or True,
                 allow_redirects=False,  # a POST would become a GET
                 stream=True,
-            ) as answer:
-                return answer.status_code, _content(answer, until)
+            ) as answer,
+        ):
+            return answer.status_code, content_of(answer, LARGEST_ANSWER, to.timeout_s)
     except OSError as error:  # all of requests' own are such
-        # its text quotes the url, and that is configuration
-        raise TryAgain(f"FHIR server {url}: {type(error).__name__}: {error}") from error
-
-
-def _keep(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _content(answer: requests.Response, until: float) -> bytes:
-    found = bytearray()
-    for part in answer.iter_content(65536):
-        found += part
-        if len(found) > LARGEST_ANSWER:
-            raise TryAgain(f"the answer is longer than {LARGEST_ANSWER} bytes")
-        if time.monotonic() > until:
-            raise TryAgain("the answer did not end in time")
-    return bytes(found)
-
-
-def _token(to: FhirDestination) -> str:
-    """Read the token anew: it may have been replaced."""
-    if to.token_env:
-        return os.environ.get(to.token_env, "").strip()
-    if not to.token_file:
-        return ""
-    try:
-        return Path(to.token_file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TryAgain(f"token_file of {to.name!r} cannot be read") from error
+        raise TryAgain(f"FHIR server {url}: {in_words(error)}") from error
 
 
 def _stored(status: int, body: bytes) -> str:

@@ -1,6 +1,5 @@
 """Asking a DICOMweb server by QIDO-RS and fetching by WADO-RS."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -10,8 +9,8 @@ import requests
 from dicomweb_client.web import DICOMwebClient
 
 from dicom_node.adapters.dicomweb_multipart import Malformed, TooLarge, media_type, parts
-from dicom_node.adapters.dicomweb_scu import SLOWEST_SERVER, Bearer, token
 from dicom_node.adapters.dicomweb_store import refuse_unsupported, store_request
+from dicom_node.adapters.http_session import content_of, in_words, open_session
 from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, Refused, TryAgain
 from dicom_node.domain.reception import OUT_OF_RESOURCES, Caller, StoreRequest
 from dicom_node.domain.retrieval import FoundImage, FoundSeries, Inquiry, fits, usable_uid
@@ -183,16 +182,14 @@ def _ask(request: Callable[[], Answer]) -> Answer:
         return request()
     except requests.HTTPError as error:
         raise _fault(0 if error.response is None else error.response.status_code) from error
-    except requests.exceptions.SSLError as error:
-        raise GiveUp("TLS failed: certificate or protocol (see [[stow]] ca_file)") from error
-    except requests.Timeout as error:
-        raise TryAgain("no answer in time") from error
     except requests.TooManyRedirects as error:
         raise GiveUp("the server redirects; correct [[stow]] url") from error
     except (requests.JSONDecodeError, TypeError, ValueError) as error:
         raise GiveUp("QIDO-RS: the answer is no DICOM JSON") from error
+    except requests.exceptions.SSLError as error:
+        raise GiveUp(in_words(error)) from error
     except OSError as error:  # requests' own errors too
-        raise TryAgain("no connection, or one that broke") from error
+        raise TryAgain(in_words(error)) from error
 
 
 def _fault(status: int) -> NodeError:
@@ -204,30 +201,18 @@ def _fault(status: int) -> NodeError:
 
 
 def _session(to: StowDestination) -> requests.Session:
-    session = requests.Session()
-    session.auth = Bearer(token(to))
-    session.verify = to.ca_file or True
+    session = open_session(to)
     session.max_redirects = 0  # the token goes nowhere else
-    session.hooks["response"] = [_bounded(to.timeout_s)]
-    return session
 
-
-def _bounded(timeout_s: float) -> Callable[..., None]:
     def read(response: requests.Response, *_: object, **__: object) -> None:
         """Read the content within limits, before the client does without."""
         kind = media_type(response.headers.get("Content-Type", ""))[0]
         largest = LARGEST_LIST if kind.endswith("json") else LARGEST_IMAGE
-        started, content = time.monotonic(), BytesIO()
         with response:
-            for part in response.iter_content(1 << 16):
-                size = content.tell() + len(part)
-                late = time.monotonic() - started > timeout_s + size / SLOWEST_SERVER
-                if size > largest or late:
-                    raise TryAgain("an answer that does not end")
-                content.write(part)
-        response._content = content.getvalue()
+            response._content = content_of(response, largest, to.timeout_s)
 
-    return read
+    session.hooks["response"] = [read]
+    return session
 
 
 def _texts(match: Match, tag: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,9 @@ from dicom_node.domain.retrieval import FoundImage, Inquiry
 from dicom_node.domain.web import StowDestination
 from dicom_node.domain.work import Recorded
 from tests.backfill.pacs import ROOT, radiograph
+from tests.dicomweb.servers import StowServer
+from tests.dicomweb.servers import always as answering
+from tests.tls.certificates import Authority
 
 IMAGE = FoundImage(f"{ROOT}.1.1", f"{ROOT}.1.2", f"{ROOT}.1")
 QUESTION = Inquiry("CR", date(2026, 11, 1))
@@ -199,3 +203,43 @@ def test_fetching_one_image(
 def test_an_image_that_is_gone_costs_itself_only() -> None:
     with server(always(404)) as origin, pytest.raises(GiveUp, match="HTTP 404"):
         origin.fetch(IMAGE)
+
+
+def found(web: StowServer, **more: str) -> str:
+    """Ask a server that knows no studies; gives what it said, or why it said nothing."""
+    web.probe = 404
+    with (
+        closing(WebOrigin(web.destination(**more), CALLER, stored)) as origin,
+        pytest.raises(NodeError) as caught,
+    ):
+        origin.studies(QUESTION)
+    return str(caught.value)
+
+
+def test_the_servers_own_authority_wins_over_the_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, others = Authority(tmp_path / "ours"), Authority(tmp_path / "others")
+    pair, said = ours.issue("here"), []
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(others.ca))
+    for ca in (ours, others):
+        web = answering(200)
+        web.tls = pair.certificate, pair.key
+        with web:
+            said.append(found(web, ca_file=str(ca.ca)))
+    assert said == ["HTTP 404", "TLS failed: certificate or protocol (see ca_file)"]
+
+
+def test_a_token_that_is_replaced_during_a_long_run_counts(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("first")
+    with answering(200) as web:
+        web.probe = 404
+        to = web.destination(token_file=str(secret))
+        with closing(WebOrigin(to, CALLER, stored)) as origin:
+            for token in ("first", "second"):
+                secret.write_text(token)
+                with pytest.raises(GiveUp, match="HTTP 404"):
+                    origin.fetch(IMAGE)
+    shown = [request.headers["Authorization"] for request in web.requests]
+    assert shown == ["Bearer first", "Bearer second"]

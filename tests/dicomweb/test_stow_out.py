@@ -190,7 +190,7 @@ def test_a_token_from_the_environment(tmp_path: Path, monkeypatch: pytest.Monkey
     named = {"token_env": "STOW_T"}
     with always(200) as server:
         assert sent(server, tmp_path, UIDS[:1], **named) == [
-            "NoAnswer: stow 'cloud': environment variable STOW_T holds no token"
+            "NoAnswer: environment variable STOW_T of 'cloud' holds no token"
         ]
         monkeypatch.setenv("STOW_T", "abc")
         assert sent(server, tmp_path, UIDS[:1], **named) == ["200 stored"]
@@ -200,7 +200,7 @@ def test_a_token_from_the_environment(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_missing_token_file_waits(tmp_path: Path) -> None:
     with always(200) as server:
         (one,) = sent(server, tmp_path, UIDS[:1], token_file=str(tmp_path / "none"))
-    assert one.startswith("NoAnswer: stow 'cloud': token_file")
+    assert one.startswith("NoAnswer: token_file")
     assert server.requests == []
 
 
@@ -227,8 +227,11 @@ def test_a_damaged_file_fails_alone(tmp_path: Path) -> None:
 def test_nobody_listens(tmp_path: Path) -> None:
     to = StowDestination("cloud", f"http://127.0.0.1:{free_port()}/")
     made: DeliveryBatch = batch(tmp_path)
-    assert said(send(made, lambda key: tmp_path / key, to)) == ["NoAnswer: no connection"] * 3
-    assert probe(to).words == "no connection"
+    assert (
+        said(send(made, lambda key: tmp_path / key, to))
+        == ["NoAnswer: no connection, or one that broke"] * 3
+    )
+    assert probe(to).words == "no connection, or one that broke"
 
 
 def test_after_silence_the_rest_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,8 +276,8 @@ def test_the_servers_certificate_must_be_signed_by_whom_we_trust(tmp_path: Path)
     pair, elsewhere = ours.issue("here"), ours.issue("elsewhere", host="")
     for used, ca, words in (
         (pair, ours, "200 stored"),
-        (pair, others, "NoAnswer: TLS failed: certificate or protocol (see [[stow]] ca_file)"),
-        (elsewhere, ours, "NoAnswer: TLS failed: certificate or protocol (see [[stow]] ca_file)"),
+        (pair, others, "NoAnswer: TLS failed: certificate or protocol (see ca_file)"),
+        (elsewhere, ours, "NoAnswer: TLS failed: certificate or protocol (see ca_file)"),
     ):
         server = always(200)
         server.tls = used.certificate, used.key
@@ -287,7 +290,7 @@ def test_the_servers_certificate_must_be_signed_by_whom_we_trust(tmp_path: Path)
 def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
     to = StowDestination("cloud", "https://127.0.0.1:9/", ca_file=str(tmp_path / "none.pem"))
     assert said(send(batch(tmp_path, UIDS[:1]), lambda key: tmp_path / key, to)) == [
-        "NoAnswer: the certificates of [[stow]] ca_file cannot be read"
+        "NoAnswer: the certificates of ca_file cannot be read"
     ]
 
 
