@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dicom_node import commands as more
-from dicom_node import faults, models_command, node, roles
+from dicom_node import faults, models_command, node, roles, supervisor
 from dicom_node.audit import audited_role
 from dicom_node.domain.discretion import without_quotes
 from dicom_node.domain.errors import BadSettings, NodeError
@@ -99,7 +99,8 @@ def _role(run: Callable[..., None]) -> Callable[[argparse.Namespace], int]:
         settings = _settings(options)
         start_logs(settings.logs.format, settings.logs.level, options.command)
         faults.arm(options.command)
-        with discreet(), stop_signal() as stop, audited_role(settings, options.command):
+        ending = stop_signal(supervisor.ROLE_DRAIN_S)
+        with discreet(), ending as stop, audited_role(settings, options.command):
             run(settings, stop)
         return EXIT_OK
 

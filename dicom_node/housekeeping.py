@@ -1,8 +1,10 @@
 """The tidying jobs on their clock."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -29,6 +31,8 @@ DISK_EVERY_S = 60
 EXPIRE_EVERY_S = 3600
 ASK_EVERY_S = 12 * 3600
 DAY_S = 86_400.0
+STEP_S = 1.0
+"""A clock that goes back further within a second was set."""
 
 
 @contextmanager
@@ -49,12 +53,35 @@ def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
         *commit_jobs(parts),
         *watch_jobs(parts),
     ):
-        scheduler.add_job(_guarded, "interval", args=(job,), seconds=every_s, max_instances=1)
+        # late is better than never: a busy machine must not make a rescue fall out
+        late = {"misfire_grace_time": None, "coalesce": True}
+        scheduler.add_job(_guarded, "interval", args=(job,), seconds=every_s, **late)
     scheduler.start()
+    ended = threading.Event()
+    watch = threading.Thread(target=_follow_clock, args=(scheduler, ended), name="clock")
+    watch.start()
     try:
         yield
     finally:
+        ended.set()
+        watch.join()
         scheduler.shutdown(wait=True)
+
+
+def _follow_clock(scheduler: BackgroundScheduler, ended: threading.Event) -> None:
+    """Call all jobs when the clock was set back.
+
+    They are due by the time of day: an hour back, and for an hour nothing would be
+    rescued, nobody alarmed.
+    """
+    before_s = time.time() - time.monotonic()
+    while not ended.wait(STEP_S):
+        seen_s = time.time() - time.monotonic()
+        if before_s - seen_s > STEP_S:
+            log.warning("clock_set_back", seconds=round(before_s - seen_s))
+            for job in scheduler.get_jobs():
+                job.modify(next_run_time=datetime.now(UTC))
+        before_s = seen_s
 
 
 def _guarded(job: Callable[[], None]) -> None:

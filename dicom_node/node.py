@@ -25,6 +25,7 @@ from dicom_node.adapters.database import migrate as migrate_database
 from dicom_node.adapters.database import open_database, require_head
 from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.dimse_line import Target
+from dicom_node.adapters.failures import tell_failure
 from dicom_node.adapters.header import describe_bytes
 from dicom_node.adapters.hosts import HostBook
 from dicom_node.adapters.orders_book import SqlOrderBook
@@ -205,6 +206,8 @@ def loop(
     """Take turns until `stop`; pause when there is nothing to do, or a fault passes.
 
     `turn` says whether it did anything. With a `bell` the pause ends when it rings.
+    Also an error that nobody foresaw, or too little memory, ends no loop: the
+    destination or queue that it serves would wait for ever, and nobody would see why.
     """
     pause_s = POLL_S
     while not stop.is_set() and not orphaned():
@@ -216,5 +219,8 @@ def loop(
         except NodeError as error:
             pause_s = min(LONGEST_PAUSE_S, max(0.5, 2 * pause_s))
             log.error("turn_failed", error=type(error).__name__, reason=str(error), pause_s=pause_s)
+        except Exception as error:  # noqa: BLE001 - the loops' edge
+            pause_s = LONGEST_PAUSE_S
+            tell_failure("turn_crashed", type(error), error.__traceback__)
         if pause_s:
             stop.wait(pause_s)

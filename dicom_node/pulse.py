@@ -20,6 +20,10 @@ log = structlog.get_logger()
 
 STUCK_S = 120.0
 """A loop that has not turned for so long is stuck: its process stops giving signs."""
+HOPELESS_S = 600.0
+"""After so long the process ends, so that the queue goes on without what it hangs on."""
+HUNG = 3
+"""Exit code of a process that ended itself so."""
 
 
 @dataclass
@@ -52,6 +56,10 @@ class Pulse:
             return True
         return self.turned_at is not None and time.monotonic() - self.turned_at < STUCK_S
 
+    def hopeless(self) -> bool:
+        """Say whether the loop has begun, and hangs for longer than anything may take."""
+        return self.turned_at is not None and time.monotonic() - self.turned_at > HOPELESS_S
+
 
 @contextmanager
 def beating(parts: Parts, role: str, *, looping: bool = False) -> Iterator[Pulse]:
@@ -74,6 +82,9 @@ def _beat_on(parts: Parts, pulse: Pulse, ended: threading.Event) -> None:
     worker = worker_name(pulse.role)
     shown = False
     while not ended.wait(BEAT_S if shown else 0.5):
+        if pulse.hopeless():
+            log.error("loop_hung", name=pulse.role, hung_s=HOPELESS_S)
+            os._exit(HUNG)  # no exception reaches a thread that hangs in a decoder's own code
         if not pulse.alive():
             continue
         try:

@@ -16,6 +16,10 @@ log = structlog.get_logger()
 
 DRAIN_S = 30.0
 """How long roles may finish what they hold after SIGTERM."""
+ROLE_DRAIN_S = 27.0
+"""Of that, how long a role takes itself; one that runs alone has nobody to end it."""
+OVERDUE = 1
+"""Exit code of a role that did not finish in time."""
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
 """A role that ran this long starts again without a pause."""
@@ -25,16 +29,29 @@ SUPERVISOR_PID = "DICOM_NODE_SUPERVISOR_PID"
 
 
 @contextmanager
-def stop_signal() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+def stop_signal(drain_s: float | None = None) -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and SIGINT set.
+
+    With `drain_s` the process ends so long after the signal, whatever it is doing:
+    what it held is done again by its successor, as after a power loss.
+    """
+    stop, ended = threading.Event(), threading.Event()
+
+    def end_in_time() -> None:
+        if not ended.wait(drain_s):
+            log.error("drain_overdue", drain_s=drain_s)
+            os._exit(OVERDUE)
+
+    def told(*_: object) -> None:
+        if drain_s is not None and not stop.is_set():
+            threading.Thread(target=end_in_time, name="deadline", daemon=True).start()
+        stop.set()
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
+        ended.set()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -1,7 +1,7 @@
 """A pipeline without weights, so that a worker starts in a second.
 
-READER_TAKES_S in the environment makes it slow, READER_DIES_OF names an image (SOP
-Instance UID) that kills its process.
+READER_TAKES_S in the environment makes it slow; READER_DIES_OF names an image (SOP
+Instance UID) that kills its process, READER_HANGS_ON one that it never finishes.
 """
 
 import os
@@ -32,7 +32,8 @@ class AlwaysUrgent:
     def read(self, radiograph: Radiograph) -> Findings:
         if radiograph.ref.sop_instance_uid == os.environ.get("READER_DIES_OF"):
             os._exit(9)  # as by a fault in a decoder's or an accelerator's own code
-        time.sleep(float(os.environ.get("READER_TAKES_S", "0")))
+        hangs = radiograph.ref.sop_instance_uid == os.environ.get("READER_HANGS_ON")
+        time.sleep(3600 if hangs else float(os.environ.get("READER_TAKES_S", "0")))
         mask = np.zeros(radiograph.pixels.shape, bool)
         mask[20:60, 20:40] = True
         point = OperatingPoint("balanced", 0.5, 0.9, 0.9)

@@ -1,0 +1,88 @@
+"""Work that never ends: a deadline, and a queue that goes on."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from pydicom.uid import generate_uid
+from structlog.testing import capture_logs
+
+from dicom_node import node as parts_of
+from dicom_node import supervisor
+from dicom_node.adapters.census import take_census
+from dicom_node.domain.census import Census
+from dicom_node.node import opened
+from dicom_node.settings import load_settings
+from tests.faults.ward import Ward, ward
+from tests.listeners import until
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    with ward(tmp_path_factory.mktemp("ward"), ("receive", "work", "deliver")) as running:
+        yield running
+
+
+def census(node: Ward) -> Census:
+    with opened(load_settings(node.config)) as engine:
+        return take_census(engine, 0.0)
+
+
+@pytest.mark.peers
+def test_a_worker_that_does_not_finish_in_time_ends_and_its_image_is_read(node: Ward) -> None:
+    node.restart("work", {"READER_TAKES_S": "300", "ROLE_DRAIN_S": "2"})
+    study = node.send()
+    until(lambda: census(node).jobs.executing == 1, "the image under way")
+    process = node.role("work").process
+    assert process is not None
+    node.role("work").environment = {}
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert process.wait(25) == supervisor.OVERDUE
+    assert 1.5 < time.monotonic() - began < 20
+    node.wait_for(study)
+
+
+@pytest.mark.peers
+def test_an_image_that_hangs_the_worker_is_set_aside_and_the_queue_goes_on(node: Ward) -> None:
+    poison = generate_uid()
+    node.restart("work", {"READER_HANGS_ON": poison, "HOPELESS_S": "3", "BEAT_S": "0.3"})
+    node.send(uid=poison)
+    node.wait_for(node.send(), 90)
+    until(lambda: census(node).jobs.discarded == 1, "the poison to be set aside", 60)
+    (letter,) = census(node).dead_letters
+    assert (letter.subject, "3 times" in letter.words) == (poison, True)
+
+
+def test_the_supervisor_ends_what_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); "
+    command = (sys.executable, "-c", deaf + "time.sleep(60)")
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline() == b"\n"
+    child.stdout.close()
+    monkeypatch.setattr(supervisor, "DRAIN_S", 0.5)
+    with capture_logs() as logs:
+        supervisor._stop([supervisor.Role("work", command, child)])
+    assert child.returncode == -signal.SIGKILL
+    assert [one["event"] for one in logs] == ["role_killed"]
+
+
+def test_an_error_that_nobody_foresaw_ends_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts_of, "LONGEST_PAUSE_S", 0.05)
+    stop, turns = threading.Event(), iter((MemoryError(), ValueError("MARKEDNAME"), None))
+
+    def turn() -> bool:
+        error = next(turns)
+        if error is not None:
+            raise error
+        stop.set()
+        return True
+
+    with capture_logs() as logs:
+        parts_of.loop(turn, stop, lambda: False)
+    assert [one["error"] for one in logs] == ["MemoryError", "ValueError"]
+    assert "MARKEDNAME" not in str(logs)
