@@ -8,7 +8,7 @@ messages out.
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +68,12 @@ class Unframer:
         """Whether a block has begun and not ended."""
         return self._block is not None
 
-    def feed(self, received: bytes) -> tuple[bytes, ...]:
-        """Take bytes and give the messages that they complete.
+    def feed(self, received: bytes) -> Iterator[bytes]:
+        """Take bytes and yield the messages that they complete.
 
-        Raises TryAgain for bytes outside a block and for a block that is too long.
+        Raises TryAgain for bytes outside a block and for a block that is too long,
+        after the messages before these: what was answered was answered.
         """
-        messages: list[bytes] = []
         while received:
             if self._block is None:
                 received = received.lstrip(BETWEEN_BLOCKS)
@@ -87,9 +87,8 @@ class Unframer:
             if len(self._block) > self._largest:
                 raise TryAgain(f"the answer is longer than {self._largest} bytes")
             if end:
-                messages.append(bytes(self._block))
-                self._block = None
-        return tuple(messages)
+                message, self._block = bytes(self._block), None
+                yield message
 
 
 def _segments(message: bytes) -> list[list[str]]:

@@ -143,18 +143,21 @@ class MllpListener:
             received = connection.recv(65536)
             if not received:
                 return
-            begun = unframer.unfinished
-            messages = unframer.feed(received)
-            for message in messages:
-                reply = self._desk.answer(message)
-                if reply is not None:
-                    connection.settimeout(self._desk.block_s)
-                    connection.sendall(frame(reply))
+            goes_on = unframer.unfinished
+            for message in unframer.feed(received):
+                self._answer(connection, message)
+                goes_on = False
             if not unframer.unfinished:
                 until = time.monotonic() + self._desk.idle_s
-            elif messages or not begun:
+            elif not goes_on:
                 until = time.monotonic() + self._desk.block_s
         raise TimeoutError
+
+    def _answer(self, connection: socket.socket, message: bytes) -> None:
+        reply = self._desk.answer(message)
+        if reply is not None:
+            connection.settimeout(self._desk.block_s)
+            connection.sendall(frame(reply))
 
 
 def _shut(connection: socket.socket, how: int) -> None:

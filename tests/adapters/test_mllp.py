@@ -87,16 +87,16 @@ def test_frame_refuses_what_would_break_the_block(message: bytes) -> None:
 
 def test_block_is_bounded_whether_it_ends_or_not() -> None:
     with pytest.raises(TryAgain, match="longer than 10 bytes"):
-        Unframer(largest=10).feed(b"\x0b" + b"x" * 11)
+        list(Unframer(largest=10).feed(b"\x0b" + b"x" * 11))
     unframer = Unframer(largest=10)
-    unframer.feed(b"\x0b" + b"x" * 6)
+    assert list(unframer.feed(b"\x0b" + b"x" * 6)) == []
     with pytest.raises(TryAgain, match="longer"):
-        unframer.feed(b"x" * 6 + b"\x1c\r")
+        list(unframer.feed(b"x" * 6 + b"\x1c\r"))
 
 
 def test_text_outside_a_block_is_named_at_once() -> None:
     with pytest.raises(TryAgain, match="not MLLP: it starts with 0x48"):
-        Unframer().feed(b"HTTP/1.1 400 Bad Request")
+        list(Unframer().feed(b"HTTP/1.1 400 Bad Request"))
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,13 @@ def test_other_answers_say_what_to_do(
 ) -> None:
     with HL7Listener(answer) as listener, pytest.raises(follows, match=words):
         ask(listener, Timeouts(answer_s=5) if isinstance(answer, bytes) else QUICK)
+
+
+@pytest.mark.parametrize("rest", [b"\x1c\r", b"\x06", b"goodbye\r\n"])
+def test_what_follows_an_acknowledgement_does_not_undo_it(rest: bytes) -> None:
+    said = frame(b"MSH|^~\\&|RIS|HOSP\rMSA|AA|MSG-1\r") + rest
+    with HL7Listener(said) as listener:
+        assert ask(listener, Timeouts(answer_s=5)) == "AA for message MSG-1"
 
 
 def test_dripping_receiver_cannot_stretch_the_deadline() -> None:

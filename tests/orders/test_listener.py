@@ -102,6 +102,13 @@ def test_what_cannot_be_answered_ends_the_connection_and_is_not_logged(sent: byt
     assert "Miller" not in str(logs)
 
 
+def test_a_whole_message_is_answered_whatever_comes_behind_it() -> None:
+    with listening() as listener, dial(listener) as connection:
+        connection.sendall(frame(MESSAGE) + b"\x1c\r")
+        assert answers(connection, 1) == [b"MSH|^~\\&|CXRAI\rMSA|AA|M1\r"]
+        assert hung_up(connection)
+
+
 @pytest.mark.parametrize("sent", [b"", b"\x0bMSH|", frame(b"silence")])
 def test_a_silent_caller_is_hung_up_on(sent: bytes) -> None:
     with (
