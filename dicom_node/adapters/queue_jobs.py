@@ -1,8 +1,8 @@
 """Instances and their jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, Double, bindparam, exists, or_, select, update
+from sqlalchemy import Connection, Double, bindparam, exists, select, update
 
 from dicom_node.adapters.queue_rows import (
     arrival_from,
@@ -89,6 +89,11 @@ _NOT_ANALYSED = (
     update(instances)
     .where(instances.c.id.in_(IDS), instances.c.outcome.is_(None), ~_UNFINISHED)
     .values(outcome=WORDS)
+)
+_REOPEN = (
+    update(instances)
+    .where(instances.c.id.in_(IDS), instances.c.outcome != "analysed")
+    .values(outcome=None)
 )
 
 
@@ -205,10 +210,7 @@ def reanalyse(conn: Connection, study_uid: str | None, since: float, now: float)
     if study_uid is not None:
         kept = kept.where(instances.c.study_uid == key(study_uid))
     ids = conn.scalars(kept.order_by(instances.c.id)).all()
-    again = [
-        repeat(conn, ids[start : start + MOST_AT_ONCE], low_at=now)
-        for start in range(0, len(ids), MOST_AT_ONCE)
-    ]
+    again = [repeat(conn, some, low_at=now) for some in _in_parts(ids)]
     return tuple(sorted(set().union(*again)))
 
 
@@ -231,6 +233,10 @@ def settle_not_analysed(conn: Connection, instance_ids: Sequence[int], reason: s
 
 def reopen(conn: Connection, instance_ids: Sequence[int]) -> None:
     """Forget why instances were not analysed: their jobs are tried again."""
-    declined = or_(instances.c.outcome.is_(None), instances.c.outcome != "analysed")
-    forgetting = update(instances).where(instances.c.id.in_(instance_ids), declined)
-    conn.execute(forgetting.values(outcome=None))
+    for some in _in_parts(instance_ids):
+        conn.execute(_REOPEN, {"ids": some})
+
+
+def _in_parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), MOST_AT_ONCE):
+        yield ids[start : start + MOST_AT_ONCE]

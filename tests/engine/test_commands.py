@@ -1,10 +1,13 @@
 """What a person can do: retry, cancel, learn callers, alarms."""
 
+import sqlite3
+
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from dicom_node.adapters.queue import SqlLedger
 from dicom_node.adapters.schema import alarms, callers, deliveries, instances, jobs
+from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.work import DeliveryFailure, Failure
 from tests.engine.rows import (
     ONE_JOB,
@@ -61,6 +64,24 @@ def test_all_dead_letters_at_once(ledger: SqlLedger, engine: Engine) -> None:
     assert column(engine, jobs, "state") == ["available", "completed", "cancelled"]
     assert column(engine, deliveries, "state") == ["available"]
     assert ledger.retry(all_dead=True, now=5001.0) == 0
+
+
+def test_any_number_of_dead_letters_at_once(ledger: SqlLedger, engine: Engine) -> None:
+    dead_job(ledger, 1)
+    many = 1200
+    with transaction(engine) as conn:
+        (image,), (job,) = conn.execute(select(instances)).all(), conn.execute(select(jobs)).all()
+        for table, row in ((instances, image), (jobs, job)):
+            first = dict(row._mapping)
+            unlike = "sop_instance_uid" if table is instances else "instance_id"
+            rest = [first | {"id": one, unlike: one} for one in range(2, many + 1)]
+            conn.execute(table.insert(), rest)
+    if engine.dialect.name == "sqlite":  # others' builds take fewer parameters than ours
+        connection = engine.raw_connection()
+        connection.driver_connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+        connection.close()
+    assert ledger.retry(all_dead=True, now=5000.0) == many
+    assert set(column(engine, instances, "outcome")) == {None}
 
 
 def test_an_alarm_comes_back_when_the_fault_does(ledger: SqlLedger, engine: Engine) -> None:
