@@ -55,7 +55,7 @@ class Outgoing:
 
 
 class _Broken(TryAgain):
-    """The association ended while one object was under way."""
+    """The association ended, or must, while one object was under way."""
 
 
 def outgoing(path: Path) -> Outgoing:
@@ -215,6 +215,8 @@ def _store_one(line: Line, file: Outgoing, target: Target, message_id: int) -> R
         answer = line.assoc.send_c_store(whole, message_id)
     except RuntimeError as error:
         raise _Broken("the peer ended the association") from error
+    except OSError as error:  # the file's, as sockets are served by another thread
+        raise _Broken(f"cannot read the file: {error.strerror}") from error
     except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways, and alone
         line.assoc.abort()
         return GiveUp(f"the object cannot be encoded ({type(error).__name__})")

@@ -158,6 +158,16 @@ def test_object_that_breaks_the_association_does_not_hold_up_the_rest(tmp_path: 
     assert scp.associations == 2
 
 
+def test_file_that_cannot_be_read_now_waits_and_the_others_arrive(tmp_path: Path) -> None:
+    files = [make_object(tmp_path / f"{n}", uid=f"1.2.3.{n}") for n in range(3)]
+    files[1].path.unlink()
+    with running_scp() as scp:
+        first, gone, last = store(files, scp.target)
+    assert (first, last) == ("0x0000 stored", "0x0000 stored")
+    assert isinstance(gone, TryAgain)
+    assert str(gone) == "cannot read the file: No such file or directory"
+
+
 def test_answer_to_another_message_is_no_answer(tmp_path: Path) -> None:
     def misnumber(event: Event) -> None:
         event.message.command_set.MessageIDBeingRespondedTo = 7
