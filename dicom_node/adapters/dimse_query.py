@@ -26,6 +26,8 @@ MOST_MATCHES = 20_000
 """Of one question; a PACS with more in one day ignores what it was asked."""
 FIND_S = 300.0
 """For all answers to one question."""
+RETRIEVE_S = 600.0
+"""For one image; an archive may have to read a tape first."""
 MOST_ANSWERS = 1000
 """To the request for one image."""
 
@@ -45,9 +47,8 @@ class Terms:
 class QueryLine:
     """An association that is opened when it is needed, and again when it is lost."""
 
-    def __init__(self, target: Target, terms: Terms, limit_s: float = FIND_S) -> None:
+    def __init__(self, target: Target, terms: Terms) -> None:
         self.target = target
-        self.limit_s = limit_s
         self._terms = terms
         self._held = ExitStack()
         self._line: Line | None = None
@@ -64,11 +65,11 @@ class QueryLine:
             self._terms.prepare(line)
         return self._line
 
-    def retrieve(self, ask: Callable[[Association], Answers], limit_s: float) -> int | None:
+    def retrieve(self, ask: Callable[[Association], Answers]) -> int | None:
         """Send one C-GET or C-MOVE; gives its last status, None where none came."""
         line = self.line()
-        line.assoc.dimse_timeout = limit_s
-        line.watchdog.allow(limit_s)
+        line.assoc.dimse_timeout = RETRIEVE_S
+        line.watchdog.allow(RETRIEVE_S)
         status: int | None = None
         try:
             for count, (answer, _) in enumerate(ask(line.assoc)):
@@ -101,16 +102,37 @@ class QueryOrigin:
         self.query = QueryLine(target, terms)
 
     def studies(self, inquiry: Inquiry) -> tuple[str, ...]:
-        """Give the UIDs of the studies that match."""
-        return find_studies(self.query, inquiry)
+        """Give the UIDs of the studies that match; what was not asked for is left out."""
+        fitting = (one for one in _matches(self.query, _question(inquiry)) if _fits(one, inquiry))
+        found = (uid_of(match, "StudyInstanceUID") for match in fitting)
+        return tuple(dict.fromkeys(filter(None, found)))
 
     def series(self, study_uid: str) -> tuple[FoundSeries, ...]:
         """Give the study's series."""
-        return find_series(self.query, study_uid)
+        asked = dict.fromkeys(("SeriesInstanceUID", "Modality", "BodyPartExamined"), "")
+        ask = _identifier("SERIES", StudyInstanceUID=study_uid, **asked)
+        return tuple(
+            FoundSeries(study_uid, uid, text(match, "Modality"), text(match, "BodyPartExamined"))
+            for match in _matches(self.query, ask)
+            if (uid := uid_of(match, "SeriesInstanceUID"))
+            and text(match, "StudyInstanceUID") in ("", study_uid)
+        )
 
     def images(self, series: FoundSeries) -> tuple[FoundImage, ...]:
         """Give the series' instances."""
-        return find_images(self.query, series)
+        ask = _identifier(
+            "IMAGE",
+            StudyInstanceUID=series.study_uid,
+            SeriesInstanceUID=series.series_uid,
+            SOPInstanceUID="",
+            SOPClassUID="",
+        )
+        return tuple(
+            FoundImage(series.study_uid, series.series_uid, uid, text(match, "SOPClassUID"))
+            for match in _matches(self.query, ask)
+            if (uid := uid_of(match, "SOPInstanceUID"))
+            and text(match, "SeriesInstanceUID") in ("", series.series_uid)
+        )
 
     def close(self) -> None:
         """Release the association."""
@@ -140,45 +162,9 @@ def _question(inquiry: Inquiry) -> Dataset:
     )
 
 
-def find_studies(query: QueryLine, inquiry: Inquiry) -> tuple[str, ...]:
-    """Ask at study level; what the peer sends beyond the question is left out."""
-    fitting = (match for match in _matches(query, _question(inquiry)) if _fits(match, inquiry))
-    found = (uid_of(match, "StudyInstanceUID") for match in fitting)
-    return tuple(dict.fromkeys(filter(None, found)))
-
-
 def _fits(match: Dataset, inquiry: Inquiry) -> bool:
     number = text(match, "AccessionNumber")
     return fits(inquiry, texts(match, "ModalitiesInStudy"), text(match, "StudyDate"), number)
-
-
-def find_series(query: QueryLine, study_uid: str) -> tuple[FoundSeries, ...]:
-    """Ask for the series of a study."""
-    asked = dict.fromkeys(("SeriesInstanceUID", "Modality", "BodyPartExamined"), "")
-    ask = _identifier("SERIES", StudyInstanceUID=study_uid, **asked)
-    return tuple(
-        FoundSeries(study_uid, series_uid, text(match, "Modality"), text(match, "BodyPartExamined"))
-        for match in _matches(query, ask)
-        if (series_uid := uid_of(match, "SeriesInstanceUID"))
-        and text(match, "StudyInstanceUID") in ("", study_uid)
-    )
-
-
-def find_images(query: QueryLine, series: FoundSeries) -> tuple[FoundImage, ...]:
-    """Ask for the instances of a series."""
-    ask = _identifier(
-        "IMAGE",
-        StudyInstanceUID=series.study_uid,
-        SeriesInstanceUID=series.series_uid,
-        SOPInstanceUID="",
-        SOPClassUID="",
-    )
-    return tuple(
-        FoundImage(series.study_uid, series.series_uid, image_uid, text(match, "SOPClassUID"))
-        for match in _matches(query, ask)
-        if (image_uid := uid_of(match, "SOPInstanceUID"))
-        and text(match, "SeriesInstanceUID") in ("", series.series_uid)
-    )
 
 
 def identify(image: FoundImage) -> Dataset:
@@ -211,7 +197,7 @@ def _matches(query: QueryLine, ask: Dataset) -> Iterator[Dataset]:
     """
     line = query.line()
     line.assoc.dimse_timeout = query.target.timeouts.dimse_s
-    line.watchdog.allow(query.limit_s)
+    line.watchdog.allow(FIND_S)
     found: list[Dataset] = []
     status: int | None = None
     unreadable = False
@@ -230,9 +216,9 @@ def _matches(query: QueryLine, ask: Dataset) -> Iterator[Dataset]:
     if status is None:
         query.close(abort=True)
         raise TryAgain("C-FIND: no answer, or none that can be read")
+    line.watchdog.rest()
     if status != SUCCESS:
         raise judge_query("C-FIND", status)
-    line.watchdog.rest()
     if unreadable:
         raise TryAgain("C-FIND: an answer that cannot be read")
     yield from found

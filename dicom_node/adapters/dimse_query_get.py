@@ -34,28 +34,21 @@ from dicom_node.domain.retrieval import FoundImage
 from dicom_node.domain.work import Recorded
 
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
-GET_S = 600.0
-"""For one image; an archive may have to read a tape first."""
 
 
 class GetOrigin(QueryOrigin):
     """A peer that is asked by C-FIND and sends by C-GET (PS3.4 C.4.3)."""
 
-    def __init__(
-        self,
-        target: Target,
-        store: Callable[[StoreRequest], Recorded],
-        limit_s: float = GET_S,
-    ) -> None:
+    def __init__(self, target: Target, store: Callable[[StoreRequest], Recorded]) -> None:
         super().__init__(target, _terms(self._prepare))
-        self._store, self._limit_s = store, limit_s
+        self._store = store
         self._outcomes: dict[str, Recorded | NodeError] = {}
 
     def fetch(self, image: FoundImage) -> str:
         """Have the image sent and stored; says how, in words."""
         self._outcomes.clear()
         status = self.query.retrieve(
-            lambda assoc: assoc.send_c_get(identify(image), STUDY_ROOT_GET), self._limit_s
+            lambda assoc: assoc.send_c_get(identify(image), STUDY_ROOT_GET)
         )
         outcome = self._outcomes.get(image.sop_instance_uid)
         if isinstance(outcome, Recorded):

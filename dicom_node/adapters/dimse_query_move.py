@@ -16,27 +16,22 @@ from dicom_node.adapters.dimse_query_answers import judge_absence
 from dicom_node.domain.retrieval import FoundImage
 
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
-MOVE_S = 600.0
-"""For one image; an archive may have to read a tape first."""
 
 
 class MoveOrigin(QueryOrigin):
     """A peer that is asked by C-FIND and told by C-MOVE to send to us (PS3.4 C.4.2)."""
 
-    def __init__(
-        self, target: Target, arrived: Callable[[str], bool], limit_s: float = MOVE_S
-    ) -> None:
+    def __init__(self, target: Target, arrived: Callable[[str], bool]) -> None:
         move = build_context(STUDY_ROOT_MOVE, QUERY_SYNTAXES)
         super().__init__(target, Terms((move,), prepare=_prepare))
-        self._arrived, self._limit_s = arrived, limit_s
+        self._arrived = arrived
 
     def fetch(self, image: FoundImage) -> str:
         """Have the image sent to our AE title; says how, in words."""
         status = self.query.retrieve(
             lambda assoc: assoc.send_c_move(
                 identify(image), self.query.target.our_ae, STUDY_ROOT_MOVE
-            ),
-            self._limit_s,
+            )
         )
         # the receiver commits the row before it answers the peer, which answers us last
         if self._arrived(image.sop_instance_uid):
