@@ -76,11 +76,11 @@ class Audit:
             kind = audit.NODE_AUTHENTICATION
             self.note(audit.alerted(self.here, kind, subject, words, time.time()))
 
-    def wrong_credentials(self, caller: Caller) -> None:
-        """Tell of a caller whose token is wrong."""
-        if self.on and self.seldom(caller.calling_ae, caller.host, "token"):
+    def credentials(self, caller: Caller, *, right: bool) -> None:
+        """Tell of a caller who shows a token."""
+        if self.on and self.seldom(caller.calling_ae, caller.host, f"token {right}"):
             party = Party(caller.calling_ae, caller.host)
-            self.note(audit.not_authenticated(self.here, party, time.time()))
+            self.note(audit.shown(self.here, party, time.time(), right=right))
 
     def asked(self, peer: Party, model: str, question: bytes) -> None:
         """Tell that a peer is asked for studies."""

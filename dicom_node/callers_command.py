@@ -12,6 +12,8 @@ import structlog
 from dicom_node import node
 from dicom_node.adapters import callers
 from dicom_node.adapters.hosts import canonical
+from dicom_node.audit_changes import tell_change
+from dicom_node.domain import audit
 from dicom_node.domain.census import Caller
 from dicom_node.domain.errors import BadSettings
 from dicom_node.logs import start_logs
@@ -51,7 +53,10 @@ def run(options: argparse.Namespace) -> int:
         return 1
     event = "caller_approved" if options.approve else "caller_forgotten"
     log.info(event, calling_ae=ae, host=host)
-    print(f"{ae}@{host} is {'served' if options.approve else 'forgotten'} from now on")
+    does = "served" if options.approve else "forgotten"
+    words = f"caller {ae}@{host} is {does} from now on"
+    tell_change(settings, audit.SECURITY_CONFIGURATION, words)
+    print(f"{ae}@{host} is {does} from now on")
     return 0
 
 

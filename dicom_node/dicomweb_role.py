@@ -51,8 +51,7 @@ def _doorkeeping(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
         caller = replace(caller, tls=visitor.tls, fingerprint=visitor.fingerprint)
         if settings.dicomweb.token_file:
             known = _has(visitor.token, settings.dicomweb.token_file)
-            if not known:
-                parts.audit.wrong_credentials(caller)
+            parts.audit.credentials(caller, right=known)
         else:
             known = greet(caller, doorkeeper, time.time())
         return caller if known else None

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from dicom_node.audit_changes import tell_change
+from dicom_node.domain import audit
 from dicom_node.domain.errors import BadSettings
 from dicom_node.settings import Settings
 
@@ -12,23 +14,32 @@ def run(options: argparse.Namespace, settings: Settings) -> Iterator[str]:
     """Do one action on a task's model; yields what to print, line by line."""
     from dicom_node import lifecycle
 
-    task = options.task
     if options.action == "compare":
-        comparison = lifecycle.compare(settings, task)
+        comparison = lifecycle.compare(settings, options.task)
         if options.json:
             yield lifecycle.compared_as_json(comparison)
         else:
             yield from lifecycle.compared_in_words(comparison)
-    elif options.action == "promote":
-        yield from lifecycle.promote(settings, task, options.data, options.margin, options.force)
-    elif options.action == "rollback":
-        yield from lifecycle.rollback(settings, task)
-    elif options.stop:
-        yield from lifecycle.stop_shadow(settings, task)
-    elif options.folder is None:
+        return
+    done = ""
+    for done in _change(options, settings):
+        yield done
+    tell_change(settings, audit.SOFTWARE_CONFIGURATION, f"models {options.action}: {done}")
+
+
+def _change(options: argparse.Namespace, settings: Settings) -> Iterator[str]:
+    from dicom_node import lifecycle
+
+    task = options.task
+    if options.action == "promote":
+        return lifecycle.promote(settings, task, options.data, options.margin, options.force)
+    if options.action == "rollback":
+        return lifecycle.rollback(settings, task)
+    if options.stop:
+        return lifecycle.stop_shadow(settings, task)
+    if options.folder is None:
         raise BadSettings("models shadow: name the challenger's FOLDER, or --stop")
-    else:
-        yield from lifecycle.shadow(settings, task, options.folder)
+    return lifecycle.shadow(settings, task, options.folder)
 
 
 def add_arguments(

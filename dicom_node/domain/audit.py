@@ -1,7 +1,7 @@
 """Audit messages as values (PS3.15 A.5)."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Action = Literal["C", "R", "U", "D", "E"]
@@ -217,12 +217,19 @@ def alerted(
     )
 
 
-def not_authenticated(node: Party, caller: Party, at: float) -> AuditEvent:
-    """Say that somebody showed wrong credentials (A.5.3.12)."""
+def changed(node: Party, user: str, kind: Code, words: str, at: float) -> AuditEvent:
+    """Say that a person changed what the node does (A.5.3.11)."""
+    event = alerted(node, kind, f"{node.name}@{node.host}", words, at, outcome="0")
+    person = Participant(user, True, None, node.host)
+    return replace(event, participants=(person, Participant(node.name, False, None, node.host)))
+
+
+def shown(node: Party, caller: Party, at: float, *, right: bool) -> AuditEvent:
+    """Say that somebody showed credentials, right or wrong (A.5.3.12)."""
     return AuditEvent(
         USER_AUTHENTICATION,
         at,
-        outcome="8",
+        outcome="0" if right else "8",
         type=LOGIN,
         participants=(
             Participant(caller.name or NOBODY, True, None, caller.host),

@@ -69,7 +69,7 @@ def test_a_tls_handshake_that_fails(settings: Settings, tmp_path: Path) -> None:
     assert node_id.get("ParticipantObjectID") == "127.0.0.1"
 
 
-def test_a_wrong_token(settings: Settings, tmp_path: Path) -> None:
+def test_right_and_wrong_tokens(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("right")
     settings = changed(settings, "dicomweb", port=free_port(), token_file=str(tmp_path / "token"))
     parts = node.open_parts(settings, migrate=True)
@@ -77,13 +77,18 @@ def test_a_wrong_token(settings: Settings, tmp_path: Path) -> None:
     scp.start()
     link = HTTPConnection("127.0.0.1", scp.port, timeout=10)
     kind = 'multipart/related; type="application/dicom"; boundary=cut'
-    link.request("POST", "/studies", b"", {"Content-Type": kind, "Authorization": "Bearer wrong"})
-    assert link.getresponse().status == 401
-    link.close()
+    for token, status in (("wrong", 401), ("right", 400), ("right", 400)):
+        head = {"Content-Type": kind, "Authorization": f"Bearer {token}"}
+        link.request("POST", "/studies", b"", head)
+        assert link.getresponse().status == status
+        link.close()
     scp.stop(1)
     parts.close()
-    assert kinds(Path(settings.audit.file)) == ["User Authentication / Login"]
-    assert "wrong" not in Path(settings.audit.file).read_text()
+    log = Path(settings.audit.file)
+    assert kinds(log) == ["User Authentication / Login"] * 2
+    outcomes = [one[0].get("EventOutcomeIndicator") for one in trail(log)]
+    assert outcomes == ["8", "0"]
+    assert "wrong" not in log.read_text()
 
 
 def test_who_knocks_under_ever_new_names_fills_no_disk() -> None:

@@ -21,7 +21,9 @@ EVENTS = {
     "erased": audit.erased(HERE, CARGO, 10.0, whole=True),
     "erased in part": audit.erased(HERE, Cargo("", ""), 10.0, whole=False),
     "alert": audit.alerted(HERE, audit.NODE_AUTHENTICATION, "<X>@::1", "unknown", 10.0),
-    "login": audit.not_authenticated(HERE, Party("", "::1"), 10.0),
+    "login": audit.shown(HERE, Party("", "::1"), 10.0, right=True),
+    "wrong login": audit.shown(HERE, Party("", "::1"), 10.0, right=False),
+    "changed": audit.changed(HERE, "root", audit.SOFTWARE_CONFIGURATION, "model", 10.0),
 }
 
 
