@@ -201,7 +201,7 @@ class _StowHandler(BaseHTTPRequestHandler):
             cut = HTTPStatus.SERVICE_UNAVAILABLE, OUT_OF_RESOURCES
         except TimeoutError:
             cut = HTTPStatus.REQUEST_TIMEOUT, PROCESSING_FAILURE
-        except ConnectionError:
+        except OSError:  # the connection's own; of TLS not all are ConnectionErrors
             stored = sum(one.is_stored for one in outcomes)
             log.warning("stow_broken_off", calling_ae=caller.calling_ae, stored=stored)
             self.close_connection = True

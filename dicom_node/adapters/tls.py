@@ -80,9 +80,9 @@ def _load_authorities(context: Context, ca: str) -> None:
         raise BadSettings(f"tls.ca {ca}: {in_words(error)}; it must be PEM") from None
 
 
-def _password(path: str) -> str:
+def _password(path: str) -> bytes:
     # never None: OpenSSL would ask for it on the terminal
-    return _readable("tls.key_password_file", path).decode().strip() if path else ""
+    return _readable("tls.key_password_file", path).strip() if path else b""
 
 
 def _readable(key: str, path: str) -> bytes:

@@ -1,16 +1,19 @@
 """Who may store by STOW-RS: addresses, tokens, certificates."""
 
 import http.client
+import os
 import ssl
 import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from dicom_node.adapters.callers import approve
 from dicom_node.domain.errors import BadSettings
 from tests.dicomweb.callers import TYPE, image, multipart
 from tests.dicomweb.conftest import Start
+from tests.listeners import until
 from tests.tls.certificates import Authority
 
 
@@ -85,6 +88,24 @@ def test_over_tls(start: Start, tmp_path: Path) -> None:
     link.request("POST", "/studies", multipart([image("1.2.6")]), {"Content-Type": TYPE})
     assert link.getresponse().status == 403
     link.close()
+
+
+def test_a_request_that_breaks_off_within_tls_is_told(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    pair = authority.issue("node")
+    files = f'certificate = "{pair.certificate}"\nkey = "{pair.key}"'
+    node = start(f'tls = true\n[tls]\nmode = "server"\n{files}')
+    trust = ssl.create_default_context(cafile=authority.ca)
+    content = multipart([image("1.2.3")])
+    head = f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {TYPE}\r\n"
+    with (
+        capture_logs() as logs,
+        trust.wrap_socket(node.connect(), server_hostname="127.0.0.1") as line,
+    ):
+        line.sendall(f"{head}Content-Length: {len(content) + 1000}\r\n\r\n".encode() + content)
+        os.write(line.fileno(), b"no record of TLS")
+        told = {"calling_ae": "XRAY1", "stored": 1, "event": "stow_broken_off"}
+        until(lambda: told | {"log_level": "warning"} in logs, "the end of the request")
 
 
 def test_tls_needs_its_mode(start: Start) -> None:

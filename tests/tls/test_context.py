@@ -159,6 +159,8 @@ def test_files_that_are_wrong_are_named(
     empty = tmp_path / "empty.pem"
     empty.write_text("")
     hidden = authority.issue("hidden", password="s3cret-Horse")  # noqa: S106 - a test's own
+    strange = tmp_path / "latin"
+    strange.write_bytes(b"s3cret-Horse\xff")
     secret = tmp_path / "password"
     secret.write_text("s3cret-Horse\n")
     locked = TlsFiles(str(hidden.certificate), str(hidden.key), ca=files.ca)
@@ -168,6 +170,7 @@ def test_files_that_are_wrong_are_named(
         (replace(files, ca=str(empty)), "tls.ca .* must be PEM"),
         (locked, "an encrypted key needs tls.key_password_file"),
         (replace(locked, key_password_file=str(empty)), "tls.key_password_file"),
+        (replace(locked, key_password_file=str(strange)), "tls.key_password_file"),
     ):
         with pytest.raises(BadSettings, match=words) as caught:
             MUTUAL(wrong)
