@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from dicom_node.adapters.census import take_census
+from dicom_node.adapters.alarm_facts import oldest_deliveries_at
 from dicom_node.adapters.database import empty_journal
 from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue_escalation import escalate
@@ -18,6 +18,7 @@ from dicom_node.adapters.retention import SqlRetention
 from dicom_node.audit_retention import ToldRetention
 from dicom_node.committing import commit_jobs
 from dicom_node.domain.errors import NodeError
+from dicom_node.domain.watch import DAY_S
 from dicom_node.flow import tidy
 from dicom_node.flow.deliver import Courier, deliver_once
 from dicom_node.negotiation import ask_all
@@ -30,7 +31,6 @@ RESCUE_EVERY_S = 5
 DISK_EVERY_S = 60
 EXPIRE_EVERY_S = 3600
 ASK_EVERY_S = 12 * 3600
-DAY_S = 86_400.0
 STEP_S = 1.0
 """A clock that goes back further within a second was set."""
 
@@ -115,17 +115,17 @@ def _check_disk(parts: Parts) -> None:
 
 def _bury_homeless(parts: Parts, couriers: Mapping[str, Courier]) -> None:
     """Give up deliveries whose destination the configuration has lost: they show then."""
-    for depth in take_census(parts.engine, time.time()).deliveries:
-        if depth.queue not in couriers and depth.available:
-            deliver_once(
-                parts.ledger,
-                parts.archive,
-                couriers,
-                worker_name("tidy"),
-                destination=depth.queue,
-                clock=parts.clock,
-                lease_s=LEASE_S,
-            )
+    for destination in oldest_deliveries_at(parts.engine).keys() - couriers.keys():
+        while deliver_once(  # one study's at a time
+            parts.ledger,
+            parts.archive,
+            couriers,
+            worker_name("tidy"),
+            destination=destination,
+            clock=parts.clock,
+            lease_s=LEASE_S,
+        ):
+            continue
 
 
 def _expire(parts: Parts) -> None:

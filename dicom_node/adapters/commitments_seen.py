@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, exists, func, select
 
 from dicom_node.adapters.queue_steps import in_state
 from dicom_node.adapters.schema import deliveries, objects
@@ -16,7 +16,10 @@ OPEN = ("due", "asked", "sending")
 def counted(conn: Connection, now: float) -> tuple[Commitments, ...]:
     """Say of each peer how much it took is committed, and how much is not."""
     # what was to be sent again and is not: another object took its place
-    moot = and_(commitments.c.state == "sending", in_state(deliveries, State.CANCELLED))
+    replaced = exists().where(
+        deliveries.c.id == commitments.c.delivery_id, in_state(deliveries, State.CANCELLED)
+    )
+    moot = and_(commitments.c.state == "sending", replaced)
     counting = (
         select(
             commitments.c.destination,
@@ -24,7 +27,6 @@ def counted(conn: Connection, now: float) -> tuple[Commitments, ...]:
             func.count().label("rows"),
             func.min(commitments.c.sent_at).label("oldest_at"),
         )
-        .join_from(commitments, deliveries, commitments.c.delivery_id == deliveries.c.id)
         .where(~moot)
         .group_by(commitments.c.destination, commitments.c.state)
         .order_by(commitments.c.destination)
