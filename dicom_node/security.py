@@ -1,11 +1,10 @@
 """TLS as the configuration wants it, out and in."""
 
-import socket
 from collections.abc import Callable
 from functools import partial
 
 from dicom_node.adapters import tls
-from dicom_node.adapters.tls_socket import Context
+from dicom_node.adapters.tls_socket import Context, Secure
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.settings import Settings
 
@@ -18,7 +17,7 @@ def outgoing(settings: Settings, to: Peer | HL7Destination) -> Callable[[], Cont
     return tls.Following(settings.tls.files, make)
 
 
-def secured_entry(settings: Settings) -> Callable[[socket.socket], socket.socket]:
+def secured_entry(settings: Settings) -> Secure:
     """Make what shakes hands with callers; raises BadSettings when it cannot."""
     mutual = settings.tls.mode == "mutual"
     contexts = tls.Following(settings.tls.files, partial(tls.server_context, mutual=mutual))

@@ -14,7 +14,7 @@ import structlog
 from dicom_node.adapters.dicomweb_body import Body, TimedSocket, chunked, discard, sized
 from dicom_node.adapters.dicomweb_head import DICOM, JSON, Head, HeadRefused, bearer, judge_head
 from dicom_node.adapters.dicomweb_multipart import Malformed, Part, TooLarge, parts
-from dicom_node.adapters.dicomweb_server import BoundedServer, Secure
+from dicom_node.adapters.dicomweb_server import BoundedServer
 from dicom_node.adapters.dicomweb_store import (
     StoreOutcome,
     answer_to,
@@ -22,7 +22,7 @@ from dicom_node.adapters.dicomweb_store import (
     store_request,
 )
 from dicom_node.adapters.hosts import canonical
-from dicom_node.adapters.tls_socket import fingerprint_of
+from dicom_node.adapters.tls_socket import Secure, fingerprint_of
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.reception import (
     CANNOT_UNDERSTAND,

@@ -3,21 +3,18 @@
 import socket
 import socketserver
 import threading
-from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
 
 import structlog
 
+from dicom_node.adapters.tls_socket import Secure
 from dicom_node.domain.errors import NodeError
 
 log = structlog.get_logger()
 
 HANDSHAKE_S = 10.0
 """How long TLS may take to begin."""
-
-Secure = Callable[[socket.socket], socket.socket]
-"""Shakes hands for TLS within the socket's timeout; raises OSError and NodeError."""
 
 
 class BoundedServer(ThreadingHTTPServer):

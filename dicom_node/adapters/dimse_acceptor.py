@@ -28,14 +28,10 @@ from dicom_node.adapters.dimse_messages import (
     command_fragments,
     encode_response,
 )
-from dicom_node.adapters.dimse_reactor import (
-    CHECK_S,
-    PromptDUL,
-    PromptSocket,
-)
+from dicom_node.adapters.dimse_reactor import CHECK_S, PromptDUL, PromptSocket
 from dicom_node.adapters.failures import tell_failure
 from dicom_node.adapters.hosts import canonical
-from dicom_node.adapters.tls_socket import fingerprint_of, in_words
+from dicom_node.adapters.tls_socket import Secure, fingerprint_of, in_words
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.reception import OUT_OF_RESOURCES, SUCCESS
 
@@ -51,9 +47,6 @@ Operation = Callable[[Message, PresentationContext, "PromptAssociation"], tuple[
 """Gives status and comment for a request; must not raise."""
 Operations = Mapping[int, Operation]
 """What is served beside C-ECHO, by Command Field (PS3.7 E.1)."""
-
-Secure = Callable[[socket.socket], socket.socket]
-"""Shakes hands for TLS on a new connection; raises OSError and NodeError."""
 
 
 class PromptAssociation(Association):

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -16,7 +15,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # ma
 
 from dicom_node.adapters.attributes import clean
 from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, MAX_PDU, Timeouts, prepare
-from dicom_node.adapters.dimse_acceptor import AcceptingServer, PromptAssociation, Secure
+from dicom_node.adapters.dimse_acceptor import AcceptingServer, PromptAssociation
 from dicom_node.adapters.dimse_commitment import SYNTAXES, Hear, answer
 from dicom_node.adapters.dimse_commitment import Event as CommitmentEvent
 from dicom_node.adapters.dimse_intake import Bounds
@@ -29,7 +28,9 @@ from dicom_node.adapters.dimse_messages import (
     N_EVENT_REPORT_RQ,
     Message,
 )
+from dicom_node.adapters.failures import tell_failure
 from dicom_node.adapters.file_meta import file_head
+from dicom_node.adapters.tls_socket import Secure
 from dicom_node.domain.commitment import NO_SUCH_CLASS, PUSH_MODEL
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.reception import (
@@ -158,13 +159,12 @@ class StorageSCP:
                 if assoc.quiet_s() > QUIET_S:
                     assoc.abort(block=False)
             time.sleep(0.02)
-        cut = [assoc.name for assoc in open_ones]
         for assoc in open_ones:
             assoc.abort(block=False)
         deadline = time.monotonic() + ABORT_S
         for assoc in open_ones:
             assoc.join(max(0.0, deadline - time.monotonic()))
-        log.info("scp_stopped", aborted=len(cut))
+        log.info("scp_stopped", aborted=len(open_ones))
 
     def _admit(self, event: Event) -> None:
         """Take in or reject an association before it is negotiated (EVT_REQUESTED)."""
@@ -173,7 +173,7 @@ class StorageSCP:
         try:
             refusal = self._refusal(caller, assoc)
         except Exception as error:  # noqa: BLE001 - the handler's edge: in doubt, nobody comes in
-            _log_failure("greeting_failed", error)
+            tell_failure("greeting_failed", type(error), error.__traceback__)
             refusal = CALLING_AE_NOT_RECOGNISED
         bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
         if refusal is None:
@@ -215,10 +215,10 @@ class StorageSCP:
         except Refused as refusal:
             return refusal.status, refusal.comment
         except MemoryError as error:
-            _log_failure("store_failed", error)
+            tell_failure("store_failed", type(error), error.__traceback__)
             return OUT_OF_RESOURCES, "out of memory"
         except Exception as error:  # noqa: BLE001 - the handler's edge: the association lives on
-            _log_failure("store_failed", error)
+            tell_failure("store_failed", type(error), error.__traceback__)
             return PROCESSING_FAILURE, "internal error"
         if recorded is Recorded.CONFLICT:
             return CONFLICT, "instance is known with other content; the first is kept"
@@ -286,10 +286,3 @@ def _store_request(message: Message, context: PresentationContext, caller: Calle
         file_head=file_head(class_uid, instance_uid, syntax),
         content=message.content,
     )
-
-
-def _log_failure(event: str, error: Exception) -> None:
-    """Log where it happened but not the message, which may quote a value."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
-    log.error(event, error=type(error).__name__, where=where)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from dicom_node.adapters.mllp import Unframer, frame
-from dicom_node.adapters.tls_socket import in_words
+from dicom_node.adapters.tls_socket import Secure, in_words
 from dicom_node.domain.errors import NodeError
 
 log = structlog.get_logger()
@@ -35,8 +35,8 @@ class Desk:
     """How long TLS may take to begin."""
     largest: int = 1 << 20
     """Bytes of one message."""
-    secure: Callable[[socket.socket], socket.socket] | None = None
-    """Shakes hands for TLS within the socket's timeout; raises OSError and NodeError."""
+    secure: Secure | None = None
+    """None: without TLS."""
 
 
 class MllpListener:

@@ -4,10 +4,14 @@ import hashlib
 import hmac
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 RECORD = 1 << 14
 """Bytes: the longest plaintext of one record (RFC 8446 5.1)."""
+
+Secure = Callable[[socket.socket], socket.socket]
+"""Shakes hands with a caller within the socket's timeout; raises OSError and NodeError."""
 
 REASONS = {
     "WRONG_VERSION_NUMBER": "no TLS was spoken, or a version that is too old",
