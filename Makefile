@@ -55,11 +55,12 @@ test: setup ## all tests; what a missing tool skips is named with its reason
 quick: setup ## rules and story only, in seconds
 	$(BIN)/python -m pytest -q tests/domain tests/flow
 
-check: setup ## format, lint, types, import contracts
+check: setup ## format, lint, types, import contracts, security
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive dicom_node pipelines
 
 fuzz: setup ## look for crashes, guided by coverage, for MINUTES=10
 	$(BIN)/pip install --quiet --constraint constraints.txt atheris

@@ -40,7 +40,7 @@ class NodeSection(_Section):
     """Who the node is and where it keeps its files."""
 
     ae_title: str = "CXRAI"
-    host: str = "0.0.0.0"  # noqa: S104 - modalities must reach it; callers are checked
+    host: str = "0.0.0.0"  # noqa: S104 - callers are checked # nosec B104
     port: Port = 11112
     data_dir: Path = Path("var")
     institution: str = ""

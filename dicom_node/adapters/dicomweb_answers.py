@@ -188,7 +188,7 @@ def _first(element: Mapping[str, Any]) -> Iterable[object]:
 
 def _from_xml(content: bytes) -> dict[str, Items]:
     # expat (2.4.1 and later) stops entities that grow, and the content is bounded
-    root = ElementTree.fromstring(content)  # noqa: S314 - see above
+    root = ElementTree.fromstring(content)  # noqa: S314 - see above # nosec B314
     if _name(root) != "NativeDicomModel":
         raise ValueError("no data set")
     return {

@@ -47,7 +47,7 @@ def _convertible(meta: Dataset) -> Iterator[tuple[BaseTag, DataElement]]:
             continue  # none of ours, and perhaps without end
         try:
             yield tag, meta[tag]
-        except Exception:  # noqa: BLE001, S112 - pydicom raises anything on damaged values
+        except Exception:  # noqa: BLE001, S112 - pydicom raises anything # nosec B112
             continue
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dicom_node.domain.errors import TryAgain
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made in it is private
+MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made in it is private # nosec B108
 """A file system in memory; without one, the folder for temporary files."""
 LOCK = "lock"
 
