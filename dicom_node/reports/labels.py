@@ -1,4 +1,4 @@
-"""Places for words beside boxes, so that none covers another."""
+"""Places for words beside what they name, so that none covers another."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,19 +10,24 @@ STEPS = 12
 
 
 def placed(
-    boxes: Sequence[Area], sizes: Sequence[tuple[float, float]], picture: tuple[int, int]
+    boxes: Sequence[Area],
+    sizes: Sequence[tuple[float, float]],
+    picture: tuple[int, int],
+    kept: Sequence[Area] = (),
 ) -> list[Area]:
     """Give each label of (width, height) a place at its box, inside (width, height).
 
-    The nearest free place wins: above the box, below it, then further away. Where
-    everything is taken the first place is used: a covered name is better than none.
+    The nearest place wins that is not `kept` free: above the box, below it, then further
+    away. Where everything is taken the first is used: a covered name is better than none.
     """
-    taken: list[Area] = []
+    places: list[Area] = []
     for box, size in zip(boxes, sizes, strict=True):
         wanted = [_inside(area, picture) for area in _candidates(box, size)]
-        free = (one for one in wanted if not any(_overlap(one, other) for other in taken))
-        taken.append(next(free, wanted[0]))
-    return taken
+        free = (
+            one for one in wanted if not any(_overlap(one, other) for other in (*kept, *places))
+        )
+        places.append(next(free, wanted[0]))
+    return places
 
 
 def _candidates(box: Area, size: tuple[float, float]) -> Iterator[Area]:

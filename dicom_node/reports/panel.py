@@ -26,7 +26,7 @@ PAD = 18
 APART = 2
 """More absent findings than these share one paragraph."""
 SWATCH_ROOM = 26
-SIZES = (1.0, 0.9, 0.8, 0.7, 0.62, 0.55)
+SIZES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.66, 0.62, 0.58, 0.55)
 """Tried in turn until the words fit."""
 WIDTHS, READABLE = (400, 480, 560), 0.8
 """Of a panel beside a picture, and the size from which on a wider one is not needed."""
@@ -142,14 +142,15 @@ def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> 
     absent = [one for one in marks if one.finding.presence is Presence.ABSENT]
     bare = [one for one in absent if not one.finding.measurements]
     together = bare if len(bare) > APART else []
-    named = names(findings)
+    named, oriented = names(findings), radiograph.orientation
+    sides = oriented is not None and oriented.shows_sides
     for mark in sorted(marks, key=lambda one: one.finding.presence is Presence.ABSENT):
         if mark not in together:
-            yield from _about(mark, named[id(mark.finding)])
+            yield from _about(mark, named[id(mark.finding)], sides)
     if together:
         listed = ", ".join(_odds(one.finding, named[id(one.finding)]) for one in together)
         yield Line(f"Not detected (probability, threshold): {listed}", 20, WHITE, 14)
-    if radiograph.orientation is None or not radiograph.orientation.shows_sides:
+    if not sides:
         yield Line("Side not known: the image has no orientation", 18, SOFT, 12)
     notes = (note.removesuffix(".") for note in say.remarks(radiograph, findings)[:-1])
     yield Line(". ".join(notes) + ".", 17, QUIET, 8)
@@ -174,16 +175,18 @@ def banner(findings: tuple[Findings, ...]) -> Line:
     return Line("No finding detected", 30, WHITE, 0, CALM)
 
 
-def _about(mark: Mark, name: str) -> Iterator[Line]:
-    finding, point = mark.finding, mark.finding.operating_point
-    odds = f"Probability {say.probability(finding)} (threshold {point.threshold:.2g}, {point.name})"
+def _about(mark: Mark, name: str, sides: bool) -> Iterator[Line]:
+    """Say all of one finding; that its side is unknown only where the image shows sides."""
+    finding, (value, threshold) = mark.finding, say.odds(mark.finding)
+    odds = f"Probability {value} (threshold {threshold}, {say.judged_at(finding)})"
     if finding.presence is Presence.ABSENT:
         yield Line(f"{name}: not detected", 23, WHITE, 14)
         yield Line(odds, 19, SOFT)
     else:
         swatch = mark.colour if shown(finding) else None
         yield Line(f"{name}: {say.STATE[finding.presence]}", 28, WHITE, 16, swatch=swatch)
-        if swatch is not None or finding.side is not Side.UNDETERMINED:
+        placed = sides and swatch is not None and say.sided(finding)
+        if placed or finding.side is not Side.UNDETERMINED:
             yield Line(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
         yield Line(odds, 22, SOFT)
     for letter, one in zip(mark.letters, finding.measurements, strict=True):
@@ -197,7 +200,8 @@ def _about(mark: Mark, name: str) -> Iterator[Line]:
 
 def _odds(finding: Finding, name: str) -> str:
     """Say an absent finding in few words."""
-    return f"{name.lower()} {say.probability(finding)} (<{finding.operating_point.threshold:.2g})"
+    value, threshold = say.odds(finding)
+    return f"{name.lower()} {value} (<{threshold})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def _row(finding: Finding, number: int) -> list[object]:
     point = finding.operating_point
     least = "" if point.measured else "≥"
     name = finding.code.meaning + (" - URGENT" if finding.urgent else "")
-    odds = say.probability(finding)
+    odds, threshold = say.odds(finding)
     if finding.uncertainty is not None:
         odds += f" ± {say.number(finding.uncertainty, 2)}"
     return [
@@ -75,7 +75,7 @@ def _row(finding: Finding, number: int) -> list[object]:
         said(odds, style),
         ProbabilityScale(finding),
         said(
-            f"{point.name.replace('_', ' ')} {point.threshold:.2g}: "
+            f"{say.judged_at(finding)} {threshold}: "
             f"{least}{point.sensitivity:.2f}, {least}{point.specificity:.2f}",
             SMALL,
         ),
@@ -84,9 +84,7 @@ def _row(finding: Finding, number: int) -> list[object]:
 
 def _more(mark: Mark) -> list[str]:
     """Say what was measured, each by its letter in the picture, and the size."""
-    measured = zip(mark.letters, mark.finding.measurements, strict=True)
-    more = [
-        f"{letter}: {say.measurement(one)}" if letter else say.capital(say.measurement(one))
-        for letter, one in measured
-    ]
+    written = (say.measurement(one).replace("mm2", "mm²") for one in mark.finding.measurements)
+    measured = zip(mark.letters, written, strict=True)
+    more = [f"{letter}: {one}" if letter else say.capital(one) for letter, one in measured]
     return more + ([f"Size: {mark.finding.size_class}"] if mark.finding.size_class else [])

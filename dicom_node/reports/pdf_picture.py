@@ -23,7 +23,7 @@ def picture(
     """Show the radiograph with its marks, as large as (width, height) in points allow."""
     image = drawn(radiograph, findings)
     buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=88)
+    image.save(buffer, "JPEG", quality=88, subsampling=0)  # or the colour of thin lines fades
     buffer.seek(0)
     gap = 2 * mm
     scale = min(room[0] / image.width, (room[1] - 2 * gap) / image.height)

@@ -2,9 +2,10 @@
 
 Drawn in stored pixel order, so that it matches the source beside it. A contour
 runs around its region, never over it; what is written stands outside the picture,
-but for boxes' scores and lines' letters.
+but for names, boxes' scores and lines' letters.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from string import ascii_lowercase
@@ -29,11 +30,13 @@ CONTOUR_WIDTH = 3.0
 HALO_WIDTH = 5.0
 LETTER_ROOM = 12
 """From the middle of a line's letter to the picture's edge, at least."""
-LABEL_SIZE, LABEL_EDGE = 19, 2
-"""Of a box's name and score: letters, and the dark edge around them."""
+LABEL_SIZE, LABEL_EDGE = 19, 4
+"""Of a name: its letters, and what the dark plate below them is larger."""
 
 Line = tuple[tuple[float, float], tuple[float, float]]
 """Two (row, column) points of the source."""
+Point = NDArray[np.float64]
+"""(x, y) in pixels of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,9 @@ def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image
     image = Image.fromarray(picture)
     canvas = ImageDraw.Draw(image)
     _draw_boxes(canvas, marks, scale)
-    for line, letter in _letters([mark.finding for mark in marks]).items():
+    lines = _letters([mark.finding for mark in marks])
+    _draw_names(canvas, marks, lines, scale)
+    for line, letter in lines.items():
         _draw_line(canvas, line, letter, scale)
     return framed(image, radiograph, scale.factor)
 
@@ -152,24 +157,15 @@ def _draw_contour(
     part[(distance > 0) & (distance <= CONTOUR_WIDTH)] = colour
 
 
-def _draw_line(
-    canvas: ImageDraw.ImageDraw,
-    line: Line,
-    letter: str,
-    scale: Scale,
-) -> None:
-    start, end = (np.array(scale.point(*point)) for point in line)
-    along = end - start
-    length = float(np.hypot(*along)) or 1.0
-    tick = np.array([-along[1], along[0]]) / length * 7
+def _draw_line(canvas: ImageDraw.ImageDraw, line: Line, letter: str, scale: Scale) -> None:
+    start, end, along = _stroke(line, scale)
+    tick = np.array([-along[1], along[0]]) * 7
     strokes = [(start, end), (start - tick, start + tick), (end - tick, end + tick)]
     for width, colour in ((6, HALO), (2, STROKE)):
         for one, other in strokes:
             canvas.line([*map(float, one), *map(float, other)], fill=colour, width=width)
-    room = (scale.width - LETTER_ROOM, scale.height - LETTER_ROOM)
-    beside = np.clip(end + along / length * 14, LETTER_ROOM, np.maximum(room, LETTER_ROOM))
     canvas.text(
-        (float(beside[0]), float(beside[1])),
+        _letter_at(line, scale),
         letter,
         fill=STROKE,
         font=font(22),
@@ -179,24 +175,71 @@ def _draw_line(
     )
 
 
+def _stroke(line: Line, scale: Scale) -> tuple[Point, Point, Point]:
+    """Give a line's ends and its direction, of length 1, in the picture."""
+    start, end = (np.array(scale.point(*point)) for point in line)
+    along = end - start
+    return start, end, along / (float(np.hypot(*along)) or 1.0)
+
+
+def _letter_at(line: Line, scale: Scale) -> tuple[float, float]:
+    """Place a line's letter beyond its end, inside the picture."""
+    _, end, along = _stroke(line, scale)
+    room = (scale.width - LETTER_ROOM, scale.height - LETTER_ROOM)
+    x, y = np.clip(end + along * 14, LETTER_ROOM, np.maximum(room, LETTER_ROOM))
+    return float(x), float(y)
+
+
 def _draw_boxes(canvas: ImageDraw.ImageDraw, marks: list[Mark], scale: Scale) -> None:
-    """Draw all boxes, then their names over them: no line crosses a name."""
-    boxes = [(box, mark) for mark in marks for box in mark.finding.boxes]
-    areas = [_area(box, scale) for box, _ in boxes]
-    for (left, top, right, bottom), (_, mark) in zip(areas, boxes, strict=True):
-        canvas.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=HALO, width=5)
-        canvas.rectangle((left, top, right, bottom), outline=mark.colour, width=2)
-    said = [legible(f"{mark.finding.code.meaning} {box.score:.2f}") for box, mark in boxes]
-    places = placed(areas, [_size(text) for text in said], (scale.width, scale.height))
-    for text, (left, top, _, _), (_, mark) in zip(said, places, boxes, strict=True):
-        canvas.text(
-            (left + LABEL_EDGE, top + LABEL_EDGE),
-            text,
-            fill=mark.colour,
-            font=font(LABEL_SIZE),
-            stroke_width=LABEL_EDGE,
-            stroke_fill=HALO,
-        )
+    for mark in marks:
+        for box in mark.finding.boxes:
+            left, top, right, bottom = _area(box, scale)
+            canvas.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=HALO, width=5)
+            canvas.rectangle((left, top, right, bottom), outline=mark.colour, width=2)
+
+
+def _draw_names(
+    canvas: ImageDraw.ImageDraw, marks: list[Mark], lines: Iterable[Line], scale: Scale
+) -> None:
+    """Name what is drawn, on dark plates, where neither names nor lines cross.
+
+    A contour is named when it is not the only mark: colours alone would be lost on
+    a grey display.
+    """
+    named = list(_named(marks, scale))
+    sizes = [_size(text) for _, text, _ in named]
+    areas = [area for area, _, _ in named]
+    places = placed(areas, sizes, (scale.width, scale.height), [_room(one, scale) for one in lines])
+    for (left, top, right, bottom), (_, text, colour) in zip(places, named, strict=True):
+        canvas.rectangle((left, top, right, bottom), fill=HALO)
+        at = (left + LABEL_EDGE, (top + bottom) / 2)
+        canvas.text(at, text, fill=colour, font=font(LABEL_SIZE), anchor="lm")
+
+
+def _named(marks: list[Mark], scale: Scale) -> Iterator[tuple[Area, str, RGB]]:
+    """Give each name with its colour and the area that it belongs to."""
+    several = sum(bool(mark.finding.boxes) or region_of(mark.finding) is not None for mark in marks)
+    for mark in marks:
+        name, region = mark.finding.code.meaning, region_of(mark.finding)
+        for box in mark.finding.boxes:
+            yield _area(box, scale), legible(f"{name} {box.score:.2f}"), mark.colour
+        if region is not None and several > 1 and not mark.finding.boxes:
+            yield _bounds(region, scale), legible(name), mark.colour
+
+
+def _bounds(region: NDArray[np.bool_], scale: Scale) -> Area:
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    left, top = scale.point(rows[0], columns[0])
+    right, bottom = scale.point(rows[-1] + 1, columns[-1] + 1)
+    return left, top, right, bottom
+
+
+def _room(line: Line, scale: Scale) -> Area:
+    """Give the area that a line takes with its letter."""
+    start, end, _ = _stroke(line, scale)
+    points = np.array([start, end, _letter_at(line, scale)])
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return left - LETTER_ROOM, top - LETTER_ROOM, right + LETTER_ROOM, bottom + LETTER_ROOM
 
 
 def _area(box: Box, scale: Scale) -> Area:
@@ -206,6 +249,5 @@ def _area(box: Box, scale: Scale) -> Area:
 
 
 def _size(text: str) -> tuple[float, float]:
-    """Give a label's width and height with its edge."""
-    _, _, right, bottom = font(LABEL_SIZE).getbbox(text)
-    return right + 2 * LABEL_EDGE, bottom + 2 * LABEL_EDGE
+    """Give width and height of a name's plate."""
+    return font(LABEL_SIZE).getlength(text) + 2 * LABEL_EDGE, LABEL_SIZE + 2 * LABEL_EDGE

@@ -25,14 +25,29 @@ def number(value: float, places: int = 3) -> str:
     return "0" if text == "-0" else text
 
 
-def probability(finding: Finding) -> str:
-    """Write the probability so that it never rounds across its threshold."""
+def odds(finding: Finding) -> tuple[str, str]:
+    """Write probability and threshold so that the texts compare as the values do.
+
+    What is only unlikely is not written as 0, nor what is only likely as 1.
+    """
     value, threshold = finding.probability, finding.operating_point.threshold
-    for places in (2, 3):
-        text = number(value, places)
-        if (float(text) >= threshold) == (value >= threshold):
-            return text
-    return number(value, 6)
+    precise = ((places, digits) for places in range(2, 6) for digits in range(2, places + 1))
+    for places, digits in precise:
+        said, limit = f"{value:.{places}f}", f"{threshold:.{digits}g}"
+        same = (float(said) >= float(limit)) == (value >= threshold)
+        if same and (float(said) in (0, 1)) == (value in (0, 1)):
+            return said, limit
+    return f"{value:.6f}", f"{threshold:.6g}"
+
+
+def probability(finding: Finding) -> str:
+    """Write the probability, in as many places as its threshold needs."""
+    return odds(finding)[0]
+
+
+def judged_at(finding: Finding) -> str:
+    """Name the operating point for people."""
+    return finding.operating_point.name.replace("_", " ")
 
 
 def measurement(one: Measurement) -> str:

@@ -71,7 +71,7 @@ def test_legend_names_marks_negatives_and_refusals() -> None:
         "URGENT",
         "Pneumothorax: PRESENT, right, probability 0.93",
         "a: distance 19.8 mm",
-        "Mass: PRESENT, probability 0.6",
+        "Mass: PRESENT, probability 0.60",
         "Not detected: pleural effusion",
         "Not analysed by pneumonia: a child",
     ]

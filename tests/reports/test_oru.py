@@ -247,9 +247,12 @@ def test_unknown_character_set_of_a_receiver() -> None:
 
 @pytest.mark.parametrize(
     ("probability", "said"),
-    [(0.93, "0.93"), (0.4199, "0.4199"), (0.4163, "0.416"), (0.42, "0.42"), (1.0, "1")],
+    [
+        *((0.93, "0.93"), (0.4199, "0.4199"), (0.4163, "0.416"), (0.42, "0.42"), (1.0, "1.00")),
+        *((0.0, "0.00"), (0.2, "0.20"), (0.0046, "0.005"), (0.9997, "0.9997")),
+    ],
 )
-def test_probability_never_rounds_across_its_threshold(
+def test_probability_never_rounds_across_its_threshold_or_to_certainty(
     probability: float, said: str, source: MakeSource, positive: Make
 ) -> None:
     observed = only(message(source(), positive(probability=probability)), "OBX")

@@ -132,7 +132,7 @@ def test_page_can_be_read(
         "Pneumothorax - URGENT [1]",
         "PRESENT left 0.93 ± 0.05",
         "balanced 0.42: 0.88, 0.90",
-        "Area 3373.9 mm2; a: maximal interpleural distance 47.8 mm; Size: large",
+        "Area 3373.9 mm²; a: maximal interpleural distance 47.8 mm; Size: large",
         "Patient Müller, Anna Patient ID PAT 7",
         "Born 1950-06-01 Study of 2024-01-02",
         "Sex F Accession number ACC1",

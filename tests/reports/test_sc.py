@@ -167,8 +167,9 @@ def test_words_beside_the_picture(
     routine = positive(urgent=False, side=Side.UNDETERMINED)
     unknown = lines_of(radiograph(source(), orientation=None), routine)
     assert unknown[0] == "FINDING"
-    assert "Side: undetermined" in unknown
+    assert not any(one.startswith("Side:") for one in unknown)  # said once, for all findings
     assert "Side not known: the image has no orientation" in unknown
+    assert "Side: undetermined" in lines_of(image, routine)
 
 
 def test_many_absent_findings_share_a_paragraph(
