@@ -59,12 +59,9 @@ class Trail:
 
     def note(self, event: AuditEvent) -> None:
         """Write one event; it survives the process, and within a second a power loss."""
+        self._begin()  # also while the disk refuses: what is gathered must not grow for ever
         try:
             self._chain.append(as_xml(event, self.place.source, self.place.site))
-            with self._lock:
-                if self._thread is None and not self._closing.is_set():
-                    self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-                    self._thread.start()
         except TryAgain as error:
             log.error("audit_not_written", event_id=event.event.value, reason=str(error))
 
@@ -75,6 +72,12 @@ class Trail:
             return
         self._thread.join(2 * audit_syslog.TIMEOUT_S)
         self._chain.close()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closing.is_set():
+                self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+                self._thread.start()
 
     def _run(self) -> None:
         while not self._closing.wait(TURN_S):

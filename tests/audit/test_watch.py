@@ -1,9 +1,12 @@
 from pathlib import Path
+from threading import Event
 
 from dicom_node import alarms, node
+from dicom_node.adapters.audit_trail import Place, Trail
 from dicom_node.adapters.schema import alarms as rows
 from dicom_node.audit import audited_role
 from dicom_node.audit_watch import PATIENCE_S, audit_checks, unaudited
+from dicom_node.domain.audit import Party, activity
 from dicom_node.settings import Settings
 from tests.audit.conftest import SyslogServer
 from tests.listeners import free_port
@@ -49,3 +52,12 @@ def test_a_log_that_cannot_be_written_is_told(settings: Settings) -> None:
 def test_nothing_is_watched_where_no_trail_is_kept(settings: Settings) -> None:
     off = settings.model_copy(update={"audit": settings.audit.model_copy(update={"file": ""})})
     assert (list(audit_checks(off)), list(unaudited(off, 0.0))) == ([], [])
+
+
+def test_a_log_that_cannot_be_written_does_not_fill_the_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    trail, gathered = Trail(Place(tmp_path / "file" / "audit.log", "CXRAI@here")), Event()
+    trail.gatherers.append(lambda _last: gathered.set())
+    trail.note(activity(Party("CXRAI"), "receive", 1e9, started=True))
+    assert gathered.wait(5)
+    trail.close()
