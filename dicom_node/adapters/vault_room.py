@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ class Room:
         self._site = base / f"dicom-node-{os.getuid()}"
         self._folder: Path | None = None
         self._lock = -1
+        self._door = threading.Lock()
 
     def write(self, content: Iterator[bytes]) -> Path:
         """Write a copy under a name of its own; raises TryAgain and what `content` raises."""
@@ -63,20 +65,24 @@ class Room:
 
     def _opened(self) -> Path:
         """Make the folder when it is first needed; refuses one of another user."""
-        if self._folder is None:
-            self._site.mkdir(mode=0o700, exist_ok=True)
-            status = self._site.lstat()
-            if status.st_uid != os.getuid() or status.st_mode & 0o077 or self._site.is_symlink():
-                raise PermissionError(1, "the folder is not private")
-            self.sweep()
-            folder = self._site / uuid.uuid4().hex
-            making = self._site / f".{folder.name}"  # it shows when the lock is held
-            making.mkdir(mode=0o700)
-            self._lock = os.open(making / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            making.rename(folder)
-            self._folder = folder
-        return self._folder
+        with self._door:  # one for all threads: a second one would outlive `close`
+            if self._folder is None:
+                self._folder = self._made()
+            return self._folder
+
+    def _made(self) -> Path:
+        self._site.mkdir(mode=0o700, exist_ok=True)
+        status = self._site.lstat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o077 or self._site.is_symlink():
+            raise PermissionError(1, "the folder is not private")
+        self.sweep()
+        folder = self._site / uuid.uuid4().hex
+        making = self._site / f".{folder.name}"  # it shows when the lock is held
+        making.mkdir(mode=0o700)
+        self._lock = os.open(making / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        making.rename(folder)
+        return folder
 
 
 def _is_left(folder: Path) -> bool:

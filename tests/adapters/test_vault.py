@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -176,3 +178,16 @@ def test_a_node_does_not_start_without_the_key_of_its_files(tmp_path: Path, keys
         with pytest.raises(BadSettings, match=r"archive\.key_file lacks key"):
             node.open_parts(configured(tmp_path, line))
     node.open_parts(settings).close()
+
+
+def test_threads_that_read_at_once_share_one_room(tmp_path: Path) -> None:
+    room, ready = Room(tmp_path), Barrier(8)
+
+    def write(_: int) -> Path:
+        ready.wait(5)
+        return room.write(iter([b"a film"])).parent
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(write, range(8)))) == 1
+    room.close()
+    assert not list(tmp_path.glob("*/*"))
