@@ -8,6 +8,7 @@ comma := ,
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 VIEWERS := build/viewers
+PAGE := $(VIEWERS)/cornerstone
 VIEWER := $(shell sed -n 's/.*"viewer": *"\([^"]*\)".*/\1/p' tests/viewers/package.json)
 
 .DEFAULT_GOAL := help
@@ -35,12 +36,17 @@ endif
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
-viewers: ## fetch OHIF from npm for the browser tests (50 MB)
+viewers: $(PAGE)/dist/page.js ## fetch OHIF and cornerstone3D from npm for the browser tests (75 MB)
 	@mkdir -p $(VIEWERS)
 	@test -f '$(VIEWERS)/$(notdir $(VIEWER)).fetched' || { \
 		npm pack --silent --pack-destination $(VIEWERS) '$(VIEWER)' && \
 		tar --extract --gzip --file $(VIEWERS)/ohif-app-*.tgz --directory $(VIEWERS) && \
 		rm $(VIEWERS)/ohif-app-*.tgz && touch '$(VIEWERS)/$(notdir $(VIEWER)).fetched'; }
+
+$(PAGE)/dist/page.js: $(wildcard tests/viewers/cornerstone/*)
+	@mkdir -p $(PAGE) && cp $^ $(PAGE)
+	@npm ci --loglevel=error --ignore-scripts --no-audit --no-fund --prefix $(PAGE)
+	@npm run --silent build --prefix $(PAGE)
 
 s3: ## fetch an S3 server from npm for the archive's tests (14 MB)
 	@mkdir -p build/s3 && cp tests/archive/package.json tests/archive/package-lock.json build/s3

@@ -20,6 +20,7 @@ from tests.viewers.viewport import SIZE
 
 ROOT = Path(__file__).resolve().parents[2]
 OHIF = ROOT / "build" / "viewers" / "package" / "dist"
+CORNERSTONE = ROOT / "build" / "viewers" / "cornerstone" / "dist"
 PLUGINS = Path("/usr/share/orthanc/plugins")
 FILM = "siim_ptx_00011618_004"
 """A pneumothorax that a radiologist outlined (`cxr/masks`), and that the node finds."""
@@ -93,14 +94,19 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def ohif(pacs: Orthanc, browser: Browser, case: Case) -> Iterator[Page]:
     """OHIF with the study open."""
-    if not OHIF.is_dir():
-        reason = f"no {OHIF}: make viewers"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    require(OHIF)
     with Site(OHIF, pacs.http_port) as site:
         address = f"{site.address}/viewer?StudyInstanceUIDs={case.study_uid}"
         page = first_visit(browser, address)
         yield page
         page.close()
+
+
+def require(dist: Path) -> None:
+    """Skip without a viewer that `make viewers` brings; fail in CI."""
+    if not dist.is_dir():
+        reason = f"no {dist}: make viewers"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
 
 
 def first_visit(browser: Browser, address: str) -> Page:
@@ -110,6 +116,14 @@ def first_visit(browser: Browser, address: str) -> Page:
     page.goto(address)
     page.get_by_text("Skip all").click()
     return page
+
+
+@pytest.fixture(scope="session")
+def cornerstone(pacs: Orthanc) -> Iterator[str]:
+    """The address of the plain cornerstone3D page."""
+    require(CORNERSTONE)
+    with Site(CORNERSTONE, pacs.http_port) as site:
+        yield site.address
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Serve OHIF and Orthanc's DICOMweb from one origin on loopback."""
+"""Serve a viewer and Orthanc's DICOMweb from one origin on loopback."""
 
 import http.client
 import json
