@@ -23,6 +23,8 @@ class Tally:
     lost: int
     doubled: int
     second_alerts: int
+    crashes: int | None = None
+    """Processes that died unasked; None where dying is the campaign."""
 
 
 def two_hosts() -> tuple[list[Role], list[int]]:
