@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from dicom_node.conformance import facts
 from dicom_node.conformance.document import Section, Table
@@ -24,6 +25,18 @@ UID_OF_SCHEME = {
     "RFC5646": "2.16.840.1.113883.6.316",
 }
 """PS3.16 table 8-1."""
+BY_ROWS = (
+    (codes.LANGUAGE, "1204"),
+    (codes.OBSERVER_TYPE, "1001"),
+    (codes.OBSERVER_TYPE, "1002"),
+    (codes.DEVICE_UID, "1004"),
+    (codes.IMAGE_LIBRARY, "1600"),
+    (codes.IMAGE_LIBRARY_GROUP, "1601"),
+    (codes.ROWS, "1602"),
+    (codes.IMAGE_VIEW, "1603"),
+    (codes.ALGORITHM_NAME, "4019"),
+)
+"""Templates that no identifier marks, each by a code that only its rows have."""
 
 
 def annexes(settings: Settings) -> Section:
@@ -95,7 +108,8 @@ def _shown(vr: str, value: object) -> str:
         return f"{len(value)} item(s)" if hasattr(value, "__len__") else ""
     if vr in ("OB", "OW", "UN"):
         return "binary"
-    text = str(value if value is not None else "")
+    several = isinstance(value, MultiValue)
+    text = "\\".join(map(str, value)) if several else str("" if value is None else value)
     return text if len(text) <= 64 else text[:61] + "..."
 
 
@@ -178,3 +192,7 @@ def _templates(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for one in facts.results(settings):
         for place, name in enumerate(facts.templates(one.ds)):
             yield str(one.rung), f"TID {name}", "root" if place == 0 else "included"
+        held = facts.coded_in(one.ds)
+        for concept, name in BY_ROWS if facts.templates(one.ds) else ():
+            if (concept.value, concept.scheme) in held:
+                yield str(one.rung), f"TID {name}", "included, by its rows"

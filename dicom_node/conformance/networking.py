@@ -89,8 +89,8 @@ def _functions() -> str:
     return (
         "The AE answers C-ECHO and C-STORE as a provider. As a user it sends C-STORE with results, "
         "N-ACTION where a peer is asked for storage commitment, "
-        "C-ECHO from the command `check`, and C-FIND, C-GET or C-MOVE from the commands "
-        "`backfill` and `reconcile` and from the nightly comparison ([reconcile])."
+        "C-ECHO from the command 'check', and C-FIND, C-GET or C-MOVE from the commands "
+        "'backfill' and 'reconcile' and from the nightly comparison ([reconcile])."
     )
 
 

@@ -62,7 +62,7 @@ def _introduction() -> Section:
         (
             "For those who connect the node: administrators of the PACS and RIS, and service "
             "engineers. A statement of conformance does not by itself prove interoperability; try "
-            "it, `dicom-node check` asks every destination what it accepts.",
+            "it, 'dicom-node check' asks every destination what it accepts.",
             "Every list in this statement is taken from what the running software uses. The "
             "references are to the parts of the DICOM standard (PS3.1 to PS3.22).",
             "AE: application entity. IOD: information object definition. SCP: service class "

@@ -22,7 +22,7 @@ def services(settings: Settings) -> Table:
     asked = [
         (one.name, service, "user agent", one.url)
         for one in settings.stow
-        for service in ("STOW-RS (results)", "QIDO-RS and WADO-RS (`backfill --web`)")
+        for service in ("STOW-RS (results)", "QIDO-RS and WADO-RS ('backfill --web')")
     ]
     if settings.dicomweb.port:
         where = f"{settings.dicomweb.host}:{settings.dicomweb.port}/studies"

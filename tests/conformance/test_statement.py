@@ -74,6 +74,8 @@ def test_the_page_is_sound_and_holds_every_cell(configure: Configure) -> None:
         for one in content(section):
             cells = [one] if isinstance(one, str) else [c for row in one.rows for c in row]
             assert all(cell in text for cell in cells)
+            # words for people: no mark-up, no value as Python writes it
+            assert not [cell for cell in cells if "`" in cell or "['" in cell]
 
 
 def test_every_row_has_its_cells(configure: Configure) -> None:
@@ -126,6 +128,10 @@ def test_templates_are_those_of_the_reports(configure: Configure) -> None:
     rows = table(dicom(configure()), "Templates").rows
     assert ("sr (comprehensive)", "TID 1500", "root") in rows
     assert {"TID 1501", "TID 1410", "TID 2000", "TID 2010"} <= {row[1] for row in rows}
+    by_rows = {(row[0], row[1]) for row in rows if row[2] == "included, by its rows"}
+    assert {("sr (comprehensive)", f"TID {one}") for one in (1204, 1600, 1601, 1602)} <= by_rows
+    assert ("text_sr", "TID 1204") in by_rows
+    assert ("text_sr", "TID 1600") not in by_rows
 
 
 def test_statuses_are_listed(configure: Configure) -> None:
