@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Insert, bindparam, select
 
 from dicom_node.adapters import queue_escalation
 from dicom_node.adapters.queue_jobs import order_at, settle_analysed, settle_not_analysed
@@ -18,6 +18,7 @@ from dicom_node.adapters.schema import deliveries, objects, replacements, result
 from dicom_node.domain.findings import Findings, findings_as_json
 from dicom_node.domain.work import Claim, NewDelivery, Outcome, State
 
+FILE_COLUMNS = ("file_key", "file_sha256", "file_size")
 _NAMED = select(objects.c.sop_instance_uid, objects.c.id).where(
     objects.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
 )
@@ -30,7 +31,7 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
         rows = [result_row(instance_id, findings, now) for findings in outcome.findings]
         conn.execute(insert_new(conn, results), one_or_many(rows))
     if outcome.objects:
-        conn.execute(insert_new(conn, objects), _object_rows(instance_id, outcome, now))
+        conn.execute(_insert_objects(conn), _object_rows(instance_id, outcome, now))
     if outcome.deliveries:
         conn.execute(insert_new(conn, deliveries), _delivery_rows(conn, held, outcome, now))
     queue_escalation.arm(conn, held, outcome, now)
@@ -62,6 +63,17 @@ def result_row(
         "findings": ascii_json(findings_as_json(findings)),
         "created_at": now,
     }
+
+
+def _insert_objects(conn: Connection) -> Insert:
+    """Leave an object that is known as it is, unless its file has gone since."""
+    insert = insert_into(conn, objects)
+    fresh = {name: insert.excluded[name] for name in (*FILE_COLUMNS, "created_at")}
+    return insert.on_conflict_do_update(
+        index_elements=["sop_instance_uid"],
+        set_=fresh | {"expired_at": None},
+        where=objects.c.expired_at.is_not(None),
+    )
 
 
 def _object_rows(instance_id: int, outcome: Outcome, now: float) -> list[dict[str, object]]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine
 
@@ -113,6 +115,25 @@ def test_old_alarms_and_callers_go(
     ledger.record_caller("B", "h", 30.0)
     assert retention.prune_alarms(20.0) == 2
     assert column(engine, callers, "ae") == ["B"]
+
+
+def test_an_expired_result_that_is_made_again_has_its_file_again(
+    ledger: SqlLedger, retention: SqlRetention
+) -> None:
+    delivered(ledger, 1)
+    retention.forget_objects([kept.row_id for kept in retention.old_objects(9e9, 9e9, 9)], 5000.0)
+    assert ledger.reanalyse(now=6000.0) == (1,)
+    made = outcome(1, kinds=("sr",))
+    ((report, file),) = made.objects
+    file = replace(file, key="out/anew")  # it names the time of its making
+    made = replace(
+        made,
+        objects=((report, file),),
+        deliveries=(replace(made.deliveries[0], destination="another"),),
+    )
+    ledger.finish_jobs(claimed(ledger, 6001.0), made, 6001.0)
+    assert batch(ledger, 6002.0).deliveries[0].file == file
+    assert retention.known_keys([file.key]) == {file.key}
 
 
 @pytest.mark.parametrize("expired", [False, True])
