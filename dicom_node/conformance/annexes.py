@@ -108,8 +108,8 @@ def _shown(vr: str, value: object) -> str:
         return f"{len(value)} item(s)" if hasattr(value, "__len__") else ""
     if vr in ("OB", "OW", "UN"):
         return "binary"
-    several = isinstance(value, MultiValue)
-    text = "\\".join(map(str, value)) if several else str("" if value is None else value)
+    values = list(value) if isinstance(value, MultiValue) else [value]
+    text = "\\".join(str(one) for one in values if one is not None)
     return text if len(text) <= 64 else text[:61] + "..."
 
 
