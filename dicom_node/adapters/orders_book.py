@@ -56,7 +56,11 @@ class SqlOrderBook:
     engine: Engine
 
     def store(self, heard: Heard, now: float) -> int:
-        """Write what a message says; gives how many waiting jobs it hastens."""
+        """Write what a message says; gives how many waiting jobs it hastens.
+
+        Orders are committed before images are looked for, as images are before `hasten`
+        looks for orders: of two that come at once the later one finds the other.
+        """
         with transaction(self.engine) as conn:
             if conn.dialect.name == "postgresql":  # one message at a time, as SQLite has it
                 conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
@@ -64,12 +68,15 @@ class SqlOrderBook:
                 put_patient(conn, patient, now)
             for one in heard.merges:
                 merge(conn, one, now)
-            hastened = 0
             for order in heard.orders:
                 _put(conn, order, now)
-                if order.priority is not None and not order.cancelled:
-                    hastened += _hasten(conn, _images_of(order), order.priority)
-            return hastened
+        pressing = [
+            (one, one.priority) for one in heard.orders if one.priority and not one.cancelled
+        ]
+        if not pressing:
+            return 0
+        with transaction(self.engine) as conn:
+            return sum(_hasten(conn, _images_of(one), priority) for one, priority in pressing)
 
     def hasten(self, instance: Instance) -> int:
         """Give an instance's waiting jobs the priority of its order; gives how many.

@@ -16,12 +16,13 @@ INTERNAL_ERROR = 207
 
 
 class OrderBook(Protocol):
-    """Where orders and patients are kept; each call is one transaction."""
+    """Where orders and patients are kept."""
 
     def store(self, heard: Heard, now: float) -> int:
         """Write what a message says and hasten waiting jobs; gives how many.
 
-        A repeat changes nothing. Raises TryAgain when the database is away.
+        A repeat changes nothing, and completes what was broken off between the two.
+        Raises TryAgain when the database is away.
         """
 
 

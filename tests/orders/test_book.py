@@ -1,9 +1,10 @@
 """Orders and patients in the database, and which image they belong to."""
 
+import threading
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select, text
 
 from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue import SqlLedger
@@ -20,6 +21,7 @@ from dicom_node.domain.orders import (
 )
 from dicom_node.domain.work import Arrival, Priority
 from tests.engine.rows import arrival, claimed, jobs_of, rows
+from tests.listeners import until
 
 P1 = PatientKey("P1", "HOSP")
 ORDER = Order("NW", "ACC1", OrderNumber("PL1", "RIS"), OrderNumber("FI1"), "1.2.9", P1, "urgent")
@@ -175,6 +177,25 @@ def test_an_image_that_comes_after_its_order_is_hastened(
     assert book.hasten(image(1, accession="ACC2").instance) == 0
     assert book.hasten(image(2, accession="ACC1").instance) == 1
     assert priorities(engine) == ["routine", "urgent"]
+
+
+# SQLite has one writer at a time, so there nothing comes at once
+@pytest.mark.parametrize(
+    "engine", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
+)
+def test_an_image_that_comes_with_its_order_is_hastened(book: SqlOrderBook, engine: Engine) -> None:
+    ledger = SqlLedger(engine)
+    ledger.record(image(1, accession="ACC1"), jobs_of("routine"))
+    storing = threading.Thread(target=book.store, args=(urgent(), 1.0))
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with engine.begin() as worker, engine.connect() as watcher:
+        worker.execute(select(jobs.c.id).with_for_update())  # the order's message waits for it
+        storing.start()
+        until(lambda: watcher.execute(waiting).scalar_one() == 1, "the message to wait")
+        ledger.record(image(2, accession="ACC1"), jobs_of("routine"))
+        assert book.hasten(image(2, accession="ACC1").instance) == 1
+    storing.join()
+    assert sorted(map(str, priorities(engine))) == ["urgent", "urgent"]
 
 
 def test_old_orders_and_patients_are_forgotten(book: SqlOrderBook, engine: Engine) -> None:
