@@ -19,7 +19,8 @@ SHOW_S = 5.0
 def uses_tls(settings: Settings) -> bool:
     """Say whether anything of the configuration speaks TLS with the files of [tls]."""
     called = [one.tls for one in settings.peers] + [one.tls for one in settings.hl7]
-    return settings.tls.mode != "off" or any(called)
+    told = bool(settings.audit.syslog) and settings.audit.transport == "tls"
+    return settings.tls.mode != "off" or told or any(called)
 
 
 def certificate_faults(settings: Settings, now: float) -> list[str]:
