@@ -7,7 +7,9 @@ and a worker without the SCP start sooner and stay smaller.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,6 +20,9 @@ from dicom_node.security import secured_entry
 from dicom_node.settings import Settings
 from dicom_node.supervisor import orphaned
 
+if TYPE_CHECKING:  # imported when the role starts
+    from dicom_node.adapters.dimse_scp import StorageSCP
+
 log = structlog.get_logger()
 
 DRAIN_S = 20.0
@@ -26,23 +31,30 @@ DRAIN_S = 20.0
 
 def run_receive(settings: Settings, stop: threading.Event) -> None:
     """Serve C-ECHO and C-STORE until `stop`, then drain."""
+    with closing(node.open_parts(settings)) as parts:
+        scps = _receivers(parts)
+        with beating(parts, "receive"):
+            for scp in scps:
+                scp.start()
+            _wait(stop)
+            stops = [threading.Thread(target=scp.stop, args=(DRAIN_S,)) for scp in scps]
+            for one in stops:
+                one.start()
+            for one in stops:
+                one.join()
+
+
+def _receivers(parts: node.Parts) -> "list[StorageSCP]":
+    """Make what listens, with TLS and without; raises BadSettings."""
     from dicom_node.adapters.dimse_scp import Service, StorageSCP
     from dicom_node.committing import reports
-    from dicom_node.domain.reception import StoreRequest
-    from dicom_node.domain.work import Recorded
     from dicom_node.flow.receive import greet, receive
 
-    parts = node.open_parts(settings)
-    reception = node.reception(parts)
-    doorkeeper = node.doorkeeper(parts)
-
-    def store(request: StoreRequest) -> Recorded:
-        return receive(request, reception, parts.clock())
-
+    settings, reception, doorkeeper = parts.settings, node.reception(parts), node.doorkeeper(parts)
     service = Service(
         ae_title=settings.node.ae_title,
         greet=lambda caller: greet(caller, doorkeeper, time.time()),
-        store=store,
+        store=lambda request: receive(request, reception, parts.clock()),
         max_associations=settings.receive.max_associations,
         max_per_caller=settings.receive.max_per_caller,
         max_object=settings.receive.max_object_mb << 20,
@@ -55,16 +67,7 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
         scps.append(StorageSCP(host, settings.tls.port, service, secure))
     if settings.tls.plain:
         scps.append(StorageSCP(host, settings.node.port, service))
-    with beating(parts, "receive"):
-        for scp in scps:
-            scp.start()
-        _wait(stop)
-        stops = [threading.Thread(target=scp.stop, args=(DRAIN_S,)) for scp in scps]
-        for one in stops:
-            one.start()
-        for one in stops:
-            one.join()
-    parts.close()
+    return scps
 
 
 def run_work(settings: Settings, stop: threading.Event) -> None:
@@ -79,11 +82,13 @@ def run_work(settings: Settings, stop: threading.Event) -> None:
     from dicom_node.flow.batch import work_batch
     from dicom_node.flow.infer import work_once
 
-    parts = node.open_parts(settings)
-    store = reading.model_store_of(settings)
-    write = writing.writer(settings, parts.engine, parts.archive)
-    wait_s, bell = settings.inference.batch_ms / 1000, Bell(parts.engine, "jobs")
-    with beating(parts, "work", looping=True) as pulse:
+    store, wait_s = reading.model_store_of(settings), settings.inference.batch_ms / 1000
+    with (
+        closing(node.open_parts(settings)) as parts,
+        closing(Bell(parts.engine, "jobs")) as bell,
+        beating(parts, "work", looping=True) as pulse,
+    ):
+        write = writing.writer(settings, parts.engine, parts.archive)
         while not stop.is_set() and not orphaned():
             seen = stamp(store, settings.pipelines)
             reader = reading.reader(settings, parts.engine)
@@ -105,8 +110,6 @@ def run_work(settings: Settings, stop: threading.Event) -> None:
             )
             ended = partial(_outdated, partial(stamp, store, settings.pipelines), seen)
             node.loop(pulse.watch(turn), stop, ended, bell)
-    bell.close()
-    parts.close()
 
 
 def _outdated(stamp: Callable[[], object], seen: object) -> bool:
@@ -126,38 +129,33 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
     from dicom_node.negotiation import descender
     from dicom_node.reconciliation import reconciling
 
-    parts = node.open_parts(settings)
-    couriers = audited(node.couriers(settings), parts.audit, settings, parts.engine)
-    descend = descender(settings, parts.engine)
+    with closing(node.open_parts(settings)) as parts:
+        couriers = audited(node.couriers(settings), parts.audit, settings, parts.engine)
+        descend = descender(settings, parts.engine)
 
-    def turn(destination: str) -> Callable[[], int]:
-        return partial(
-            deliver_once,
-            parts.ledger,
-            parts.archive,
-            couriers,
-            node.worker_name(f"deliver-{destination}"),
-            destination=destination,
-            descend=descend,
-            clock=parts.clock,
-            lease_s=node.LEASE_S,
-        )
+        def send_to(destination: str) -> None:
+            turn = partial(
+                deliver_once,
+                parts.ledger,
+                parts.archive,
+                couriers,
+                node.worker_name(f"deliver-{destination}"),
+                destination=destination,
+                descend=descend,
+                clock=parts.clock,
+                lease_s=node.LEASE_S,
+            )
+            with closing(Bell(parts.engine, "deliveries")) as bell:
+                node.loop(turn, stop, orphaned, bell)
 
-    bells = {name: Bell(parts.engine, "deliveries") for name in couriers}
-    threads = [
-        threading.Thread(target=node.loop, args=(turn(name), stop, orphaned, bell), name=name)
-        for name, bell in bells.items()
-    ]
-    with beating(parts, "deliver"), tidying(parts, couriers), reconciling(parts, stop):
-        for thread in threads:
-            thread.start()
-        log.info("outbox_ready", destinations=list(couriers))
-        _wait(stop)
-        for thread in threads:
-            thread.join()
-    for bell in bells.values():
-        bell.close()
-    parts.close()
+        threads = [threading.Thread(target=send_to, args=(name,), name=name) for name in couriers]
+        with beating(parts, "deliver"), tidying(parts, couriers), reconciling(parts, stop):
+            for thread in threads:
+                thread.start()
+            log.info("outbox_ready", destinations=list(couriers))
+            _wait(stop)
+            for thread in threads:
+                thread.join()
 
 
 def run_console(settings: Settings, stop: threading.Event) -> None:
@@ -173,27 +171,25 @@ def run_orders(settings: Settings, stop: threading.Event) -> None:
     """Hear orders and patient updates by HL7 until `stop`, then drain."""
     from dicom_node.orders_role import listener
 
-    parts = node.open_parts(settings)
-    listening = listener(parts)
-    with beating(parts, "orders"):
-        listening.start()
-        log.info("orders_ready", port=listening.port)
-        _wait(stop)
-        listening.stop(DRAIN_S)
-    parts.close()
+    with closing(node.open_parts(settings)) as parts:
+        listening = listener(parts)
+        with beating(parts, "orders"):
+            listening.start()
+            log.info("orders_ready", port=listening.port)
+            _wait(stop)
+            listening.stop(DRAIN_S)
 
 
 def run_dicomweb(settings: Settings, stop: threading.Event) -> None:
     """Receive by STOW-RS until `stop`, then drain."""
     from dicom_node.dicomweb_role import server
 
-    parts = node.open_parts(settings)
-    scp = server(parts)
-    with beating(parts, "dicomweb"):
-        scp.start()
-        _wait(stop)
-        scp.stop(DRAIN_S)
-    parts.close()
+    with closing(node.open_parts(settings)) as parts:
+        scp = server(parts)
+        with beating(parts, "dicomweb"):
+            scp.start()
+            _wait(stop)
+            scp.stop(DRAIN_S)
 
 
 def _wait(stop: threading.Event) -> None:
