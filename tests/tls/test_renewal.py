@@ -15,6 +15,7 @@ from dicom_node.adapters.dimse import prepare
 from dicom_node.adapters.dimse_scu import echo
 from dicom_node.adapters.mllp import Timeouts, deliver
 from dicom_node.adapters.tls import certificate_shown, client_context, server_context
+from dicom_node.domain.study import Peer
 from dicom_node.expiry import certificate_faults
 from dicom_node.node import Parts
 from dicom_node.security import outgoing
@@ -137,7 +138,7 @@ def test_a_pacs_sees_the_new_certificate(
         return secured
 
     (tmp_path / "pacs").mkdir()
-    with receiver(tmp_path / "pacs", Setup(secure=secure)) as pacs:
+    with receiver(tmp_path / "pacs", Setup((Peer("us", "CXRAI"),), secure=secure)) as pacs:
         configured = node.target(parts.settings, "pacs")
         us = replace(configured, peer=replace(configured.peer, port=pacs.port))
 
