@@ -42,6 +42,16 @@ PERMANENT = {
     422: "cannot be stored",
 }
 
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    ElementTree.ParseError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What reading an answer that is none may end in."""
+
 Result = str | NodeError
 """The server's answer in words, or why the object did not arrive."""
 
@@ -150,7 +160,7 @@ def read(content: bytes) -> StoreAnswer:
         others = [
             _number(item.get(FAILURE_REASON, "")) for item in sequences.get(OTHER_FAILURES, ())
         ]
-    except (ValueError, TypeError, AttributeError, RecursionError, ElementTree.ParseError):
+    except UNREADABLE:
         return StoreAnswer(legible=False)
     nameless = ([failed.pop("")] if "" in failed else []) + others
     stored.pop("", None)

@@ -102,7 +102,8 @@ def _stored(status: int, body: bytes) -> str:
     if answer.get("resourceType") != "Bundle" or answer.get("type") != "transaction-response":
         _not_fhir(status)
     made = known = 0
-    for entry in answer.get("entry") or []:
+    entries = answer.get("entry")
+    for entry in entries if isinstance(entries, list) else []:
         said = entry.get("response") if isinstance(entry, dict) else None
         code = str(said.get("status", ""))[:3] if isinstance(said, dict) else ""
         if code not in ("200", "201"):
@@ -135,6 +136,6 @@ def _json(body: bytes) -> dict[str, Any]:
     """Give a JSON object; an empty one for anything else."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -225,6 +225,7 @@ def _hasten(conn: Connection, chosen: list[ColumnElement[bool]], priority: Prior
         select(jobs.c.id, jobs.c.priority, jobs.c.created_at)
         .join_from(jobs, instances, jobs.c.instance_id == instances.c.id)
         .where(in_state(jobs, State.AVAILABLE), or_(*chosen))
+        .order_by(jobs.c.id)  # so that two of these wait for each other in one direction
     )
     rank = PRIORITY_RANK[priority]
     rows = [

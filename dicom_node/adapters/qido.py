@@ -184,7 +184,7 @@ def _ask(request: Callable[[], Answer]) -> Answer:
         raise _fault(0 if error.response is None else error.response.status_code) from error
     except requests.TooManyRedirects as error:
         raise GiveUp("the server redirects; correct [[stow]] url") from error
-    except (requests.JSONDecodeError, TypeError, ValueError) as error:
+    except (requests.JSONDecodeError, TypeError, ValueError, RecursionError) as error:
         raise GiveUp("QIDO-RS: the answer is no DICOM JSON") from error
     except requests.exceptions.SSLError as error:
         raise GiveUp(in_words(error)) from error

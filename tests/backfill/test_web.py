@@ -100,6 +100,7 @@ def study(uid: object, modality: str = "CR") -> dict[str, object]:
         (302, b"", GiveUp("redirects")),
         (200, b"<html>", GiveUp("no DICOM JSON")),
         (200, b"7", GiveUp("no list of matches")),
+        (200, b"[" * 100_000, GiveUp("no DICOM JSON")),
     ],
 )
 def test_faults_are_told_apart(status: int, content: bytes, expected: NodeError) -> None:

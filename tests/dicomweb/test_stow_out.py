@@ -155,7 +155,16 @@ def test_an_answer_in_xml_is_read_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"[]", b"5", b'{"00081199": 7}', b"{" * 5000, b"\xff", b'{"00081198": {"vr":"SQ"}}']
+    "content",
+    [
+        b"[]",
+        b"5",
+        b'{"00081199": 7}',
+        b"{" * 5000,
+        b"\xff",
+        b'{"00081198": {"vr":"SQ"}}',
+        b'{"00081198": {"vr": "SQ", "Value": [{"00081197": {"Value": [1e999]}}]}}',
+    ],
 )
 def test_a_200_with_a_strange_answer_is_a_success(tmp_path: Path, content: bytes) -> None:
     with always(200, content, JSON) as server:

@@ -80,6 +80,8 @@ def test_the_servers_words_are_a_note_and_not_the_message(message: bytes) -> Non
         b"{}",
         b'{"resourceType": "Bundle", "type": "batch-response"}',
         b'{"resourceType": "Bundle", "type": "transaction-response"}',
+        b'{"resourceType": "Bundle", "type": "transaction-response", "entry": 7}',
+        b"[" * 100_000,
         json.dumps(
             {
                 "resourceType": "Bundle",
