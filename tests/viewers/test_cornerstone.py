@@ -18,6 +18,11 @@ from tests.viewers.viewport import SIZE, canvas, fitted
 
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.data]
 Visit = Callable[[Case], Page]
+ENDS = "all => all.map(l => ['x1', 'y1', 'x2', 'y2'].map(n => Number(l.getAttribute(n))))"
+CORNERS = """all => all.map(one => {
+    const [at, all] = [one, one.ownerSVGElement].map(e => e.getBoundingClientRect());
+    return [at.left - all.left, at.top - all.top, at.right - all.left, at.bottom - all.top];
+})"""
 
 
 @pytest.fixture
@@ -98,13 +103,16 @@ def test_sr_is_drawn_where_it_says_with_its_words(visit: Visit, case: Case, shot
         assert any(f"{name} {value:g}" in text for text in texts)
     assert any("Pneumothorax: PRESENT, URGENT; Distance" in text for text in texts)
 
-    ends = "all => all.map(l => ['x1', 'y1', 'x2', 'y2'].map(n => Number(l.getAttribute(n))))"
-    drawn = np.array(page.locator("svg line").evaluate_all(ends))
     film = pydicom.dcmread(case.source, stop_before_pixels=True)
-    expected = [on_screen(at, film, shape).ravel() for _, at in sr if len(at.GraphicData) == 4]
-    assert len(expected) > 3
-    for line in expected:
-        assert np.abs(drawn - line).max(axis=1).min() < 2
+    places = [on_screen(at, film, shape) for _, at in sr]
+    lines = [points.ravel() for points in places if len(points) == 2]
+    boxes = [np.hstack([points.min(0), points.max(0)]) for points in places if len(points) > 2]
+    assert len(lines) > 3
+    assert len(boxes) > 3
+    for expected, tag, script in ((lines, "line", ENDS), (boxes, "rect", CORNERS)):
+        drawn = np.array(page.locator(f"svg {tag}").evaluate_all(script))
+        for one in expected:
+            assert np.abs(drawn - one).max(axis=1).min() < 2
 
 
 def test_sc_is_shown_as_it_was_drawn(visit: Visit, case: Case, shots: Path) -> None:
