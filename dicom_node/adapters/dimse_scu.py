@@ -88,6 +88,8 @@ def echo(target: Target) -> Check:
             spent_ms = 1000 * (time.perf_counter() - started)
     except NodeError as error:
         return Check(target.peer.name, False, str(error))
+    except RuntimeError:  # from pynetdicom, where the peer was quicker than the question
+        return Check(target.peer.name, False, "the peer ended the association")
     status = answer.get("Status")
     if status != 0x0000:
         words = "no answer to C-ECHO" if status is None else f"C-ECHO answered 0x{status:04X}"

@@ -21,7 +21,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts, build_contex
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
-from dicom_node.adapters.dimse import prepare
+from dicom_node.adapters.dimse import Timeouts, prepare
 from dicom_node.adapters.dimse_line import Target, open_line
 from dicom_node.adapters.dimse_scu import accepted, echo, send, store
 from dicom_node.domain.errors import GiveUp, TryAgain
@@ -33,7 +33,17 @@ from dicom_node.domain.work import (
     StoredFile,
     Undelivered,
 )
-from tests.adapters.dimse_fakes import SC, SEG, SR, make_object, running_scp, uid_of, wrap
+from tests.adapters.dimse_fakes import (
+    SC,
+    SEG,
+    SR,
+    accept_all,
+    make_object,
+    raw_peer,
+    running_scp,
+    uid_of,
+    wrap,
+)
 from tests.listeners import free_port, until
 
 ARRIVED = (0x0000, 0x0107, 0x0111, 0x0116, 0xB000, 0xB006, 0xB007, 0xB123)
@@ -279,6 +289,16 @@ def test_echo_tells_how_the_peer_is() -> None:
     check = echo(target)
     assert not check.ok
     assert "cannot connect" in check.words
+
+
+def test_peer_that_aborts_at_once_is_told_however_soon_it_is_noticed() -> None:
+    def behave(connection: socket.socket) -> None:
+        accept_all(connection)
+        connection.sendall(b"\x07\0\0\0\0\x04\0\0\2\0")  # A-ABORT (PS3.8 9.3.8)
+
+    with raw_peer(behave, Timeouts(2, 2, 2, 2)) as target:
+        checks = [echo(target) for _ in range(40)]
+    assert not any(one.ok for one in checks)
 
 
 def test_peer_is_asked_what_it_accepts() -> None:
