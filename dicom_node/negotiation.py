@@ -48,7 +48,9 @@ def descender(settings: Settings, engine: Engine) -> Callable[[Delivery], bool]:
         if delivery.kind == "oru" or delivery.kind == "fhir" or delivery.kind == "rejection":
             return False  # nothing plainer says the same
         peers = {peer.name: peer for peer in settings.peers}
-        if delivery.destination in peers:
+        # of a batch's refused objects the first has the peer asked about all
+        known = refused_by(engine, delivery.destination, time.time())
+        if delivery.destination in peers and delivery.sop_class_uid not in known:
             ask(settings, engine, peers[delivery.destination])
         remember(engine, delivery.destination, {delivery.sop_class_uid: ()}, time.time())
         refused = refused_by(engine, delivery.destination, time.time())

@@ -103,7 +103,9 @@ def test_all_kinds_that_fall_to_the_overlay_are_one_overlay(
     with restricted(tmp_path, SOP_CLASSES["sc"]) as peer:
         ward = make_ward(configured(peer.port, ["seg", "sr", "text_sr", "sc", "gsps", "pdf"]))
         ward.receive()
-        ward.settle()
+        with capture_logs() as logs:
+            ward.settle()
+        assert [line["event"] for line in logs].count("peer_asked") == 1
         (arrived,) = peer.files
         assert dcmread(arrived).Modality == "OT"
         counted = Counter((kind, state) for _, kind, state in ward.sent())
