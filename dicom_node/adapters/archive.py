@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import threading
 import uuid
@@ -12,14 +11,13 @@ from pathlib import Path, PurePosixPath
 
 from dicom_node import faults
 from dicom_node.adapters import orphans
+from dicom_node.adapters.archive_keys import key_of
 from dicom_node.adapters.orphans import SPOOL
 from dicom_node.domain.errors import Away, GiveUp, TryAgain
 from dicom_node.domain.work import StoredFile
 
 _WORTH_A_THREAD = 1 << 20
 """Bytes; less is hashed sooner than a thread starts."""
-_FOLDER = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
-_SUFFIX = re.compile(r"(\.[A-Za-z0-9]+)*")
 
 
 class FileArchive:
@@ -35,14 +33,12 @@ class FileArchive:
 
     def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
         """Store the joined chunks durably; see `domain.ports.Archive`."""
-        if not (_FOLDER.fullmatch(folder) and _SUFFIX.fullmatch(suffix)):
-            raise ValueError(f"not a plain folder or suffix: {folder!r}, {suffix!r}")
         with _passing_faults(Away):
             spooled = self._folder(self._root / SPOOL) / f"{uuid.uuid4().hex}.part"
             try:
                 sha256, size = _write_new(spooled, chunks)
                 faults.here("file written")
-                key = f"{folder}/{sha256[:2]}/{sha256}{suffix}"
+                key = key_of(folder, sha256, suffix)
                 target = self._root / key
                 spooled.rename(self._folder(target.parent) / target.name)
             except BaseException:

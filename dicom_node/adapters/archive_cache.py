@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from dicom_node.adapters.archive_keys import digest_of
 from dicom_node.domain.errors import Away
 
 IN_USE_S = 900.0
@@ -88,11 +89,6 @@ class FileCache:
             self.trim(time.time())
         else:
             self._unweighed += size
-
-
-def digest_of(key: str) -> str:
-    """Give the SHA-256 (hex) that a key of the archive ends in."""
-    return PurePosixPath(key).name.partition(".")[0]
 
 
 def _copies(folder: Path) -> Iterable[tuple[float, int, Path]]:

@@ -13,7 +13,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from dicom_node.adapters.archive_cache import FileCache, digest_of
+from dicom_node.adapters.archive_cache import FileCache
+from dicom_node.adapters.archive_keys import digest_of, is_key, key_of
 from dicom_node.adapters.s3_credentials import FileCredentials, require_credentials
 from dicom_node.domain.errors import Away, BadSettings, GiveUp, TryAgain
 from dicom_node.domain.storage import Bucket
@@ -29,9 +30,6 @@ CONNECT_S = 5
 REQUEST_S = 60
 """One transfer; a sender waits about as long for its C-STORE response."""
 RETRY_S = 10
-_FOLDER = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
-_SUFFIX = re.compile(r"(\.[A-Za-z0-9]+)*")
-_KEY = re.compile(rf"{_FOLDER.pattern}/[0-9a-f]{{64}}{_SUFFIX.pattern}")
 
 
 class S3Archive:
@@ -49,11 +47,9 @@ class S3Archive:
 
     def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
         """Store the joined chunks durably; see `domain.ports.Archive`."""
-        if not (_FOLDER.fullmatch(folder) and _SUFFIX.fullmatch(suffix)):
-            raise ValueError(f"not a plain folder or suffix: {folder!r}, {suffix!r}")
         content = b"".join(chunks)
         sha256 = hashlib.sha256(content).hexdigest()
-        key = f"{folder}/{sha256[:2]}/{sha256}{suffix}"
+        key = key_of(folder, sha256, suffix)
         with self._faults():
             obstore.put(self._store, key, content, use_multipart=False)
         with suppress(Away):  # it is safe; a copy only saves fetching it
@@ -97,7 +93,7 @@ class S3Archive:
         """Give the keys of objects stored before `before` (POSIX seconds)."""
         with self._faults():
             for key in self._written_before(before, None):
-                if _KEY.fullmatch(key):  # nothing that is not ours, and nothing aside
+                if is_key(key):  # nothing that is not ours, and nothing aside
                     yield key
 
     def delete_old(self, key: str, before: float) -> bool:
@@ -204,6 +200,6 @@ def _code(error: Exception) -> str:
 
 
 def _checked(key: str) -> str:
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise GiveUp(f"{key!r} is not a key of the archive")
     return key

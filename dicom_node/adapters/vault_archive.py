@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from dicom_node.adapters.archive_keys import digest_of
 from dicom_node.adapters.vault import Keys, is_sealed, seal, unseal
 from dicom_node.adapters.vault_room import Room
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
@@ -115,7 +116,7 @@ class VaultArchive:
 
 
 def _require_name(sha256: str, key: str) -> None:
-    if PurePosixPath(key).name.partition(".")[0] != sha256:
+    if digest_of(key) != sha256:
         raise GiveUp(f"archive file {key} does not hold what was stored under its name")
 
 
