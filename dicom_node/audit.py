@@ -84,7 +84,7 @@ class Audit:
 
     def asked(self, peer: Party, model: str, question: bytes) -> None:
         """Tell that a peer is asked for studies."""
-        self.note(audit.queried(self.here, peer, model, question, time.time(), answered=True))
+        self.note(audit.queried(self.here, peer, model, question, time.time()))
 
     def pruned(self, images: int, before: float) -> None:
         """Tell that the rows of images are removed; their files were before."""

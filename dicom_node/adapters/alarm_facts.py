@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
 
 from dicom_node.adapters.queue_rows import ascii_json, clip, insert_new
-from dicom_node.adapters.queue_steps import in_state, raise_alarm
+from dicom_node.adapters.queue_steps import UNFINISHED, in_state, raise_alarm
 from dicom_node.adapters.schema import (
     alarms,
     deliveries,
@@ -18,10 +18,8 @@ from dicom_node.adapters.schema import (
 )
 from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.watch import DAY_S, Habit
-from dicom_node.domain.work import State
 
 HABIT_S = 14 * DAY_S
-UNFINISHED = (State.AVAILABLE, State.EXECUTING)
 
 
 @dataclass(frozen=True, slots=True)

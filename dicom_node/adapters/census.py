@@ -9,7 +9,7 @@ from dicom_node.adapters import commitments_seen
 from dicom_node.adapters.metrics_beats import read_beats
 from dicom_node.adapters.queue_jobs import NOT_ANALYSED
 from dicom_node.adapters.queue_rows import key
-from dicom_node.adapters.queue_steps import in_state
+from dicom_node.adapters.queue_steps import UNFINISHED, in_state
 from dicom_node.adapters.schema import (
     alarms,
     callers,
@@ -34,8 +34,6 @@ from dicom_node.domain.work import State
 
 MOST_LISTED = 100
 """Dead letters, alarms, callers and reasons: the newest or most frequent of each."""
-
-UNFINISHED = (State.AVAILABLE.value, State.EXECUTING.value)
 
 
 def take_census(engine: Engine, now: float) -> Census:
@@ -87,7 +85,7 @@ def _counts(conn: Connection, table: Table) -> dict[str, Counts]:
 
 def _depth(queue: str, counts: Counts, now: float) -> Depth:
     by_state = {state: count for state, count, _ in counts}
-    waiting = [oldest_at for state, _, oldest_at in counts if state in UNFINISHED]
+    waiting = [oldest_at for state, _, oldest_at in counts if State(state) in UNFINISHED]
     return Depth(
         queue=queue,
         available=by_state.get("available", 0),

@@ -33,7 +33,6 @@ from dicom_node.domain.commitment import (
     Report,
     Request,
     patience_s,
-    pause_s,
     reason_words,
     remedy,
 )
@@ -135,7 +134,7 @@ class SqlCommitments:
                 if failures >= ASK_RETRY.attempts:
                     _give_up(conn, row, f"not committed: {words}", now)
                     continue
-                later = {"due_at": now + pause_s(ASK_RETRY, failures), "state": "due"}
+                later = {"due_at": now + ASK_RETRY.pause_s(failures), "state": "due"}
                 later |= {"asked": row.asked - 1, "failures": failures, "words": clip(words)}
                 conn.execute(update(commitments).where(commitments.c.id == row.id).values(later))
                 if failures == PATIENT:
@@ -269,12 +268,12 @@ def _mend(conn: Connection, row: Row[Any], reason: int, now: float) -> bool:
         return False
     ours = update(commitments).where(commitments.c.id == row.id)
     if what == "ask again":
-        due_at = now + pause_s(ASK_RETRY, row.asked)
+        due_at = now + ASK_RETRY.pause_s(row.asked)
         conn.execute(ours.values(state="due", due_at=due_at, words=words))
         return True
     conn.execute(ours.values(state="sending", words=words))
     repeat = step(deliveries, Event.REPEAT).where(deliveries.c.id == row.delivery_id)
-    due_at = now + pause_s(SEND_RETRY, row.asked)
+    due_at = now + SEND_RETRY.pause_s(row.asked)
     conn.execute(repeat.values(due_at=due_at, attempt=0, deaths=0, finished_at=None))
     return True
 

@@ -8,6 +8,7 @@ from dicom_node.adapters.queue_steps import (
     IDS,
     NOW,
     ROW_ID,
+    UNFINISHED,
     WORDS,
     claim_step,
     held_step,
@@ -39,7 +40,7 @@ _OBJECTS_UNDER_WAY = exists().where(
     _earlier.c.instance_id == deliveries.c.instance_id,
     _earlier.c.after_objects.is_(False),
     *(_earlier.c.protocol != literal_column(f"'{one}'") for one in SINGLE),
-    in_state(_earlier, State.AVAILABLE, State.EXECUTING),
+    in_state(_earlier, *UNFINISHED),
 )
 _DUE = (
     select(deliveries.c.id, deliveries.c.study_uid, deliveries.c.destination, deliveries.c.protocol)

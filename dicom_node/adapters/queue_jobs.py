@@ -19,6 +19,7 @@ from dicom_node.adapters.queue_steps import (
     IDS,
     NOW,
     ROW_ID,
+    UNFINISHED,
     WORDS,
     claim_step,
     held_step,
@@ -81,9 +82,7 @@ _REPEAT = (
     .values(attempt=0, deaths=0, due_at=0.0, finished_at=None)
 )
 _BUSY = select(jobs.c.instance_id).where(_OF_THESE, in_state(jobs, State.EXECUTING))
-_UNFINISHED = exists().where(
-    jobs.c.instance_id == instances.c.id, in_state(jobs, State.AVAILABLE, State.EXECUTING)
-)
+_UNFINISHED = exists().where(jobs.c.instance_id == instances.c.id, in_state(jobs, *UNFINISHED))
 _ANALYSED = update(instances).where(instances.c.id == ROW_ID).values(outcome="analysed")
 _NOT_ANALYSED = (
     update(instances)

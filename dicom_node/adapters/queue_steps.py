@@ -35,6 +35,7 @@ from dicom_node.domain.work import TRANSITIONS, Claim, DeliveryBatch, Event, Ret
 LONGEST_LEASE_S = 600.0
 """A lease that ends later was given by a clock that has been set back since."""
 DIED = "the worker died or lost its lease"
+UNFINISHED = (State.AVAILABLE, State.EXECUTING)
 
 NOW = bindparam("now", type_=Double)
 UNTIL = bindparam("until", type_=Double)

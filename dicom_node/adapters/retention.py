@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Engine, Table, and_, delete, exists, or_, select, update
 
-from dicom_node.adapters.queue_steps import in_state
+from dicom_node.adapters.queue_steps import UNFINISHED, in_state
 from dicom_node.adapters.schema import (
     alarms,
     callers,
@@ -21,7 +21,6 @@ from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.retention import KeptFile
 from dicom_node.domain.work import State
 
-UNFINISHED = (State.AVAILABLE, State.EXECUTING)
 _UNCOMMITTED = exists().where(
     commitments.c.object_id == objects.c.id, commitments.c.state.in_(["due", "asked"])
 )

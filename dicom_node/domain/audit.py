@@ -178,14 +178,13 @@ def exported(source: Party, destination: Party, cargo: Cargo, at: float) -> Audi
 
 
 def queried(
-    source: Party, destination: Party, model: str, question: bytes, at: float, *, answered: bool
+    source: Party, destination: Party, model: str, question: bytes, at: float
 ) -> AuditEvent:
     """Say that a peer was asked for studies (A.5.3.10); `model` is a SOP class or "QIDO-RS"."""
     asked = Subject(model, SOP_CLASS_UID, "2", "3", query=question)
     return AuditEvent(
         QUERY,
         at,
-        outcome="0" if answered else "8",
         participants=_ends(source, destination),
         subjects=(asked,),
     )

@@ -116,11 +116,6 @@ class CommitmentBook(Protocol):
         """Take a report of one of `destinations`; None for no transaction of theirs."""
 
 
-def pause_s(rule: RetryRule, times: int) -> float:
-    """Give the pause after so many vain attempts (1 is the first)."""
-    return min(rule.longest_s, rule.first_s * 2.0 ** min(max(times, 1) - 1, 30))
-
-
 def patience_s(timeout_s: float, times: int) -> float:
     """Say how long to wait for the report on the request number `times`."""
     return min(max(timeout_s, LONGEST_WAIT_S), timeout_s * 2.0 ** min(max(times, 1) - 1, 30))

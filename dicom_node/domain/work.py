@@ -19,8 +19,6 @@ OutputKind = Literal["seg", "sr", "text_sr", "sc", "gsps", "kos", "pdf"]
 """What a route may ask for; each is a DICOM object."""
 ObjectKind = OutputKind | Literal["oru", "fhir", "rejection"]
 Protocol = Literal["dicom", "mllp", "stow", "fhir"]
-MESSAGES: tuple[ObjectKind, ...] = ("oru", "fhir")
-"""Kinds that tell of a finding; each goes out and is answered by itself."""
 
 
 class State(Enum):
@@ -74,12 +72,14 @@ class RetryRule:
     attempts: int
     """How often in all, before the work becomes a dead letter."""
 
+    def pause_s(self, times: int) -> float:
+        """Give the pause after so many vain attempts (1 is the first)."""
+        return min(self.longest_s, self.first_s * 2.0 ** min(max(times, 1) - 1, 30))
+
 
 JOB_RETRY = RetryRule(first_s=1, longest_s=60, attempts=3)
 DELIVERY_RETRY = RetryRule(first_s=5, longest_s=900, attempts=300)
 """About three days of a PACS being down."""
-
-
 QUOTED = "; it says: "
 """Stands between our words and a peer's own, which may name a patient."""
 
@@ -98,8 +98,7 @@ def after_failure(error: Exception, attempt: int, now: float, rule: RetryRule) -
     passing = isinstance(error, TryAgain | OSError | MemoryError)
     if not isinstance(error, Away) and (not passing or attempt >= rule.attempts):
         return Failure(None, words)
-    pause_s = min(rule.longest_s, rule.first_s * 2 ** min(attempt - 1, 30))
-    return Failure(now + pause_s, words)
+    return Failure(now + rule.pause_s(attempt), words)
 
 
 @dataclass(frozen=True, slots=True)

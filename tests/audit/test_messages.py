@@ -17,7 +17,7 @@ EVENTS = {
     "transferred": audit.transferred(PACS, HERE, CARGO, 10.0, "R"),
     "failed": audit.transferred(HERE, PACS, CARGO, 10.0, "C", "8"),
     "exported": audit.exported(HERE, Party("ris", ""), CARGO, 10.0),
-    "queried": audit.queried(HERE, PACS, "1.2.840.10008", b"\x08\x00", 10.0, answered=True),
+    "queried": audit.queried(HERE, PACS, "1.2.840.10008", b"\x08\x00", 10.0),
     "erased": audit.erased(HERE, CARGO, 10.0, whole=True),
     "erased in part": audit.erased(HERE, Cargo("", ""), 10.0, whole=False),
     "alert": audit.alerted(HERE, audit.NODE_AUTHENTICATION, "<X>@::1", "unknown", 10.0),
