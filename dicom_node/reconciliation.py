@@ -11,7 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from dicom_node.backfill import Means, fetched, looked, offered
-from dicom_node.domain.errors import NodeError
+from dicom_node.domain.errors import NodeError, speakable
 from dicom_node.domain.ports import Check
 from dicom_node.domain.retrieval import Span
 from dicom_node.flow.backfill import Filled, Stopped, Wait, Wish
@@ -51,15 +51,16 @@ def reconciling(parts: Parts, stop: threading.Event) -> Iterator[None]:
 
 
 def nightly(parts: Parts, wait: Wait) -> None:
-    """Reconcile once; a PACS that cannot be asked becomes an alarm."""
+    """Reconcile once; whatever keeps it from an end becomes an alarm."""
     try:
         for one in reconcile(parts, date.today(), wait):
             log.info("study_reconciled", study_uid=one.gap.study_uid, missing=left(one))
     except Stopped:
         return
-    except NodeError as error:
-        log.error("reconciliation_failed", error=type(error).__name__, reason=str(error))
-        _alarm(parts, FAILED, f"{parts.settings.reconcile.peer}: {error}")
+    except Exception as error:  # noqa: BLE001 - the night's edge: no failure may go unseen
+        kind, reason = type(error).__name__, speakable(error)
+        log.error("reconciliation_failed", error=kind, reason=reason)
+        _alarm(parts, FAILED, f"{parts.settings.reconcile.peer}: {reason or kind}")
 
 
 def reconcile(

@@ -76,6 +76,20 @@ def test_a_pacs_that_is_away_raises_an_alarm(pacs: Orthanc, nightly_config: Path
         assert alarms(parts) == []
 
 
+def test_a_night_that_fails_for_whatever_reason_raises_an_alarm(
+    pacs: Orthanc, nightly_config: Path
+) -> None:
+    def broken(_seconds: float) -> bool:
+        raise ValueError("Miller^Anna")
+
+    fill(pacs, [radiograph(1, YESTERDAY)])
+    nightly_config.write_text(nightly_config.read_text() + "fetch = true\n")
+    with parts_of(nightly_config) as parts, capture_logs() as logs:
+        nightly(parts, broken)
+        assert alarms(parts) == [("reconciliation_failed", "pacs: ValueError")]
+    assert "Anna" not in str(logs)
+
+
 @pytest.mark.parametrize("fetch", [False, True])
 def test_check_says_whether_the_pacs_lets_us_ask(
     pacs: Orthanc, config: Path, nightly_config: Path, fetch: bool
