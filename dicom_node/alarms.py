@@ -1,6 +1,6 @@
 """Raises and closes the alarms of [alarms]."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
 import structlog
 
@@ -24,42 +24,31 @@ def sender_names(settings: Settings) -> dict[str, str]:
 
 def watch_ages(parts: Parts, now: float) -> None:
     """Watch how long images and results wait."""
-    _settle(parts, "queue_age", _waiting_images, now)
-    _settle(parts, "outbox_age", _waiting_results, now)
+    _settle(parts, "queue_age", _waiting_images(parts, now), now)
+    _settle(parts, "outbox_age", _waiting_results(parts, now), now)
 
 
 def watch_habits(parts: Parts, now: float) -> None:
     """Watch for senders that fell silent and for scores that moved."""
-    _settle(parts, "silent_sender", _silent_senders, now)
-    _settle(parts, "drift", _drifted, now)
+    _settle(parts, "silent_sender", _silent_senders(parts, now), now)
+    _settle(parts, "drift", _drifted(parts, now), now)
 
 
 def watch_certificates(parts: Parts, now: float) -> None:
     """Watch for certificates that run out."""
-    _settle(parts, "certificate_expires", _expiring, now)
+    _settle(parts, "certificate_expires", certificate_faults(parts.settings, now), now)
 
 
 def watch_audit(parts: Parts, now: float) -> None:
     """Watch that audit messages are written, and reach the syslog server."""
-    _settle(parts, "audit_behind", _unaudited, now)
+    _settle(parts, "audit_behind", unaudited(parts.settings, now), now)
 
 
-Facts = Callable[[Parts, float], Iterator[str]]
-
-
-def _settle(parts: Parts, kind: str, facts: Facts, now: float) -> None:
-    words = tuple(facts(parts, now))
+def _settle(parts: Parts, kind: str, facts: Iterable[str], now: float) -> None:
+    words = tuple(facts)
     alarm_facts.settle_alarms(parts.engine, kind, words, now)
     for one in words:
         log.warning("alarm_open", kind=kind, words=one)
-
-
-def _unaudited(parts: Parts, now: float) -> Iterator[str]:
-    yield from unaudited(parts.settings, now)
-
-
-def _expiring(parts: Parts, now: float) -> Iterator[str]:
-    yield from certificate_faults(parts.settings, now)
 
 
 def _waiting_images(parts: Parts, now: float) -> Iterator[str]:

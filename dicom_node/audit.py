@@ -21,6 +21,7 @@ from dicom_node.adapters.audit_rows import Erasure
 from dicom_node.adapters.audit_syslog import Server
 from dicom_node.adapters.audit_trail import Place, Trail
 from dicom_node.adapters.tls import Following, client_context
+from dicom_node.adapters.tls_socket import Secure
 from dicom_node.domain import audit
 from dicom_node.domain.audit import Auditor, Cargo, Party, unheard
 from dicom_node.domain.errors import NodeError, TryAgain
@@ -38,8 +39,6 @@ from dicom_node.settings import Settings
 
 log = structlog.get_logger()
 
-Secure = Callable[[socket.socket], socket.socket]
-"""Shakes hands with a caller over TLS."""
 SECURITY_SECTIONS = ("peers", "receive", "tls", "audit", "orders", "dicomweb", "console")
 """Sections whose change is a change of the security configuration."""
 PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from dicom_node.adapters import audit_syslog
 from dicom_node.adapters.audit_trail import behind_since
@@ -19,7 +20,7 @@ def audit_checks(settings: Settings) -> Iterator[Check]:
     place = place_of(settings)
     if place is None:
         return
-    fault = _unwritable(settings)
+    fault = _unwritable(place.file)
     yield Check("audit log", not fault, fault or f"{place.file} can be written")
     if place.server is None:
         return
@@ -38,7 +39,7 @@ def unaudited(settings: Settings, now: float) -> Iterator[str]:
     place = place_of(settings)
     if place is None:
         return
-    fault = _unwritable(settings)
+    fault = _unwritable(place.file)
     if fault:
         yield fault
     since = behind_since(place.file) if place.server is not None else None
@@ -46,13 +47,10 @@ def unaudited(settings: Settings, now: float) -> Iterator[str]:
         yield f"audit.syslog {settings.audit.syslog} has taken no message for {PATIENCE_S:g} s"
 
 
-def _unwritable(settings: Settings) -> str:
-    place = place_of(settings)
-    if place is None:
-        return ""
+def _unwritable(file: Path) -> str:
     try:
-        place.file.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(place.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        return f"audit.file {place.file} cannot be written: {error.strerror}"
+        return f"audit.file {file} cannot be written: {error.strerror}"
     return ""

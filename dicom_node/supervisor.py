@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -71,7 +71,7 @@ class Role:
     child: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_again_at: float = 0.0
-    failures: int = field(default=0)
+    failures: int = 0
 
     def start(self, now: float) -> None:
         """Start the process; it gets no input and our outputs."""

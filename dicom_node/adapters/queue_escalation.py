@@ -33,7 +33,12 @@ _OPEN = select(escalations.c.message_id).where(_WAITING).distinct()
 _OPEN_BESIDE = _OPEN.where(
     escalations.c.instance_id.in_(select(deliveries.c.instance_id).where(deliveries.c.id.in_(IDS)))
 )
-_LOCKED = select(escalations.c.id).where(escalations.c.message_id.in_(IDS)).with_for_update()
+_LOCKED = (
+    select(escalations.c.id)
+    .where(escalations.c.message_id.in_(IDS))
+    .order_by(escalations.c.id)  # in one order: two processes cannot wait for each other
+    .with_for_update()
+)
 _MESSAGES = select(deliveries.c.object_id, deliveries.c.state, deliveries.c.destination).where(
     deliveries.c.object_id.in_(IDS)
 )
