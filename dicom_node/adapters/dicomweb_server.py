@@ -8,13 +8,10 @@ from typing import Any
 
 import structlog
 
-from dicom_node.adapters.tls_socket import Secure
+from dicom_node.adapters.tls_socket import HANDSHAKE_S, Secure
 from dicom_node.domain.errors import NodeError
 
 log = structlog.get_logger()
-
-HANDSHAKE_S = 10.0
-"""How long TLS may take to begin."""
 
 
 class BoundedServer(ThreadingHTTPServer):

@@ -219,14 +219,12 @@ def send(
     return tuple(outcomes)
 
 
-def probe(
-    receiver: HL7Destination, tls: Callable[[], Context] | None = None, timeout_s: float = 5
-) -> Check:
+def probe(receiver: HL7Destination, tls: Callable[[], Context] | None = None) -> Check:
     """Connect and hang up; nothing is sent."""
     where = f"{receiver.host}:{receiver.port}"
     over = "" if tls is None else " over TLS"
     try:
-        with connect(receiver.host, receiver.port, timeout_s, tls):
+        with connect(receiver.host, receiver.port, Timeouts().connect_s, tls):
             return Check(receiver.name, True, f"HL7 receiver at {where} takes connections{over}")
     except (OSError, NodeError) as error:
         return Check(receiver.name, False, f"no HL7 receiver at {where}{over}: {in_words(error)}")

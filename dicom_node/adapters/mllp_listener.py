@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from dicom_node.adapters.mllp import Unframer, frame
-from dicom_node.adapters.tls_socket import Secure, in_words
+from dicom_node.adapters.tls_socket import HANDSHAKE_S, Secure, in_words
 from dicom_node.domain.errors import NodeError
 
 log = structlog.get_logger()
@@ -31,8 +31,7 @@ class Desk:
     """A connection that is silent for so long is closed."""
     block_s: float = 30.0
     """How long a block may take from its first byte to its last."""
-    handshake_s: float = 10.0
-    """How long TLS may take to begin."""
+    handshake_s: float = HANDSHAKE_S
     largest: int = 1 << 20
     """Bytes of one message."""
     secure: Secure | None = None

@@ -10,6 +10,8 @@ from typing import Any
 RECORD = 1 << 14
 """Bytes: the longest plaintext of one record (RFC 8446 5.1)."""
 
+HANDSHAKE_S = 10.0
+"""How long TLS may take to begin, where no other limit holds."""
 Secure = Callable[[socket.socket], socket.socket]
 """Shakes hands with a caller within the socket's timeout; raises OSError and NodeError."""
 

@@ -22,10 +22,10 @@ def notified(
     With `urgent_only` only an urgent finding goes out, otherwise every result,
     negatives too; an image that no pipeline read has no result. Who heard of an
     earlier reading hears of a later one only when it concludes otherwise, and then
-    also that a finding is urgent no more. When it goes is
-    the receiver's `release`. A repeat gives the same message under the same UID
-    and so no second delivery; a patient without identifier is the ORU builder's
-    to refuse. Raises BadSettings for a receiver that is not configured.
+    also that a finding is urgent no more. When it goes is the receiver's `release`.
+    A repeat gives the same message under the same UID and so no second delivery; a
+    patient without identifier is the ORU builder's to refuse. Raises BadSettings for
+    a receiver that is not configured.
     """
     worth = any(_worth_telling(one, urgent_only=route.urgent_only) for one in findings)
     new = history.unheard(findings)
