@@ -173,6 +173,8 @@ _VERSION_3 = (
     "ALTER TABLE objects ADD COLUMN slot TEXT NOT NULL DEFAULT ''",
 )
 
+_GENERATIONS = ("ALTER TABLE results ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_1,
     _VERSION_2,
@@ -183,6 +185,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     APPROVED_CALLERS,
     COMMITMENTS,
     GPUS,
+    _GENERATIONS,
 )
 HEAD = len(MIGRATIONS)
 

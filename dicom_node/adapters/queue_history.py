@@ -1,13 +1,15 @@
 """Earlier results of an image, for a new reading of it."""
 
 import json
+from collections.abc import Sequence
 
 from sqlalchemy import Engine, literal_column, select
 
+from dicom_node.adapters.queue_rows import AnyRow
 from dicom_node.adapters.queue_steps import ROW_ID
 from dicom_node.adapters.schema import deliveries, objects, results
 from dicom_node.adapters.transactions import transaction
-from dicom_node.domain.followup import History, Sent, conclusion
+from dicom_node.domain.followup import History, Reader, Sent, conclusion
 from dicom_node.domain.study import InstanceRef
 
 _SENT = (
@@ -17,7 +19,7 @@ _SENT = (
     .order_by(objects.c.created_at.desc(), objects.c.id.desc())
 )
 _SAID = (
-    select(results.c.pipeline, results.c.findings)
+    select(results)
     .where(results.c.instance_id == ROW_ID, results.c.role == literal_column("'live'"))
     .order_by(results.c.created_at, results.c.id)
 )
@@ -46,4 +48,15 @@ def history_of(engine: Engine, instance_id: int) -> History:
             for pipeline, findings in latest.items()
             if findings["not_analysed"] is None
         },
+        _generations(said),
     )
+
+
+def _generations(said: Sequence[AnyRow]) -> dict[Reader, int]:
+    """Count on for each reader that was not the latest of its pipeline; `said` is in order."""
+    latest_at = {row.pipeline: row.created_at for row in said}
+    return {
+        (row.pipeline, row.version, row.model_sha256, row.point): row.generation
+        + (row.created_at < latest_at[row.pipeline])
+        for row in said
+    }

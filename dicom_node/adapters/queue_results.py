@@ -19,6 +19,8 @@ from dicom_node.domain.findings import Findings, findings_as_json
 from dicom_node.domain.work import Claim, NewDelivery, Outcome, State
 
 FILE_COLUMNS = ("file_key", "file_sha256", "file_size")
+READING = ("instance_id", "pipeline", "version", "model_sha256", "role", "point")
+"""What a row of `results` is known by."""
 _NAMED = select(objects.c.sop_instance_uid, objects.c.id).where(
     objects.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
 )
@@ -29,7 +31,9 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
     instance_id = held.instance_id
     if outcome.findings:
         rows = [result_row(instance_id, findings, now) for findings in outcome.findings]
-        conn.execute(insert_new(conn, results), one_or_many(rows))
+        # two routes may name the same operating point: one row may not be written twice at once
+        once = {tuple(row[name] for name in READING): row for row in rows}
+        conn.execute(_insert_results(conn), one_or_many(list(once.values())))
     if outcome.objects:
         conn.execute(_insert_objects(conn), _object_rows(instance_id, outcome, now))
     if outcome.deliveries:
@@ -62,7 +66,17 @@ def result_row(
         "point": key(", ".join(findings.points)),
         "findings": ascii_json(findings_as_json(findings)),
         "created_at": now,
+        "generation": findings.generation,
     }
+
+
+def _insert_results(conn: Connection) -> Insert:
+    """Keep what a repeated reading found; note that it is the latest, in which generation."""
+    insert = insert_into(conn, results)
+    return insert.on_conflict_do_update(
+        index_elements=READING,
+        set_={name: insert.excluded[name] for name in ("created_at", "generation")},
+    )
 
 
 def _insert_objects(conn: Connection) -> Insert:

@@ -62,9 +62,11 @@ results = Table(
     Column("point", Text, nullable=False, server_default=""),
     Column("findings", Text, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),
 )
 """`findings` is `findings_as_json` of one pipeline, judged at the operating points
-`point`; `role` is "live", or "shadow" for a challenger's, of which nothing is sent."""
+`point`; `role` is "live", or "shadow" for a challenger's, of which nothing is sent.
+`created_at` is the time of the latest such reading."""
 
 objects = Table(
     "objects",

@@ -168,6 +168,8 @@ class Findings:
     """The reason, when the pipeline declined to read; then `findings` is empty."""
     notes: tuple[str, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    generation: int = 0
+    """How often this reading came back after another had taken its place."""
 
     @property
     def points(self) -> tuple[str, ...]:

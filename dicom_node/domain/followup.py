@@ -1,7 +1,7 @@
 """What was said of an image before, and what a new reading does to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dicom_node.domain.findings import Findings, findings_as_json
@@ -10,6 +10,8 @@ from dicom_node.domain.work import ObjectKind
 
 Conclusion = tuple[tuple[str, str, bool], ...]
 """Code, presence and urgency of every finding: what a physician would act on."""
+Reader = tuple[str, str, str, str]
+"""Pipeline, version, weights' SHA-256 and operating points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,14 @@ class History:
     """The newest first."""
     said: Mapping[str, Conclusion] = field(default_factory=dict)
     """Each pipeline's latest conclusion."""
+    generations: Mapping[Reader, int] = field(default_factory=dict)
+    """Of a reading by each of those who have read the image."""
+
+    def counted(self, findings: Findings) -> Findings:
+        """Tell a reading that comes back from the one that it repeats."""
+        by = findings.algorithm
+        reader = (by.name, by.version, by.model_sha256, ", ".join(findings.points))
+        return replace(findings, generation=self.generations.get(reader, 0))
 
     def predecessor(self, slot: str, destination: str) -> tuple[Sent, ...]:
         """Give the object that a new one takes the place of, if there is one."""
@@ -45,7 +55,7 @@ class History:
         here = [
             s
             for s in self.sent
-            if s.destination == destination and s.slot == slot_of(route, s.kind, pipelines)
+            if s.destination == destination and _within(s.slot, route, pipelines)
         ]
         noted_at = max((s.made_at for s in here if s.kind == "rejection"), default=0.0)
         return tuple(s for s in here if s.kind != "rejection" and s.made_at >= noted_at)
@@ -71,6 +81,12 @@ class History:
 def slot_of(route: str, kind: ObjectKind, pipelines: tuple[str, ...]) -> str:
     """Name the place that an object takes among an image's results."""
     return f"{route}/{kind}/{'+'.join(sorted(pipelines))}"
+
+
+def _within(slot: str, route: str, pipelines: tuple[str, ...]) -> bool:
+    """Whether a slot is one of a route's set, or of a part of it."""
+    named, _, read_by = slot.rsplit("/", 2)
+    return named == route and set(read_by.split("+")) <= set(pipelines)
 
 
 def conclusion(findings: Mapping[str, Any]) -> Conclusion:

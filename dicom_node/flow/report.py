@@ -11,6 +11,7 @@ from dicom_node.domain.findings import Findings
 from dicom_node.domain.followup import History, Sent, slot_of
 from dicom_node.domain.ladder import Rung
 from dicom_node.domain.ports import Archive
+from dicom_node.domain.regions import sets_of
 from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.web import FhirDestination, Receiver
 from dicom_node.domain.work import (
@@ -85,6 +86,7 @@ def report(claim: Claim, reading: Reading, desk: Desk, now: float) -> Outcome:
     GiveUp when none of the routes that asked for the reading exists any more.
     """
     history = desk.history(claim.instance_id)
+    reading = replace(reading, findings=tuple(map(history.counted, reading.findings)))
     objects: dict[str, tuple[ReportObject, StoredFile]] = {}
     deliveries: dict[tuple[str, str], NewDelivery] = {}
     replaced: dict[Replacement, None] = {}
@@ -164,10 +166,10 @@ def _filed(
         new: list[str] = []
         sent = {s.ref.sop_instance_uid for s in history.sent if s.destination == peer}
         seg = _refers_to_seg(Address(route, peer), sent, reading, desk, now)
-        for kind in route.outputs if read else _refusal_kinds(route):
-            slot = slot_of(route.name, kind, pipelines)
+        for kind, part in _wanted(route.outputs if read else _refusal_kinds(route), reading):
+            slot = slot_of(route.name, kind, tuple(one.algorithm.name for one in part))
             to = Address(route, peer, None, history.predecessor(slot, peer), with_seg=seg)
-            made, instead = _made(kind, to, reading, desk, now)
+            made, instead = _made(kind, to, reading, desk, now, part)
             if made is not None:
                 new.append(made.sop_instance_uid)
                 delivery = NewDelivery(made.sop_instance_uid, peer, "dicom", priority)
@@ -175,6 +177,15 @@ def _filed(
         if peer in desk.wants_rejection:
             old = history.superseded(route.name, pipelines, peer)
             yield from _rejecting(Address(route, peer, None, old), new, reading, desk, now)
+
+
+def _wanted(
+    kinds: tuple[OutputKind, ...], reading: Reading
+) -> Iterator[tuple[OutputKind, tuple[Findings, ...]]]:
+    """Yield the kind of every object of a set, with the findings that it tells of."""
+    for kind in kinds:
+        for part in sets_of(kind, reading.findings):
+            yield kind, part
 
 
 def _refers_to_seg(to: Address, sent: set[str], reading: Reading, desk: Desk, now: float) -> bool:
@@ -185,16 +196,24 @@ def _refers_to_seg(to: Address, sent: set[str], reading: Reading, desk: Desk, no
     reports = {"seg", "sr"} <= set(to.route.outputs)
     if not reports or desk.choose("seg", to.destination)[1].kind == "seg":
         return True
-    made, _ = _made("sr", to, reading, desk, now) if sent else (None, None)
+    made, _ = _made("sr", to, reading, desk, now, reading.findings) if sent else (None, None)
     return made is not None and made.sop_instance_uid in sent
 
 
 def _made(
-    kind: OutputKind, to: Address, reading: Reading, desk: Desk, now: float
+    kind: OutputKind,
+    to: Address,
+    reading: Reading,
+    desk: Desk,
+    now: float,
+    part: tuple[Findings, ...],
 ) -> tuple[ReportObject | None, Replacement | None]:
-    """Make the object that a route asks for, or what its destination takes instead."""
+    """Make the object that a route asks for, or what its destination takes instead.
+
+    The former tells of `part` of the findings, the latter of all.
+    """
     wanted, taken = desk.choose(kind, to.destination)
-    made = desk.build(wanted.kind, replace(to, rung=wanted), reading, now)
+    made = desk.build(wanted.kind, replace(to, rung=wanted), replace(reading, findings=part), now)
     if made is None or wanted == taken:
         return made, None
     made = desk.build(taken.kind, replace(to, rung=taken), reading, now)

@@ -4,15 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
-import numpy as np
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from dicom_node.domain import codes
 from dicom_node.domain.admission import OverlayStyle
-from dicom_node.domain.findings import Algorithm, Finding, Findings, Presence
+from dicom_node.domain.findings import Algorithm, Finding, Findings
 from dicom_node.domain.followup import Sent
 from dicom_node.domain.study import NODE_MODEL, Radiograph, SRClass
 from dicom_node.domain.work import ObjectKind, ReportObject, derive_uid
@@ -68,19 +66,13 @@ def analysed(findings: tuple[Findings, ...]) -> tuple[Findings, ...]:
     return tuple(one for one in findings if one.not_analysed is None)
 
 
-def region_of(finding: Finding) -> NDArray[np.bool_] | None:
-    """Give the mask to show; None for an absent finding and for an empty mask."""
-    if finding.segment is None or finding.presence is Presence.ABSENT:
-        return None
-    return finding.segment.mask if finding.segment.mask.any() else None
-
-
 def identity(findings: tuple[Findings, ...]) -> tuple[str, ...]:
     """Give what a result's UIDs depend on beside source and kind.
 
     Sorted, so that the order of the pipelines does not matter; a refusal has
     other UIDs than a reading with the same weights, and the same reading judged at
-    another operating point too. The version is there for a new calibration.
+    another operating point too. The version is there for a new calibration. A reading
+    that comes back after another, say that of a model that was rolled back to, is new.
     """
     return tuple(
         sorted(
@@ -91,6 +83,7 @@ def identity(findings: tuple[Findings, ...]) -> tuple[str, ...]:
                     one.algorithm.model_sha256,
                     NOT_ANALYSED if one.not_analysed is not None else "",
                     *one.points,
+                    *([f"generation {one.generation}"] if one.generation else []),
                 )
             )
             for one in findings

@@ -153,6 +153,37 @@ def test_a_third_reading_rejects_the_second_alone(
         assert [result_status(one)[0] for one in ris.messages] == ["P", "C"]
 
 
+def test_a_model_that_serves_again_is_heard_again(
+    make_ward: MakeWard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after `models rollback`: its first results were taken back meanwhile."""
+    with Storescp(tmp_path / "pacs") as pacs, HL7Listener() as ris:
+        ward = make_ward(WARD.format(pacs=pacs.port, ris=ris.port, rejects="true"))
+        ward.receive()
+        ward.settle()
+        first = by_modality(pacs.files)
+        read_again(ward, Scripted("2", Presence.ABSENT), capsys)
+        known = set(pacs.files)
+        for _ in range(2):  # the second time nothing is new
+            read_again(ward, Scripted("1"), capsys)
+            said = [(result_status(one)[0], b"|AA|" in one) for one in ris.messages]
+            assert said == [("P", True), ("C", False), ("C", True)]
+            back = by_modality([path for path in pacs.files if path not in known])
+            counts = {modality: len(found) for modality, found in back.items()}
+            assert counts == {"SEG": 1, "SR": 2, "OT": 1, "KO": 1}
+        for modality in ("SEG", "SR", "OT"):  # a note has rejected the first ones for good
+            old = {str(ds.SOPInstanceUID) for ds in first[modality]}
+            assert old.isdisjoint(str(ds.SOPInstanceUID) for ds in back[modality])
+        (structured,) = (ds for ds in back["SR"] if "88.33" in ds.SOPClassUID)
+        assert str(back["SEG"][0].SOPInstanceUID) in structured.to_json()
+        (replaced,) = predecessors(structured)
+        assert replaced in {
+            str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in known
+        }
+        read_again(ward, Scripted("2", Presence.ABSENT), capsys)
+        assert len({one.split(b"|")[9] for one in ris.messages}) == len(ris.messages) == 4
+
+
 def test_a_study_that_is_not_here_is_said(
     make_ward: MakeWard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
