@@ -1,12 +1,27 @@
 """Callers that nobody configured: who knocked, whom a person let in."""
 
-from sqlalchemy import Engine, Table, and_, delete, select
+from sqlalchemy import Connection, Engine, Table, and_, delete, select
 from sqlalchemy.sql import ColumnElement
 
 from dicom_node.adapters.queue_rows import insert_into, key
 from dicom_node.adapters.schema import approved_callers, callers
 from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.census import Caller
+
+MOST = 1000
+"""Unknown callers that are remembered; who knocks under ever new names fills no disk."""
+
+
+def knocked(conn: Connection, ae: str, host: str, now: float) -> None:
+    """Remember an unknown caller; of too many those that knocked longest ago are forgotten."""
+    knock = insert_into(conn, callers).values(
+        ae=key(ae), host=key(host), times=1, first_at=now, last_at=now
+    )
+    again = {"times": callers.c.times + 1, "last_at": now}
+    conn.execute(knock.on_conflict_do_update(index_elements=["ae", "host"], set_=again))
+    oldest_kept = select(callers.c.last_at).order_by(callers.c.last_at.desc())
+    last_at = oldest_kept.offset(MOST - 1).limit(1).scalar_subquery()
+    conn.execute(delete(callers).where(callers.c.last_at < last_at))
 
 
 def is_approved(engine: Engine, ae: str, host: str) -> bool:

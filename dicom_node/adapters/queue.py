@@ -12,7 +12,8 @@ from dicom_node.adapters import (
     queue_results,
 )
 from dicom_node.adapters.bell import ring
-from dicom_node.adapters.queue_rows import insert_into, key
+from dicom_node.adapters.callers import knocked
+from dicom_node.adapters.queue_rows import key
 from dicom_node.adapters.queue_steps import (
     close_alarms,
     died_often,
@@ -23,7 +24,7 @@ from dicom_node.adapters.queue_steps import (
     rescue,
     step,
 )
-from dicom_node.adapters.schema import callers, deliveries, jobs
+from dicom_node.adapters.schema import deliveries, jobs
 from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.work import (
     DELIVERY_RETRY,
@@ -178,15 +179,7 @@ class SqlLedger:
     def record_caller(self, ae: str, host: str, now: float) -> None:
         """Remember an unknown caller for a person to approve."""
         with transaction(self.engine) as conn:
-            insert = insert_into(conn, callers).values(
-                ae=key(ae), host=key(host), times=1, first_at=now, last_at=now
-            )
-            conn.execute(
-                insert.on_conflict_do_update(
-                    index_elements=["ae", "host"],
-                    set_={"times": callers.c.times + 1, "last_at": now},
-                )
-            )
+            knocked(conn, ae, host, now)
 
     def alarm(self, kind: str, words: str, now: float) -> None:
         """Open an alarm; the same kind and words again only count."""

@@ -1,7 +1,9 @@
 """Callers that knock, are let in, and are forgotten."""
 
+import pytest
 from sqlalchemy import Engine
 
+from dicom_node.adapters import callers
 from dicom_node.adapters.callers import approve, forget, is_approved, listed
 from dicom_node.adapters.queue import SqlLedger
 from dicom_node.adapters.retention import SqlRetention
@@ -41,3 +43,15 @@ def test_an_approval_outlives_the_rows_of_the_log(engine: Engine) -> None:
     approve(engine, "A", "h", 2.0)
     SqlRetention(engine).prune_alarms(1e9)
     assert listed(engine) == ((), (("A", "h", 2.0),))
+
+
+def test_endlessly_many_names_fill_no_table(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers, "MOST", 3)
+    ledger = SqlLedger(engine)
+    for number in range(6):
+        ledger.record_caller(f"NAME{number}", "10.0.0.66", 10.0 + number)
+        ledger.record_caller("XRAY7", "10.0.0.31", 10.5 + number)  # knocks again and again
+    waiting, _ = listed(engine)
+    assert [(one.ae, one.times) for one in waiting] == [("XRAY7", 6), ("NAME5", 1), ("NAME4", 1)]
