@@ -68,11 +68,8 @@ def compare(settings: Settings, task: str) -> Comparison:
     """Compare the challenger with the model that serves."""
     store, current = _store(settings, task)
     challenger = _challenger(store, task)
-    parts = node.open_parts(settings)
-    try:
+    with contextlib.closing(node.open_parts(settings)) as parts:
         pairs = read_by_both(parts.engine, task, current, challenger)
-    finally:
-        parts.close()
     return Comparison(task, current, challenger, agreements(pairs))
 
 
