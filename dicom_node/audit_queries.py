@@ -16,9 +16,6 @@ QIDO = "QIDO-RS"
 def telling(audit: Audit, settings: Settings, peer: str, web: str) -> Callable[[Inquiry], None]:
     """Make what tells of each question to a peer or, with `web`, to a web server."""
     named = parties(settings)
-    if not peer and not web:  # the only one that has an address
-        able = [one.name for one in settings.peers if one.host and one.port]
-        peer = able[0] if able else ""
     to = named.get(web or peer, Party(web or peer))
 
     def tell(inquiry: Inquiry) -> None:

@@ -80,7 +80,8 @@ def fetched(
 
 
 def _desk(parts: node.Parts, means: Means, wait: Wait, routes: tuple[Route, ...]) -> Desk:
-    asked = telling(parts.audit, parts.settings, means.peer, means.web)
+    peer = "" if means.web else _peer(parts.settings, means.peer).name
+    asked = telling(parts.audit, parts.settings, peer, means.web)
     return Desk(routes, partial(known_uids, parts.engine), IMAGE_CLASSES, wait, asked)
 
 
