@@ -70,7 +70,7 @@ def build(
         _msh(context, made, control_id(uid)),
         _pid(source, patient_id, context),
         er7.segment("PV1", {1: "1", 2: "U"}),
-        *_order(source, made, control_id(uid), context),
+        *_order(source, made, context),
         *_numbered(_observations(source, radiograph, findings, context, made), to),
         *_notes(radiograph, read),
         oru_dialect.study_segment(text(source, "StudyInstanceUID")),
@@ -81,7 +81,7 @@ def build(
 
 
 def control_id(uid: str) -> str:
-    """Derive MSH-10, 20 characters, from the message's UID: a repeat has the same."""
+    """Derive 20 characters, MSH-10 say from the message's UID: a repeat has the same."""
     return hashlib.sha256(uid.encode()).hexdigest()[:20].upper()
 
 
@@ -126,12 +126,13 @@ def _pid(source: Dataset, patient_id: str, context: HL7Context) -> str:
     )
 
 
-def _order(source: Dataset, made: str, identifier: str, context: HL7Context) -> tuple[str, str]:
+def _order(source: Dataset, made: str, context: HL7Context) -> tuple[str, str]:
+    """Name the order; an image without one gets a filler number that corrections have too."""
     known = context.known
     placer = _number(known.placer, text(source, "PlacerOrderNumberImagingServiceRequest"))
     accession = er7.escaped(text(source, "AccessionNumber"))
     filler = _number(known.filler, text(source, "FillerOrderNumberImagingServiceRequest"))
-    filler = filler or accession or identifier
+    filler = filler or accession or control_id(f"order of {text(source, 'SOPInstanceUID')}")
     return (
         er7.segment("ORC", {1: "RE", 2: placer, 3: filler, 5: "CM"}),
         er7.segment(

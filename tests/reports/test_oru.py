@@ -189,7 +189,8 @@ def test_orders_of_the_source(source: MakeSource, positive: Make) -> None:
     obr = only(message(ds, positive()), "OBR")[0]
     assert (obr[2], obr[3], obr[18]) == ("PL\\F\\1", "FI1", "ACC1")
     without = message(source(AccessionNumber=""), positive())
-    assert only(without, "OBR")[0][3] == without[0][9]
+    assert len(only(without, "OBR")[0][3]) == 20
+    assert only(without, "OBR")[0][3] == only(without, "ORC")[0][3]
 
 
 def test_escaping_the_backslash_first() -> None:
@@ -243,6 +244,22 @@ def test_names_in_the_receiver_s_character_set(
 def test_unknown_character_set_of_a_receiver() -> None:
     with pytest.raises(BadSettings, match="UNICODE UTF-8"):
         er7.codec("KLINGON")
+
+
+@pytest.mark.parametrize("accession", ["ACC1", ""])
+def test_a_correction_names_the_order_of_the_first_message(
+    accession: str, source: MakeSource, positive: Make
+) -> None:
+    ds = source(AccessionNumber=accession)
+    later = replace(positive(), algorithm=replace(positive().algorithm, version="9"))
+    first = message(ds, positive())
+    second = message(ds, later, context=replace(CONTEXT, corrected=True))
+    other = message(source(AccessionNumber=accession, SOPInstanceUID="1.2.3.4"), positive())
+    (one,), (two,), (three,) = (only(segments, "OBR") for segments in (first, second, other))
+    assert one[3] == two[3] != ""
+    assert (one[3] == three[3]) is bool(accession)
+    assert first[0][9] != second[0][9]
+    assert (one[25], two[25]) == ("P", "C")
 
 
 @pytest.mark.parametrize(
