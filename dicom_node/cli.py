@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from dicom_node.logs import discreet, start_logs
 from dicom_node.settings import Settings, load_settings
 from dicom_node.supervisor import stop_signal, supervise
 
+TOOLS = ("train", "evaluate", "quantize", "demo")
+"""Commands for developers, who want to see of what they died; no patient is named there."""
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 """Done; something failed and was named; usage or configuration is wrong."""
 
@@ -34,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         run: Callable[[argparse.Namespace], int] = options.run
-        return run(options)
+        with nullcontext() if options.command in TOOLS else discreet():
+            return run(options)
     except BadSettings as error:
         print(f"dicom-node: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -90,7 +94,7 @@ def _run(options: argparse.Namespace) -> int:
         started["dicomweb"] = ("dicomweb", *config)
     if settings.orders.port:
         started["orders"] = ("orders", *config)
-    with discreet(), stop_signal() as stop, audited_role(settings, "run"):
+    with stop_signal() as stop, audited_role(settings, "run"):
         return supervise(started, stop)
 
 
@@ -100,7 +104,7 @@ def _role(run: Callable[..., None]) -> Callable[[argparse.Namespace], int]:
         start_logs(settings.logs.format, settings.logs.level, options.command)
         faults.arm(options.command)
         ending = stop_signal(supervisor.ROLE_DRAIN_S)
-        with discreet(), ending as stop, audited_role(settings, options.command):
+        with ending as stop, audited_role(settings, options.command):
             run(settings, stop)
         return EXIT_OK
 

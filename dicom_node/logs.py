@@ -1,6 +1,7 @@
 """Structured logs: JSON lines, or colours on a terminal."""
 
 import logging
+import resource
 import sys
 import threading
 from collections.abc import Iterator
@@ -56,14 +57,16 @@ class _Discreet(logging.Handler):
 def discreet() -> Iterator[None]:
     """Let a crash say where it happened and no more: its message may quote a patient.
 
-    Python would print the message of an error that nobody caught, and warnings.
+    Python would print the message of an error that nobody caught, and warnings; the
+    system would keep the memory of a process that dies of a signal.
     """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     before = threading.excepthook
     threading.excepthook = _thread_crashed
     logging.captureWarnings(True)
     try:
         yield
-    except NodeError:
+    except (NodeError, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 - the process's edge: it ends here
         tell_failure("crashed", type(error), error.__traceback__)

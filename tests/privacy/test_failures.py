@@ -260,21 +260,38 @@ def test_no_failure_names_the_patient(
     until(lambda: not list(rooms.glob("*/*.dcm")), "the end of the plain copies")
 
 
-def test_an_error_that_nobody_foresaw_ends_a_role_without_its_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        ("work", "roles.ROLES['work']"),
+        ("status", "node.census"),
+        ("check", "checks.all_checks"),
+        ("retry", "node.open_parts"),
+    ],
+)
+def test_an_error_that_nobody_foresaw_ends_a_process_without_its_words(
+    command: str, place: str, tmp_path: Path
+) -> None:
     (tmp_path / "node.toml").write_text("")
     code = (
-        "import sys, warnings\n"
-        "from dicom_node import cli, roles\n"
-        f"def fail(*_): warnings.warn('{NAME}'); raise ValueError('{PATIENT_ID}')\n"
-        "roles.ROLES['work'] = fail\n"
-        "sys.exit(cli.main(['work', '-c', sys.argv[1]]))"
+        "import resource, sys, warnings\n"
+        "from dicom_node import checks, cli, node, roles\n"
+        "def fail(*_):\n"
+        f"    warnings.warn('{NAME}')\n"
+        "    print(resource.getrlimit(resource.RLIMIT_CORE)[0], 'bytes of memory are kept')\n"
+        f"    raise ValueError('{PATIENT_ID}')\n"
+        f"{place} = fail\n"
+        "sys.exit(cli.main([sys.argv[2], '-c', sys.argv[1], *sys.argv[3:]]))"
     )
+    more = ["--all-dead"] if command == "retry" else []
     ended = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "node.toml"],
+        [sys.executable, "-c", code, tmp_path / "node.toml", command, *more],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     assert ended.returncode == 1
-    assert '"event": "crashed"' in ended.stderr and "ValueError" in ended.stderr
-    assert not any(mark in ended.stderr + ended.stdout for mark in MARKS)
+    assert "0 bytes of memory are kept" in ended.stdout
+    said = ended.stdout + ended.stderr
+    assert "crashed" in said and "ValueError" in said
+    assert not any(mark in said for mark in MARKS)

@@ -79,6 +79,7 @@ def test_every_container_is_without_privileges(name: str) -> None:
     assert "privileged" not in service
     assert "cap_add" not in service
     assert not any("docker.sock" in str(one) for one in service.get("volumes", ()))
+    assert service["ulimits"] == {"core": 0}
 
 
 def test_node_and_database_cannot_write_their_images() -> None:
@@ -116,6 +117,7 @@ def test_the_unit_waits_for_the_drain_and_is_nobody() -> None:
     service = unit()
     assert service["User"] == "dicom-node"
     assert service["CapabilityBoundingSet"] == ""
+    assert service["LimitCORE"] == "0"
     assert int(service["TimeoutStopSec"]) > DRAIN_S
     assert service["ExecStart"].endswith("dicom-node run -c /etc/dicom-node/node.toml")
 
