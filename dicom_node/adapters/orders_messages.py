@@ -23,7 +23,7 @@ from dicom_node.domain.orders import (
     priority_of,
 )
 
-EVENTS = {("ORM", "O01"), ("OMI", "O23"), ("ADT", "A08"), ("ADT", "A40")}
+EVENTS = {("ORM", "O01"), ("OMI", "O23"), ("ADT", "A08"), ("ADT", "A31"), ("ADT", "A40")}
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1")
 WANTED = ("PID", "MRG", "ORC", "OBR", "TQ1", "ZDS", "IPC")
 HOME_IDS = ("MR", "PI")

@@ -42,7 +42,7 @@ def test_versions_before_2_5_get_their_own_error_segment() -> None:
 
 
 @pytest.mark.parametrize("fault", [None, FAULT])
-@pytest.mark.parametrize("kind", ["ORM^O01", "OMI^O23", "ADT^A08", "ADT^A40"])
+@pytest.mark.parametrize("kind", ["ORM^O01", "OMI^O23", "ADT^A08", "ADT^A31", "ADT^A40"])
 def test_hl7apy_and_our_own_sender_read_it(kind: str, fault: Fault | None) -> None:
     said = answer(message(msh(kind)), fault)
     parse_message(said).validate()

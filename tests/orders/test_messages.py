@@ -114,6 +114,12 @@ def test_a_missing_value_and_a_deleted_one_are_not_known() -> None:
     assert patient == Patient(PatientKey("P1"))
 
 
+def test_an_update_of_the_person_is_one_of_the_patient() -> None:
+    pid = "PID|1||P1||Muster^Erika||19600101|F"
+    assert read(adt("A31", pid)) == read(adt("A08", pid))
+    assert read(adt("A31", pid)).patients[0].birth_date == "19600101"
+
+
 def test_the_home_identifier_is_chosen() -> None:
     (patient,) = read(adt("A08", "PID|1||999^^^NAT^NI~P1^^^HOSP&1.2&ISO^MR||A^B")).patients
     assert patient.key == PatientKey("P1", "HOSP")
