@@ -14,6 +14,7 @@ from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import Findings, finding_as_json, findings_as_json
+from dicom_node.domain.regions import sets_of
 from dicom_node.domain.study import HL7Destination
 from dicom_node.flow.infer import Reader, Reading, read
 from dicom_node.reading import load_gate, load_pipeline, readers
@@ -97,9 +98,12 @@ def _written(reading: Reading, folder: Path) -> Iterator[str]:
     now = time.time()
     context = ReportContext(now, dicom_node.__version__, NODE)
     for kind, build in BUILDERS.items():
-        made = build(reading.source, reading.radiograph, reading.findings, context)
-        if made is not None:
-            yield _write(folder, f"{kind}.dcm", made.content)
+        parts = sets_of(kind, reading.findings)
+        for part in parts:
+            made = build(reading.source, reading.radiograph, part, context)
+            if made is not None:
+                of = "" if len(parts) == 1 else f"-{part[0].algorithm.name}"
+                yield _write(folder, f"{kind}{of}.dcm", made.content)
     receiver = HL7Destination("file", "", 0, allow_empty_patient_id=True)
     message = oru.build(
         reading.source, reading.radiograph, reading.findings, oru.HL7Context(now, receiver)

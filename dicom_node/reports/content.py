@@ -125,13 +125,13 @@ def add_document(
     ds: Dataset,
     root: Dataset,
     source: Dataset,
-    seg: tuple[str, ...] = (),
+    segs: tuple[tuple[str, InstanceRef], ...] = (),
     before: tuple[Sent, ...] = (),
 ) -> None:
     """Make `ds` a document with this content tree (PS3.3 C.17.1 and C.17.2).
 
-    `seg` holds series and SOP Instance UID of a SEG that the tree refers to; `before`
-    are documents that this one replaces.
+    `segs` are those that the tree refers to, with their series; `before` are documents
+    that this one replaces.
     """
     documents = tuple(one for one in before if one.kind in ("sr", "text_sr"))
     if documents:
@@ -145,17 +145,15 @@ def add_document(
         CompletionFlag="COMPLETE",
         VerificationFlag="UNVERIFIED",
         PreliminaryFlag="PRELIMINARY",
-        CurrentRequestedProcedureEvidenceSequence=evidence(source, seg),
+        CurrentRequestedProcedureEvidenceSequence=evidence(source, segs),
     )
     ds.update(root)
 
 
-def evidence(source: Dataset, seg: tuple[str, ...] = ()) -> Dataset:
+def evidence(source: Dataset, segs: tuple[tuple[str, InstanceRef], ...] = ()) -> Dataset:
     """List all that the content tree refers to (PS3.3 C.17.2.3)."""
     ref = ref_of(source)
-    series = [_series(text(source, "SeriesInstanceUID"), ref.sop_class_uid, ref.sop_instance_uid)]
-    if seg:
-        series.append(_series(seg[0], "1.2.840.10008.5.1.4.1.1.66.4", seg[1]))
+    series = [_series(*one) for one in ((text(source, "SeriesInstanceUID"), ref), *segs)]
     return item(StudyInstanceUID=text(source, "StudyInstanceUID"), ReferencedSeriesSequence=series)
 
 
@@ -171,8 +169,8 @@ def earlier(source: Dataset, before: tuple[Sent, ...]) -> Dataset:
     return item(StudyInstanceUID=text(source, "StudyInstanceUID"), ReferencedSeriesSequence=series)
 
 
-def _series(series_uid: str, sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+def _series(series_uid: str, ref: InstanceRef) -> Dataset:
     return item(
         SeriesInstanceUID=series_uid,
-        ReferencedSOPSequence=reference(sop_class_uid, sop_instance_uid),
+        ReferencedSOPSequence=reference(ref.sop_class_uid, ref.sop_instance_uid),
     )

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain.findings import Findings, Presence
 from dicom_node.domain.ladder import SOP_CLASSES
+from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports import words as say
@@ -23,7 +24,6 @@ from dicom_node.reports.common import (
     finished,
     local_time,
     new_object,
-    region_of,
 )
 from dicom_node.reports.outline import outlines
 from dicom_node.reports.part10 import copied_sequence

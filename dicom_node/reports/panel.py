@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from PIL import Image, ImageDraw
 
 from dicom_node.domain.findings import Algorithm, Finding, Findings, Presence, Side
+from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import Radiograph
 from dicom_node.reports import words as say
 from dicom_node.reports.colours import RGB
-from dicom_node.reports.common import NOT_FOR_DIAGNOSIS, region_of
+from dicom_node.reports.common import NOT_FOR_DIAGNOSIS
 from dicom_node.reports.frame import BACKGROUND
 from dicom_node.reports.picture import Mark, marked
 from dicom_node.reports.typeface import font, legible

@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from dicom_node.domain.findings import Box, Finding, Findings
+from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import Radiograph
 from dicom_node.reports.colours import RGB, colour_of
-from dicom_node.reports.common import region_of
 from dicom_node.reports.frame import framed
 from dicom_node.reports.labels import Area, placed
 from dicom_node.reports.typeface import font, legible

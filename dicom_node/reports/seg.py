@@ -8,6 +8,7 @@ and the pixel measures of a source without spacing, that viewers need.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -20,7 +21,8 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.findings import CodedConcept, Finding, Findings
 from dicom_node.domain.ladder import SOP_CLASSES
-from dicom_node.domain.study import Radiograph, Spacing
+from dicom_node.domain.regions import region_of, sharing
+from dicom_node.domain.study import InstanceRef, Radiograph, Spacing
 from dicom_node.domain.work import ReportObject, derive_uid
 from dicom_node.reports.attributes import add, clipped, coded, decimal, item, reference, tag_of
 from dicom_node.reports.colours import cielab, colour_of
@@ -31,7 +33,8 @@ from dicom_node.reports.common import (
     algorithm_identified,
     finished,
     new_object,
-    region_of,
+    object_uid,
+    series_uid,
     source_image,
     tracking,
 )
@@ -81,6 +84,27 @@ def segments(findings: tuple[Findings, ...]) -> list[tuple[int, int]]:
         for index, finding in enumerate(one.findings)
         if region_of(finding) is not None
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a finding's region is: series, object, and segment number from 1."""
+
+    series_uid: str
+    ref: InstanceRef
+    number: int
+
+
+def places(source: Dataset, findings: tuple[Findings, ...]) -> dict[tuple[int, int], Place]:
+    """Give the place of every region by its (findings, finding) indices."""
+    found: dict[tuple[int, int], Place] = {}
+    for group in sharing(findings):
+        part = tuple(findings[of] for of in group)
+        series = series_uid(source, part, "seg")
+        ref = InstanceRef(SOP_CLASS_UID, object_uid(source, part, "seg"))
+        for number, (of, index) in enumerate(segments(part), start=1):
+            found[group[of], index] = Place(series, ref, number)
+    return found
 
 
 def packed(masks: list[NDArray[np.bool_]]) -> bytes:

@@ -8,7 +8,7 @@ Every report has a number with coordinates, and every image a name: viewers that
 draw TID 1500 show nothing, or fail, without them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Finding, Findings, Measurement
 from dicom_node.domain.ladder import SR_SOP_CLASSES
+from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.reports import seg, text_sr
@@ -27,10 +28,7 @@ from dicom_node.reports.common import (
     analysed,
     finished,
     new_object,
-    object_uid,
     operating_point,
-    region_of,
-    series_uid,
     tracking,
 )
 from dicom_node.reports.content import (
@@ -66,50 +64,45 @@ def build(
     read = analysed(findings)
     if radiograph is None or not any(one.findings for one in read):
         return text_sr.build(source, radiograph, findings, context)
-    image_of = _Image(
-        radiograph,
-        ref_of(source),
-        InstanceRef(seg.SOP_CLASS_UID, object_uid(source, findings, "seg")),
-    )
-    regions = seg.segments(findings) if context.references_seg else []
+    image_of = _Image(radiograph, ref_of(source))
+    places = seg.places(source, findings) if context.references_seg else {}
     root = container(
         codes.IMAGING_MEASUREMENT_REPORT,
         *observer(context, *(one.algorithm for one in findings)),
         code(codes.PROCEDURE_REPORTED, codes.PLAIN_CHEST_XRAY, MODIFIES),
         image_library(source, radiograph),
-        container(codes.IMAGING_MEASUREMENTS, *_all_groups(source, findings, image_of, regions)),
+        container(codes.IMAGING_MEASUREMENTS, *_all_groups(source, findings, image_of, places)),
         *(words(codes.COMMENT, remark) for remark in say.remarks(radiograph, findings)),
         template="1500",
     )
     ds = new_object(SR_SOP_CLASSES[context.sr_class], "sr", source, findings, context)
     add(ds, SeriesDescription="AI structured report")
-    of_seg = (series_uid(source, findings, "seg"), image_of.seg.sop_instance_uid)
-    add_document(ds, root, source, of_seg if regions else (), context.before)
+    segs = dict.fromkeys((one.series_uid, one.ref) for one in places.values())
+    add_document(ds, root, source, tuple(segs), context.before)
     return finished(ds, "sr", source)
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """The image that the groups speak of, and its segmentation."""
+    """The image that the groups speak of."""
 
     radiograph: Radiograph
     ref: InstanceRef
-    seg: InstanceRef
 
 
 def _all_groups(
     source: Dataset,
     findings: tuple[Findings, ...],
     image_of: _Image,
-    regions: list[tuple[int, int]],
+    places: Mapping[tuple[int, int], seg.Place],
 ) -> Iterator[Dataset]:
     for of, one in enumerate(findings):
         for index, finding in enumerate(one.findings):
             tracked = _tracked(finding, *tracking(source, one, index))
-            numbered = regions.index((of, index)) + 1 if (of, index) in regions else 0
-            yield _finding_group(tracked, one.algorithm, finding, image_of, not numbered)
-            if numbered:
-                yield _region_group(tracked, finding, image_of, numbered)
+            place = places.get((of, index))
+            yield _finding_group(tracked, one.algorithm, finding, image_of, place is None)
+            if place is not None:
+                yield _region_group(tracked, finding, image_of, place)
 
 
 def _tracked(finding: Finding, identifier: str, tracking_uid: str) -> tuple[Dataset, ...]:
@@ -155,13 +148,13 @@ def _finding_group(
 
 
 def _region_group(
-    tracked: tuple[Dataset, ...], finding: Finding, image_of: _Image, segment: int
+    tracked: tuple[Dataset, ...], finding: Finding, image_of: _Image, place: seg.Place
 ) -> Dataset:
     """Make the group of TID 1410: the segment, and sizes without a line."""
     return container(
         codes.MEASUREMENT_GROUP,
         *tracked,
-        image(codes.REFERENCED_SEGMENTATION_FRAME, image_of.seg, segment=segment),
+        image(codes.REFERENCED_SEGMENTATION_FRAME, place.ref, segment=place.number),
         image(codes.SOURCE_IMAGE_FOR_SEGMENTATION, image_of.ref),
         *(_measured(one, image_of) for one in finding.measurements if not one.line),
         template="1410",

@@ -73,6 +73,8 @@ class Ward:
     parts: Parts
     film: Path
     model: Scripted = field(default_factory=Scripted)
+    more: tuple[Scripted, ...] = ()
+    """Other pipelines."""
 
     def receive(self) -> None:
         instance = describe(read_header(self.film))
@@ -83,7 +85,9 @@ class Ward:
     def work(self) -> bool:
         parts = self.parts
         write = writer(parts.settings, parts.engine, parts.archive)
-        reader = Reader(read_header, read_radiograph, {self.model.name: self.model})
+        reader = Reader(
+            read_header, read_radiograph, {one.name: one for one in (self.model, *self.more)}
+        )
         ledger, archive = parts.ledger, parts.archive
         return work_once(ledger, archive, reader, write, "w", clock=time.time, lease_s=60)
 

@@ -56,14 +56,16 @@ def segmentation(
     return build
 
 
-def two_masks(positive: Make) -> tuple[Findings, Findings, NDArray[np.bool_]]:
+def two_masks(
+    positive: Make, shape: tuple[int, int] = SHAPE
+) -> tuple[Findings, Findings, NDArray[np.bool_]]:
     """Give the findings of two pipelines whose regions differ, and the masks."""
-    first = positive(SHAPE)
+    first = positive(shape)
     segment = first.findings[0].segment
     assert segment is not None
     mask = segment.mask
     other = positive(
-        SHAPE,
+        shape,
         code=codes.PLEURAL_EFFUSION,
         side=Side.LEFT,
         segment=Segment(mask[::-1, ::-1], "Effusion"),
@@ -93,10 +95,13 @@ def test_measurement_groups_are_found(
     assert values(region) == [("Area", 3373.9, "mm2")]
 
 
-def test_a_query_tells_findings_apart(report: Callable[..., Any], positive: Make) -> None:
-    first, second, _ = two_masks(positive)
+@pytest.mark.parametrize(("shape", "numbers"), [((400, 512), (1, 2)), (SHAPE, (1, 1))])
+def test_a_query_tells_findings_apart(
+    report: Callable[..., Any], positive: Make, shape: tuple[int, int], numbers: tuple[int, int]
+) -> None:
+    first, second, _ = two_masks(positive, shape)
     content = report(first, second)
-    for concept, number in ((codes.PNEUMOTHORAX, 1), (codes.PLEURAL_EFFUSION, 2)):
+    for concept, number in zip((codes.PNEUMOTHORAX, codes.PLEURAL_EFFUSION), numbers, strict=True):
         asked = CodeItem(concept.value, concept.scheme, concept.meaning)
         assert len(content.get_image_measurement_groups(finding_type=asked)) == 1
         (region,) = content.get_planar_roi_measurement_groups(finding_type=asked)
