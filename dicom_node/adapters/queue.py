@@ -141,7 +141,7 @@ class SqlLedger:
     ) -> int:
         """Make dead letters available again; say how many.
 
-        By id also a cancelled job or delivery; `all_dead` takes the discarded ones.
+        By id also a delivery that was replaced; `all_dead` takes the discarded ones.
         """
         with transaction(self.engine) as conn:
             count = 0
@@ -161,20 +161,6 @@ class SqlLedger:
         """
         with transaction(self.engine) as conn:
             return queue_jobs.reanalyse(conn, study_uid, since, now)
-
-    def cancel(self, *, job_id: int | None = None, delivery_id: int | None = None) -> int:
-        """Cancel waiting work; say how many rows (0 when it is under way or done)."""
-        with transaction(self.engine) as conn:
-            count = 0
-            if job_id is not None:
-                statement = step(jobs, Event.CANCEL).where(jobs.c.id == job_id)
-                rows = conn.execute(statement.returning(jobs.c.instance_id)).all()
-                queue_jobs.settle_not_analysed(conn, [r.instance_id for r in rows], "cancelled")
-                count += len(rows)
-            if delivery_id is not None:
-                statement = step(deliveries, Event.CANCEL).where(deliveries.c.id == delivery_id)
-                count += conn.execute(statement).rowcount
-            return count
 
     def record_caller(self, ae: str, host: str, now: float) -> None:
         """Remember an unknown caller for a person to approve."""

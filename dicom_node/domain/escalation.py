@@ -25,13 +25,11 @@ def decide(
 ) -> Iterator[tuple[Step, Literal["sent", "called off"]]]:
     """Yield what becomes of the waiting steps; one that waits on is left out.
 
-    An acknowledgement anywhere calls the rest off, so does a message that a person
-    cancelled or that is gone. A step's time comes when it is due, or at once when
-    the one before it is a dead letter.
+    An acknowledgement anywhere calls the rest off, so does a message that is gone. A
+    step's time comes when it is due, or at once when the one before it is a dead letter.
     """
-    ended = message in (None, State.CANCELLED)
     states = (message, *(step.delivery for step in steps))
-    over = ended or State.COMPLETED in states
+    over = message is None or State.COMPLETED in states
     failed = message is State.DISCARDED
     for step in sorted(steps, key=lambda one: one.place):
         if step.fate == "waiting" and over:

@@ -160,7 +160,6 @@ def bucket_of(seconds: float) -> float:
 
 _REASONS = (
     (r"^failed\b", "failed"),
-    (r"^cancelled$", "cancelled"),
     (r"^no route configured$", "no route"),
     (r"^(calling AE|modality|body part|view)\b.* not in route$", r"\1 not in route"),
     (r"^own result$", "own result"),

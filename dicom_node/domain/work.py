@@ -39,7 +39,6 @@ class Event(Enum):
     POSTPONE = "postpone"
     GIVE_UP = "give up"
     RESCUE = "rescue"
-    CANCEL = "cancel"
     RETRY = "retry"
     REPLACE = "replace"
     REPEAT = "repeat"
@@ -49,7 +48,6 @@ class Event(Enum):
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.AVAILABLE, Event.CLAIM): State.EXECUTING,
-    (State.AVAILABLE, Event.CANCEL): State.CANCELLED,
     (State.EXECUTING, Event.FINISH): State.COMPLETED,
     (State.EXECUTING, Event.POSTPONE): State.AVAILABLE,
     (State.EXECUTING, Event.GIVE_UP): State.DISCARDED,

@@ -1,4 +1,4 @@
-"""What a person can do: retry, cancel, learn callers, alarms."""
+"""What a person can do: retry, learn callers, alarms."""
 
 import sqlite3
 
@@ -59,9 +59,8 @@ def test_all_dead_letters_at_once(ledger: SqlLedger, engine: Engine) -> None:
     dead_job(ledger, 1)
     dead_delivery(ledger, 2)
     ledger.record(arrival(3), ONE_JOB)
-    assert ledger.cancel(job_id=3) == 1
     assert ledger.retry(all_dead=True, now=5000.0) == 2
-    assert column(engine, jobs, "state") == ["available", "completed", "cancelled"]
+    assert column(engine, jobs, "state") == ["available", "completed", "available"]
     assert column(engine, deliveries, "state") == ["available"]
     assert ledger.retry(all_dead=True, now=5001.0) == 0
 
@@ -98,39 +97,19 @@ def test_what_lives_or_is_unknown_cannot_be_retried(ledger: SqlLedger, engine: E
     before = rows(engine, jobs), rows(engine, deliveries)
     assert ledger.retry(job_id=1, delivery_id=1, now=5000.0) == 0
     assert ledger.retry(job_id=99, now=5000.0) == 0
-    assert ledger.cancel(job_id=99) == 0
     assert ledger.retry(now=5000.0) == 0
     assert (rows(engine, jobs), rows(engine, deliveries)) == before
 
 
-def test_a_cancelled_job_is_not_claimed_and_can_come_back(
-    ledger: SqlLedger, engine: Engine
-) -> None:
-    ledger.record(arrival(1), TWO_JOBS)
-    assert ledger.cancel(job_id=1) == 1
-    assert column(engine, instances, "outcome") == [None]  # the other job is still to come
-    assert ledger.cancel(job_id=2) == 1
-    assert column(engine, instances, "outcome") == ["not analysed: cancelled"]
-    assert ledger.claim_jobs("w1", 2000.0, 60.0) is None
-    assert ledger.retry(job_id=1, now=5000.0) == 1
-    assert column(engine, instances, "outcome") == [None]
-    assert [job.id for job in claimed(ledger, 5001.0).jobs] == [1]
-
-
 def test_an_analysed_image_stays_analysed(ledger: SqlLedger, engine: Engine) -> None:
     ledger.record(arrival(1), TWO_JOBS)
-    ledger.cancel(job_id=2)
+    ledger.fail_jobs(claimed(ledger), DEAD, 1999.0)
+    ledger.retry(job_id=1, now=1999.0)
     ledger.finish_jobs(claimed(ledger), outcome(1), 2000.0)
     assert column(engine, instances, "outcome") == ["analysed"]
     ledger.retry(job_id=2, now=5000.0)
     ledger.fail_jobs(claimed(ledger, 5001.0), DEAD, 5002.0)
     assert column(engine, instances, "outcome") == ["analysed"]
-
-
-def test_a_cancelled_delivery_is_not_sent(ledger: SqlLedger) -> None:
-    finished(ledger, 1, kinds=("seg", "sr"))
-    assert ledger.cancel(delivery_id=1) == 1
-    assert [delivery.id for delivery in batch(ledger).deliveries] == [2]
 
 
 def test_unknown_callers_are_remembered(ledger: SqlLedger, engine: Engine) -> None:

@@ -126,17 +126,6 @@ def test_a_repeat_arms_nothing_again(ledger: SqlLedger, engine: Engine) -> None:
     assert told(engine) == ["ris"]
 
 
-def test_a_message_that_a_person_cancelled_is_not_escalated(
-    ledger: SqlLedger, engine: Engine
-) -> None:
-    armed(ledger)
-    (delivery_id,) = column(engine, deliveries, "id")
-    assert isinstance(delivery_id, int)
-    assert ledger.cancel(delivery_id=delivery_id) == 1
-    assert escalate(engine, NOW + 9000) == 0
-    assert fates(engine) == ["called off", "called off"]
-
-
 def test_standbys_go_with_their_image(
     ledger: SqlLedger, retention: SqlRetention, engine: Engine
 ) -> None:

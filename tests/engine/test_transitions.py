@@ -43,7 +43,6 @@ def test_the_life_of_work_is_the_one_agreed() -> None:
         (source.value, event.value, target.value) for (source, event), target in TRANSITIONS.items()
     } == {
         ("available", "claim", "executing"),
-        ("available", "cancel", "cancelled"),
         ("executing", "finish", "completed"),
         ("executing", "postpone", "available"),
         ("executing", "give up", "discarded"),
@@ -72,7 +71,7 @@ def test_what_is_not_executing_cannot_be_finished(
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.AVAILABLE])
-def test_what_is_not_available_is_neither_claimed_nor_cancelled(
+def test_what_is_not_available_is_not_claimed(
     state: State, ledger: SqlLedger, engine: Engine
 ) -> None:
     finished(ledger, kinds=("sr",))
@@ -80,7 +79,6 @@ def test_what_is_not_available_is_neither_claimed_nor_cancelled(
         force(engine, table, state)
     assert ledger.claim_jobs("w1", 9e9, 60.0) is None
     assert ledger.claim_deliveries("w1", 9e9, 60.0) is None
-    assert ledger.cancel(job_id=1, delivery_id=1) == 0
     assert column(engine, jobs, "state") == [state.value]
 
 

@@ -22,7 +22,7 @@ from dicom_node.domain.watch import DAY_S, Habit, too_silent
 from dicom_node.node import Parts
 from dicom_node.sections import AlarmsSection
 from dicom_node.settings import Settings
-from tests.engine.rows import ONE_JOB, arrival, finished, jobs_of
+from tests.engine.rows import ONE_JOB, arrival, claimed, finished, jobs_of, outcome
 
 HOUR_S = 3600.0
 MONDAY = 1_700_000_000.0
@@ -57,7 +57,7 @@ def test_an_image_that_waits_too_long(parts: Parts) -> None:
     alarms.watch_ages(parts, 1901.0)
     words = "an image waits for longer than 900 s to be read"
     assert open_alarms(parts.engine) == [("queue_age", words, 1)]
-    parts.ledger.cancel(job_id=1)
+    parts.ledger.finish_jobs(claimed(parts.ledger, 1901.0), outcome(1), 1901.0)
     alarms.watch_ages(parts, 1901.0)
     assert open_alarms(parts.engine) == []
 
