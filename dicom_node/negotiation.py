@@ -92,9 +92,12 @@ def ask_all(settings: Settings, engine: Engine) -> None:
 def told(settings: Settings, engine: Engine, peer: Peer) -> Iterator[Check]:
     """Ask a peer, and say for each kind that routes send it what it will get.
 
-    A kind that the peer takes in no form is a failed check.
+    A kind that the peer takes in no form is a failed check, and so is silence.
     """
     taken = ask(settings, engine, peer)
+    if not taken:
+        yield Check(f"{peer.name} accepts", False, "cannot be asked now; the log says why")
+        return
     kinds = {k: None for r in settings.routes if peer.name in r.send_to for k in r.outputs}
     for kind in kinds:
         wanted = choose(kind, peer.sr_class, lambda _: False)

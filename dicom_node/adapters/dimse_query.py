@@ -190,8 +190,8 @@ def uid_of(match: Dataset, keyword: str) -> str:
     return usable_uid(text(match, keyword))
 
 
-def _matches(query: QueryLine, ask: Dataset) -> Iterator[Dataset]:
-    """Ask one question; yields what the peer has, and reads to the end of it.
+def _matches(query: QueryLine, ask: Dataset) -> list[Dataset]:
+    """Ask one question and read to the end of what the peer has.
 
     Raises TryAgain or GiveUp where the peer ends with anything but success.
     """
@@ -221,4 +221,4 @@ def _matches(query: QueryLine, ask: Dataset) -> Iterator[Dataset]:
         raise judge_query("C-FIND", status)
     if unreadable:
         raise TryAgain("C-FIND: an answer that cannot be read")
-    yield from found
+    return found

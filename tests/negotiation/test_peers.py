@@ -12,7 +12,7 @@ from dicom_node import checks
 from dicom_node.adapters.capabilities import refused_by
 from dicom_node.adapters.census import take_census
 from dicom_node.domain.ladder import SOP_CLASSES, SR_SOP_CLASSES
-from dicom_node.negotiation import ask_all
+from dicom_node.negotiation import ask_all, told
 from dicom_node.overview import in_words
 from tests.listeners import Storescp, free_port
 from tests.negotiation.conftest import MakeWard
@@ -64,6 +64,14 @@ LADDER = [
     ("comprehensive", [SOP_CLASSES["text_sr"], SOP_CLASSES["sc"]]),
     ("comprehensive", [SOP_CLASSES["sc"]]),
 ]
+
+
+def test_a_peer_that_cannot_be_asked_is_not_said_to_refuse(make_ward: MakeWard) -> None:
+    parts = make_ward(configured(free_port(), ["sr", "sc"])).parts
+    with capture_logs() as logs:
+        (check,) = told(parts.settings, parts.engine, parts.settings.peers[0])
+    assert (check.ok, check.words) == (False, "cannot be asked now; the log says why")
+    assert [line["event"] for line in logs] == ["peer_not_asked"]
 
 
 @pytest.mark.parametrize("asked_before", [True, False])
