@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,10 +66,10 @@ def test_receiving_goes_on_when_there_is_room_again(disk: Path) -> None:
         assert path.read_bytes().endswith(chest())
 
 
-def turns(ward: Ward, seconds: float) -> None:
+def turns(ward: Ward, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
     """Work and deliver as the roles do, whatever fails; dead leases are rescued."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until and not done():
         for turn in (ward.work, ward.deliver, lambda: ward.parts.ledger.rescue(time.time() + 61)):
             with suppress(TryAgain):
                 turn()
@@ -84,17 +84,17 @@ def test_reporting_and_delivering_go_on_when_there_is_room_again(
     ward = make_ward(SITE.format(port=pacs.port))
     ward.receive()
     filler = fill(disk)
-    turns(ward, 2)
+    turns(ward, 1.5)
     filler.unlink()
     census = take_census(ward.parts.engine, time.time())
     assert (census.jobs.discarded, census.dead_letters, census.analysed) == (0, (), 0)
-    turns(ward, 3)
+    turns(ward, 30, lambda: len(ward.sent()) == 3)
     assert sorted(kind for _, kind, _ in ward.sent()) == ["sc", "seg", "sr"]
     filler = fill(disk)
     with pacs:
-        turns(ward, 4)  # what was sent and not noted is sent again, as the same objects
+        turns(ward, 2)  # what was sent and not noted is sent again, as the same objects
         filler.unlink()
-        turns(ward, 4)
+        turns(ward, 60, lambda: {state for _, _, state in ward.sent()} == {"completed"})
         arrived = sorted(dcmread(path).Modality for path in pacs.files)
     assert arrived == ["OT", "SEG", "SR"]
     assert {state for _, _, state in ward.sent()} == {"completed"}
