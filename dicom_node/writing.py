@@ -87,7 +87,14 @@ def _build(
 
         server = next(one for one in settings.fhir if one.name == to.destination)
         institution = settings.node.institution
-        told = fhir.FhirContext(now, server, institution, corrected=to.corrected, known=known)
+        told = fhir.FhirContext(
+            now,
+            server,
+            institution,
+            corrected=to.corrected,
+            known=known,
+            route=to.route.name,
+        )
         return fhir.build(*shown, told)
     make = rejection.build if kind == "rejection" else BUILDERS[kind]
     return make(

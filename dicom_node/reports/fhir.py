@@ -2,9 +2,11 @@
 
 A DiagnosticReport (R4 10.3) with an Observation (10.1) per finding. Each entry is a
 conditional create (3.1.0.5.3) by an identifier that a repeat has too, so sending
-twice stores once. Never final: no physician has seen them.
+twice stores once; a correction is a conditional update (3.1.0.4.3) of the same
+resources. Never final: no physician has seen them.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -48,6 +50,8 @@ class FhirContext:
     zone: tzinfo | None = None
     corrected: bool = False
     """Takes back what an earlier report said."""
+    route: str = ""
+    """By which the report goes: each has its own."""
     known: Registered = UNREGISTERED
     """What the order system says of the image's order and patient."""
 
@@ -70,14 +74,17 @@ def build(
     if not text(source, "PatientID") and not to.allow_empty_patient_id:
         return None
     uid = object_uid(source, read, "fhir", to.name)
+    # not of the reading, but of what it is about: a correction says it anew in its place
+    pipelines = sorted(one.algorithm.name for one in read)
+    about = derive_uid(text(source, "SOPInstanceUID"), "fhir", to.name, context.route, *pipelines)
     shared = _shared(source, context)
     observations = [
-        observation(one, finding, derive_uid(uid, str(number)), shared)
-        for number, (one, finding) in enumerate(_each(read), start=1)
+        observation(device, finding, derive_uid(about, name), shared)
+        for name, device, finding in _each(read)
     ]
-    report = _report(source, radiograph, read, context, uid) | shared
+    report = _report(source, radiograph, read, context, about) | shared
     report["result"] = [{"reference": _urn(one)} for one in observations]
-    entries = [_entry(one) for one in (*observations, report)]
+    entries = [_entry(one, context) for one in (*observations, report)]
     bundle = Bundle.model_validate({"type": "transaction", "entry": entries})
     return ReportObject("fhir", "", uid, "", bundle.model_dump_json().encode())
 
@@ -91,24 +98,24 @@ def judge(content: bytes) -> str:
     return f"valid FHIR R4: {bundle.type} of {len(bundle.entry or ())} resources"
 
 
-def _each(read: tuple[Findings, ...]) -> Iterator[tuple[Json, Finding]]:
-    """Give every finding with the device that made it."""
+def _each(read: tuple[Findings, ...]) -> Iterator[tuple[str, Json, Finding]]:
+    """Give every finding with its name among them all and the device that made it."""
     for one in read:
-        device = algorithm(one)
-        yield from ((device, finding) for finding in one.findings)
+        device, seen = algorithm(one), Counter[str]()
+        for finding in one.findings:
+            seen[finding.code.value] += 1
+            number = seen[finding.code.value]
+            yield f"{one.algorithm.name}/{finding.code.value}/{number}", device, finding
 
 
-def _entry(resource: Json) -> Json:
-    first = resource["identifier"][0]
-    return {
-        "fullUrl": _urn(resource),
-        "resource": resource,
-        "request": {
-            "method": "POST",
-            "url": resource["resourceType"],
-            "ifNoneExist": f"identifier={first['system']}|{first['value']}",
-        },
-    }
+def _entry(resource: Json, context: FhirContext) -> Json:
+    """Ask for a conditional create, or for a correction a conditional update."""
+    first, kind = resource["identifier"][0], resource["resourceType"]
+    query = f"identifier={first['system']}|{first['value']}"
+    request = {"method": "POST", "url": kind, "ifNoneExist": query}
+    if context.corrected:
+        request = {"method": "PUT", "url": f"{kind}?{query}"}
+    return {"fullUrl": _urn(resource), "resource": resource, "request": request}
 
 
 def _urn(resource: Json) -> str:
@@ -136,7 +143,7 @@ def _report(
     radiograph: Radiograph | None,
     read: tuple[Findings, ...],
     context: FhirContext,
-    uid: str,
+    about: str,
 ) -> Json:
     present = [
         finding.code
@@ -147,7 +154,7 @@ def _report(
     return bare(
         {
             "resourceType": "DiagnosticReport",
-            "identifier": [identified(uid)],
+            "identifier": [identified(about)],
             "basedOn": list(_orders(source, context.known)),
             "category": [{"coding": [{"system": f"{V2}0074", "code": "RAD"}]}],
             "code": concept(codes.DIAGNOSTIC_IMAGING_REPORT),

@@ -1,4 +1,4 @@
-"""A small FHIR R4 server: transactions of conditional creates, validated."""
+"""A small FHIR R4 server: transactions of conditional creates and updates, validated."""
 
 import json
 import threading
@@ -87,8 +87,7 @@ class FhirServer:
         known: dict[str, str] = {}
         said = []
         for entry in sent["entry"]:
-            query = entry["request"]["ifNoneExist"].removeprefix("identifier=")
-            place, status = self._created(entry["resource"], query)
+            place, status = self._written(entry["resource"], entry["request"])
             known[entry["fullUrl"]] = place
             said.append({"response": {"status": status, "location": place}})
         for resource in self.resources:
@@ -97,9 +96,17 @@ class FhirServer:
         answer = {"resourceType": "Bundle", "type": "transaction-response", "entry": said}
         return 200, json.dumps(answer).encode()
 
-    def _created(self, resource: dict[str, Any], query: str) -> tuple[str, str]:
+    def _written(self, resource: dict[str, Any], request: dict[str, str]) -> tuple[str, str]:
+        """Create what is not there yet; PUT replaces what is (R4 3.1.0.4.3, 3.1.0.5.3)."""
+        update = request["method"] == "PUT"
+        query = request["url"].partition("?")[2] if update else request["ifNoneExist"]
         for found in self.resources:
-            if query in [f"{one['system']}|{one['value']}" for one in found["identifier"]]:
+            known = [f"identifier={one['system']}|{one['value']}" for one in found["identifier"]]
+            if query in known:
+                if update:
+                    number = found["id"]
+                    found.clear()
+                    found.update(resource, id=number)
                 return f"{found['resourceType']}/{found['id']}", "200 OK"
         self.resources.append(resource | {"id": str(len(self.resources) + 1)})
         return f"{resource['resourceType']}/{len(self.resources)}", "201 Created"

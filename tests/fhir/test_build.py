@@ -146,6 +146,33 @@ def test_a_repeat_is_the_same_and_another_model_is_not() -> None:
     assert other.sop_instance_uid != first.sop_instance_uid
 
 
+def identifiers(*findings: Findings, **changes: Any) -> list[str]:  # noqa: ANN401 - of the context
+    made = resources(findings=findings, context=replace(CONTEXT, **changes))
+    return [one["identifier"][0]["value"] for one in made]
+
+
+def test_what_a_message_is_about_has_its_identifiers_for_good() -> None:
+    first, second = FINDINGS[:2]
+    again = replace(first, algorithm=replace(first.algorithm, version="9", model_sha256="9" * 64))
+    plain = identifiers(first)
+    assert identifiers(again, corrected=True) == plain
+    assert set(identifiers(first, second)).isdisjoint(plain)  # another set of pipelines
+    assert set(identifiers(first, route="ward")).isdisjoint(plain)
+    twice = replace(first, findings=first.findings * 2)
+    assert len(set(identifiers(twice))) == 2 * len(first.findings) + 1
+
+
+def test_a_correction_updates_what_is_there() -> None:
+    made = fhir.build(SOURCE, RADIOGRAPH, FINDINGS, replace(CONTEXT, corrected=True))
+    assert made is not None
+    for entry in json.loads(made.content)["entry"]:
+        kind, first = entry["resource"]["resourceType"], entry["resource"]["identifier"][0]
+        assert entry["request"] == {
+            "method": "PUT",
+            "url": f"{kind}?identifier={first['system']}|{first['value']}",
+        }
+
+
 def test_the_order_system_goes_before_the_image() -> None:
     patient = Patient(PatientKey("P9", "HOSP"), "Smith^Ann")
     known = Registered(OrderNumber("PL1", "RIS"), OrderNumber(), patient)

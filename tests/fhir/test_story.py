@@ -10,13 +10,18 @@ from fhir.resources.R4B.bundle import Bundle
 from pydicom import dcmread
 
 from dicom_node import cli, node
+from dicom_node.adapters.header import read_header
+from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.adapters.schema import deliveries, objects
 from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.findings import Presence
 from dicom_node.flow.deliver import deliver_once
+from dicom_node.flow.infer import Reader
 from dicom_node.phantom import phantom_dx
 from dicom_node.settings import load_settings
 from tests.fhir.server import FhirServer
 from tests.lifecycle.site import CONFIGURATION, Site
+from tests.negotiation.conftest import Scripted
 
 EMR = """
 notify = ["emr"]
@@ -83,6 +88,27 @@ def test_an_urgent_finding_reaches_the_server_once_after_it_was_down(
     (report,) = [one for one in server.resources if one["resourceType"] == "DiagnosticReport"]
     assert report["subject"]["identifier"]["value"] == "P1"
     assert "pneumothorax suspected, right" in report["conclusion"]
+
+
+def test_a_correction_takes_the_place_of_the_first_report(
+    site: Site, server: FhirServer, film: Path
+) -> None:
+    uid = site.receive(film)
+    now, ledger = time.time(), site.parts.ledger
+    versions = (("1", Presence.PRESENT), ("2", Presence.ABSENT), ("1", Presence.PRESENT))
+    told = []
+    for turn, (version, presence) in enumerate(versions):
+        if turn:
+            ledger.reanalyse(study_uid=None, since=1.0, now=now)
+        model = Scripted(version, presence)
+        assert site.work(Reader(read_header, read_radiograph, {model.name: model}))
+        assert deliver(site, now + 60 * turn) == 1
+        kinds = [one["resourceType"] for one in server.resources]
+        assert kinds == ["Observation", "DiagnosticReport"], uid
+        found, report = server.resources
+        assert report["result"] == [{"reference": f"Observation/{found['id']}"}]
+        told.append((report["status"], found["valueCodeableConcept"]["text"]))
+    assert told == [("preliminary", "Present"), ("corrected", "Absent"), ("corrected", "Present")]
 
 
 def test_a_refused_message_is_a_dead_letter(site: Site, server: FhirServer, film: Path) -> None:
