@@ -22,15 +22,15 @@ from dicom_node.adapters.dimse_query import (
 from dicom_node.adapters.dimse_query_answers import judge_absence
 from dicom_node.adapters.file_meta import file_head
 from dicom_node.adapters.hosts import canonical
-from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, Refused, TryAgain
+from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, Refused
 from dicom_node.domain.reception import (
     CONFLICT,
-    OUT_OF_RESOURCES,
     PROCESSING_FAILURE,
+    SUCCESS,
     Caller,
     StoreRequest,
 )
-from dicom_node.domain.retrieval import FoundImage
+from dicom_node.domain.retrieval import FoundImage, refused_here
 from dicom_node.domain.work import Recorded
 
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
@@ -73,14 +73,12 @@ class GetOrigin(QueryOrigin):
         try:
             self._outcomes[uid] = self._store(request)
         except Refused as refusal:
-            passing = refusal.status == OUT_OF_RESOURCES
-            words = f"C-GET: refused here: {refusal.comment}"
-            self._outcomes[uid] = TryAgain(words) if passing else GiveUp(words)
+            self._outcomes[uid] = refused_here("C-GET", refusal)
             return refusal.status
         except Exception as error:  # noqa: BLE001 - the handler's edge: the answer must go out
             self._outcomes[uid] = GiveUp(f"C-GET: {type(error).__name__} while storing")
             return PROCESSING_FAILURE
-        return CONFLICT if self._outcomes[uid] is Recorded.CONFLICT else 0x0000
+        return CONFLICT if self._outcomes[uid] is Recorded.CONFLICT else SUCCESS
 
     def _request(self, event: Event) -> StoreRequest:
         context, command = event.context, cast(C_STORE, event.request)

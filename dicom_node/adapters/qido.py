@@ -12,8 +12,15 @@ from dicom_node.adapters.dicomweb_multipart import Malformed, TooLarge, media_ty
 from dicom_node.adapters.dicomweb_store import refuse_unsupported, store_request
 from dicom_node.adapters.http_session import content_of, in_words, open_session
 from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, Refused, TryAgain
-from dicom_node.domain.reception import OUT_OF_RESOURCES, Caller, StoreRequest
-from dicom_node.domain.retrieval import FoundImage, FoundSeries, Inquiry, fits, usable_uid
+from dicom_node.domain.reception import Caller, StoreRequest
+from dicom_node.domain.retrieval import (
+    FoundImage,
+    FoundSeries,
+    Inquiry,
+    fits,
+    refused_here,
+    usable_uid,
+)
 from dicom_node.domain.web import StowDestination
 from dicom_node.domain.work import Recorded
 
@@ -138,9 +145,7 @@ class WebOrigin:
                 if request.sop_instance_uid == image.sop_instance_uid:
                     return f"WADO-RS: {self._store(request).value}"
             except Refused as refusal:
-                words = f"WADO-RS: refused here: {refusal.comment}"
-                passing = refusal.status == OUT_OF_RESOURCES
-                raise (TryAgain(words) if passing else GiveUp(words)) from refusal
+                raise refused_here("WADO-RS", refusal) from refusal
         raise GiveUp("WADO-RS: the server sent nothing, or another image")
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Protocol
 
+from dicom_node.domain.errors import GiveUp, NodeError, Refused, TryAgain
+from dicom_node.domain.reception import OUT_OF_RESOURCES
+
 LONGEST_UID = 64
 
 
@@ -69,6 +72,12 @@ def fits(inquiry: Inquiry, modalities: tuple[str, ...], study_date: str, number:
         and (not study_date or inquiry.day is None or study_date == f"{inquiry.day:%Y%m%d}")
         and (not number or inquiry.accession_number in ("", number))
     )
+
+
+def refused_here(service: str, refusal: Refused) -> NodeError:
+    """Say what follows when the node itself refuses an image that it asked for."""
+    words = f"{service}: refused here: {refusal.comment}"
+    return TryAgain(words) if refusal.status == OUT_OF_RESOURCES else GiveUp(words)
 
 
 class Catalogue(Protocol):
