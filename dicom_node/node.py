@@ -53,6 +53,8 @@ LEASE_S = 15.0
 """How long dead workers hold what they claimed; the living renew it three times in it."""
 LONGEST_PAUSE_S = 5.0
 """Between tries while the database is away."""
+MOST_CRASHES = 12
+"""A minute of errors that nobody foresaw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,21 +208,25 @@ def loop(
     """Take turns until `stop`; pause when there is nothing to do, or a fault passes.
 
     `turn` says whether it did anything. With a `bell` the pause ends when it rings.
-    Also an error that nobody foresaw, or too little memory, ends no loop: the
-    destination or queue that it serves would wait for ever, and nobody would see why.
+    Also an error that nobody foresaw, or too little memory, ends no loop at once: the
+    destination or queue that it serves would wait. Raises it when it comes
+    MOST_CRASHES times in a row: then a new process may fare better.
     """
-    pause_s = POLL_S
+    pause_s, crashes = POLL_S, 0
     while not stop.is_set() and not orphaned():
         try:
             pause_s = 0.0 if turn() else POLL_S
+            crashes = 0
             if pause_s and bell is not None:
                 bell.wait(stop, pause_s)
                 pause_s = 0.0
         except NodeError as error:
             pause_s = min(LONGEST_PAUSE_S, max(0.5, 2 * pause_s))
             log.error("turn_failed", error=type(error).__name__, reason=str(error), pause_s=pause_s)
-        except Exception as error:  # noqa: BLE001 - the loops' edge
-            pause_s = LONGEST_PAUSE_S
+        except Exception as error:
+            pause_s, crashes = LONGEST_PAUSE_S, crashes + 1
             tell_failure("turn_crashed", type(error), error.__traceback__)
+            if crashes >= MOST_CRASHES:
+                raise
         if pause_s:
             stop.wait(pause_s)

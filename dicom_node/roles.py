@@ -6,7 +6,7 @@ and a worker without the SCP start sooner and stay smaller.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dicom_node import node
+from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.watch import ServingModel
 from dicom_node.pulse import beating
 from dicom_node.security import secured_entry
@@ -153,9 +154,13 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
             for thread in threads:
                 thread.start()
             log.info("outbox_ready", destinations=list(couriers))
-            _wait(stop)
+            _wait(stop, threads)
+            lost = [] if stop.is_set() else [one.name for one in threads if not one.is_alive()]
+            stop.set()
             for thread in threads:
                 thread.join()
+    if lost:  # the log says why; a new process may fare better
+        raise GiveUp(f"nobody sends to {', '.join(lost)} any more")
 
 
 def run_console(settings: Settings, stop: threading.Event) -> None:
@@ -192,11 +197,13 @@ def run_dicomweb(settings: Settings, stop: threading.Event) -> None:
             scp.stop(DRAIN_S)
 
 
-def _wait(stop: threading.Event) -> None:
-    """Wait for the signal, or for the supervisor's death."""
+def _wait(stop: threading.Event, threads: Sequence[threading.Thread] = ()) -> None:
+    """Wait for the signal, for the supervisor's death, or for that of a thread."""
     while not stop.wait(1.0):
         if orphaned():
             stop.set()
+        if not all(one.is_alive() for one in threads):
+            return
 
 
 ROLES: dict[str, Callable[[Settings, threading.Event], None]] = {

@@ -12,13 +12,16 @@ from pydicom.uid import generate_uid
 from structlog.testing import capture_logs
 
 from dicom_node import node as parts_of
-from dicom_node import supervisor
+from dicom_node import roles, supervisor
 from dicom_node.adapters.census import take_census
+from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.census import Census
+from dicom_node.domain.errors import GiveUp
 from dicom_node.node import opened
 from dicom_node.settings import load_settings
 from tests.faults.ward import Ward, ward
 from tests.listeners import until
+from tests.negotiation.conftest import MakeWard
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +89,22 @@ def test_an_error_that_nobody_foresaw_ends_no_loop(monkeypatch: pytest.MonkeyPat
         parts_of.loop(turn, stop, lambda: False)
     assert [one["error"] for one in logs] == ["MemoryError", "ValueError"]
     assert "MARKEDNAME" not in str(logs)
+
+
+def test_an_outbox_that_cannot_go_on_makes_room_for_another(
+    make_ward: MakeWard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = (f'[[peers]]\nname = "{one}"\nae_title = "P"\nhost = "h"\nport = 9\n' for one in "ab")
+    parts = make_ward("\n".join(peers)).parts
+
+    def broken(_self: SqlLedger, worker: str, *_: object) -> None:
+        if "deliver-a" in worker:
+            raise MemoryError
+
+    monkeypatch.setattr(SqlLedger, "claim_deliveries", broken)
+    monkeypatch.setattr(parts_of, "LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # as `discreet` does
+    with capture_logs() as logs, pytest.raises(GiveUp, match="nobody sends to a any more"):
+        roles.run_deliver(parts.settings, threading.Event())
+    crashed = [one for one in logs if one["event"] == "turn_crashed"]
+    assert len(crashed) == parts_of.MOST_CRASHES
