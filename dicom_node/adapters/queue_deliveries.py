@@ -1,9 +1,11 @@
 """The outbox: deliveries claimed in batches and settled."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, Double, Text, and_, bindparam, exists, literal_column, select
 
 from dicom_node.adapters import queue_jobs
-from dicom_node.adapters.queue_rows import clip, delivery_from
+from dicom_node.adapters.queue_rows import clip, delivery_from, key, plain
 from dicom_node.adapters.queue_steps import (
     IDS,
     NOW,
@@ -25,6 +27,8 @@ from dicom_node.domain.work import (
     DeliveryFailure,
     Event,
     Failure,
+    Priority,
+    Protocol,
     State,
 )
 
@@ -35,6 +39,9 @@ SINGLE = ("mllp", "fhir")
 AGAIN_S = 5.0
 """When a refused object is tried again because its image is under way."""
 
+_NAMED = select(objects.c.sop_instance_uid, objects.c.id).where(
+    objects.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
+)
 _earlier = deliveries.alias("earlier")
 _OBJECTS_UNDER_WAY = exists().where(
     _earlier.c.instance_id == deliveries.c.instance_id,
@@ -102,6 +109,30 @@ _UNTRIED = (
     .where(_OURS)
     .values(due_at=0.0, attempt=deliveries.c.attempt - 1)
 )
+
+
+def object_ids(conn: Connection, uids: Iterable[str]) -> dict[str, int]:
+    """Find the rows of objects by the `key` of their SOP Instance UIDs."""
+    named = sorted({key(uid) for uid in uids})
+    return {row.sop_instance_uid: row.id for row in conn.execute(_NAMED, {"uids": named})}
+
+
+def new_row(
+    destination: str, protocol: Protocol, priority: Priority, now: float
+) -> dict[str, object]:
+    """Begin the row of a delivery, which is due at once."""
+    return {
+        "destination": plain(destination),
+        "protocol": protocol,
+        "priority": priority,
+        "after_objects": False,
+        "order_at": queue_jobs.order_at(now, priority),
+        "due_at": 0.0,
+        "state": State.AVAILABLE.value,
+        "attempt": 0,
+        "deaths": 0,
+        "created_at": now,
+    }
 
 
 def claim(

@@ -17,18 +17,15 @@ from sqlalchemy import (
     update,
 )
 
-from dicom_node.adapters.queue_jobs import order_at
+from dicom_node.adapters.queue_deliveries import new_row, object_ids
 from dicom_node.adapters.queue_rows import insert_new, key, plain
 from dicom_node.adapters.queue_steps import IDS, close_alarms, raise_alarm
-from dicom_node.adapters.schema import deliveries, escalations, objects
+from dicom_node.adapters.schema import deliveries, escalations
 from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.escalation import Fate, Step, decide
 from dicom_node.domain.work import Claim, DeliveryBatch, Outcome, Standby, State
 
 _WAITING = escalations.c.fate == literal_column("'waiting'")
-_NAMED = select(objects.c.sop_instance_uid, objects.c.id).where(
-    objects.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
-)
 _OPEN = select(escalations.c.message_id).where(_WAITING).distinct()
 _OPEN_BESIDE = _OPEN.where(
     escalations.c.instance_id.in_(select(deliveries.c.instance_id).where(deliveries.c.id.in_(IDS)))
@@ -70,8 +67,9 @@ def arm(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
     wanted = [s for s in outcome.standbys if (s.sop_instance_uid, s.destination) not in told]
     if not wanted:
         return
-    uids = {key(uid) for one in wanted for uid in (one.sop_instance_uid, one.instead_of)}
-    ids = {row.sop_instance_uid: row.id for row in conn.execute(_NAMED, {"uids": sorted(uids)})}
+    ids = object_ids(
+        conn, (uid for one in wanted for uid in (one.sop_instance_uid, one.instead_of))
+    )
     rows = [_row(one, ids, held, now) for one in wanted]
     conn.execute(insert_new(conn, escalations), rows)
 
@@ -147,18 +145,5 @@ def _kind(destination: str) -> str:
 
 
 def _delivery_row(row: Any, now: float) -> dict[str, object]:  # noqa: ANN401 - a row of SQLAlchemy
-    return {
-        "object_id": row.object_id,
-        "instance_id": row.instance_id,
-        "study_uid": row.study_uid,
-        "destination": row.destination,
-        "protocol": "mllp",
-        "priority": "urgent",
-        "after_objects": False,
-        "order_at": order_at(now, "urgent"),
-        "due_at": 0.0,
-        "state": State.AVAILABLE.value,
-        "attempt": 0,
-        "deaths": 0,
-        "created_at": now,
-    }
+    whose = {"object_id": row.object_id, "instance_id": row.instance_id, "study_uid": row.study_uid}
+    return new_row(row.destination, "mllp", "urgent", now) | whose

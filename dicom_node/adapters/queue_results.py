@@ -2,10 +2,11 @@
 
 from dataclasses import asdict
 
-from sqlalchemy import Connection, Insert, bindparam, select
+from sqlalchemy import Connection, Insert
 
 from dicom_node.adapters import queue_escalation
-from dicom_node.adapters.queue_jobs import order_at, settle_analysed, settle_not_analysed
+from dicom_node.adapters.queue_deliveries import new_row, object_ids
+from dicom_node.adapters.queue_jobs import settle_analysed, settle_not_analysed
 from dicom_node.adapters.queue_rows import (
     ascii_json,
     insert_into,
@@ -16,14 +17,11 @@ from dicom_node.adapters.queue_rows import (
 )
 from dicom_node.adapters.schema import deliveries, objects, replacements, results
 from dicom_node.domain.findings import Findings, findings_as_json
-from dicom_node.domain.work import Claim, NewDelivery, Outcome, State
+from dicom_node.domain.work import Claim, Outcome
 
 FILE_COLUMNS = ("file_key", "file_sha256", "file_size")
 READING = ("instance_id", "pipeline", "version", "model_sha256", "role", "point")
 """What a row of `results` is known by."""
-_NAMED = select(objects.c.sop_instance_uid, objects.c.id).where(
-    objects.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
-)
 
 
 def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
@@ -111,32 +109,15 @@ def _object_rows(instance_id: int, outcome: Outcome, now: float) -> list[dict[st
 def _delivery_rows(
     conn: Connection, held: Claim, outcome: Outcome, now: float
 ) -> list[dict[str, object]]:
-    uids = {key(delivery.sop_instance_uid) for delivery in outcome.deliveries}
-    found = conn.execute(_NAMED, {"uids": sorted(uids)})
-    ids = {row.sop_instance_uid: row.id for row in found}
+    ids = object_ids(conn, (one.sop_instance_uid for one in outcome.deliveries))
     whose = {
         "instance_id": held.instance_id,
         "study_uid": key(held.arrival.instance.study_uid),
     }
     return [
-        # an object that does not exist gives NULL, which the table refuses
-        _delivery_row(delivery, now)
+        new_row(one.destination, one.protocol, one.priority, now)
         | whose
-        | {"object_id": ids.get(key(delivery.sop_instance_uid))}
-        for delivery in outcome.deliveries
+        # an object that does not exist gives NULL, which the table refuses
+        | {"after_objects": one.after_objects, "object_id": ids.get(key(one.sop_instance_uid))}
+        for one in outcome.deliveries
     ]
-
-
-def _delivery_row(delivery: NewDelivery, now: float) -> dict[str, object]:
-    return {
-        "destination": plain(delivery.destination),
-        "protocol": delivery.protocol,
-        "priority": delivery.priority,
-        "after_objects": delivery.after_objects,
-        "order_at": order_at(now, delivery.priority),
-        "due_at": 0.0,
-        "state": State.AVAILABLE.value,
-        "attempt": 0,
-        "deaths": 0,
-        "created_at": now,
-    }
