@@ -84,7 +84,6 @@ def describe(ds: Dataset) -> Instance:
         modality=text(ds, "Modality"),
         body_part=body_part(ds),
         view_position=view_position(ds),
-        image_type=texts(ds, "ImageType"),
         photometric=text(ds, "PhotometricInterpretation"),
         rows=integer(ds, "Rows"),
         columns=integer(ds, "Columns"),

@@ -90,8 +90,7 @@ def instance_from(header: str) -> Instance:
     facts["ref"] = InstanceRef(**facts["ref"])
     if facts.get("orientation") is not None:
         facts["orientation"] = Orientation(**facts["orientation"])
-    for name in ("image_type", "deviations"):
-        facts[name] = tuple(facts.get(name, ()))
+    facts["deviations"] = tuple(facts.get("deviations", ()))
     return Instance(**facts)
 
 

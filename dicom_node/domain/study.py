@@ -202,7 +202,6 @@ class Instance:
     modality: str = ""
     body_part: str = ""
     view_position: str = ""
-    image_type: tuple[str, ...] = ()
     photometric: str = ""
     rows: int = 0
     columns: int = 0

@@ -58,9 +58,9 @@ class Reader:
     """Challengers, which read after the job is finished."""
 
 
-def read(path: Path, names: tuple[str, ...], reader: Reader, refusal: str | None = None) -> Reading:
+def read(path: Path, names: tuple[str, ...], reader: Reader) -> Reading:
     """Ask every pipeline at its own operating point, as `answer` does."""
-    return answer(path, tuple(Question(name) for name in names), reader, refusal)
+    return answer(path, tuple(Question(name) for name in names), reader)
 
 
 def answer(

@@ -30,7 +30,6 @@ def test_an_arrival_comes_back_whole_in_its_claim(ledger: SqlLedger) -> None:
     instance = replace(
         sent.instance,
         orientation=Orientation("R", "F"),
-        image_type=("DERIVED", "PRIMARY"),
         rows=2500,
         burned_in=True,
         deviations=("PatientAge is not a VR AS",),
@@ -165,17 +164,17 @@ def test_the_fixed_order_is_rank_less_waiting(
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     text=st.text(alphabet=st.characters(exclude_categories=()), max_size=20),
-    image_type=st.lists(st.text(max_size=5), max_size=3),
+    deviations=st.lists(st.text(max_size=5), max_size=3),
     number=st.integers(0, 2**31),
 )
-def test_any_header_survives_as_json(text: str, image_type: list[str], number: int) -> None:
+def test_any_header_survives_as_json(text: str, deviations: list[str], number: int) -> None:
     instance = Instance(
         InstanceRef(text, text),
         text,
         text,
         text,
         patient_id=text,
-        image_type=tuple(image_type),
+        deviations=tuple(deviations),
         rows=number,
         orientation=Orientation(text, "F"),
     )

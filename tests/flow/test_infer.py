@@ -11,7 +11,7 @@ from dicom_node.domain.errors import GiveUp, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.ports import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
-from dicom_node.flow.infer import Reader, read
+from dicom_node.flow.infer import Question, Reader, answer, read
 
 IMAGE = Radiograph(np.zeros((300, 300), np.float32), InstanceRef("1.2", "1.2.3"))
 
@@ -95,7 +95,9 @@ def test_what_cannot_be_decoded_is_declined_with_the_reason() -> None:
 
 def test_a_refusal_of_the_header_decodes_nothing() -> None:
     files = Files()
-    reading = read(Path("x"), ("a",), reader(files, Speaking("a")), "view LL, not frontal")
+    reading = answer(
+        Path("x"), (Question("a"),), reader(files, Speaking("a")), "view LL, not frontal"
+    )
     assert reading.findings[0].not_analysed == "view LL, not frontal"
     assert files.decoded == []
 
