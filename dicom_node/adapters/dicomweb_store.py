@@ -7,6 +7,14 @@ from http import HTTPStatus
 from io import BytesIO
 
 from dicom_node.adapters.attributes import text
+from dicom_node.adapters.dicomweb_answers import (
+    FAILED_SEQUENCE,
+    FAILURE_REASON,
+    INSTANCE_UID,
+    OTHER_FAILURES,
+    REFERENCED_SEQUENCE,
+    WARNING_REASON,
+)
 from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES
 from dicom_node.adapters.file_meta import file_head
 from dicom_node.adapters.parsing import read_file_meta
@@ -16,6 +24,8 @@ from dicom_node.domain.reception import CANNOT_UNDERSTAND, SUCCESS, Caller, Stor
 # Failure reasons beside those of C-STORE (PS3.18 table 10.5.3-3)
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 SYNTAX_NOT_SUPPORTED = 0xC122
+
+RETRIEVE_URL, CLASS_UID = "00081190", "00081150"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +83,15 @@ def answer_to(outcomes: Sequence[StoreOutcome]) -> tuple[HTTPStatus, bytes]:
     stored = [one for one in outcomes if one.is_stored]
     named = [one for one in outcomes if not one.is_stored and one.sop_instance_uid]
     others = [one for one in outcomes if not one.is_stored and not one.sop_instance_uid]
-    ds: dict[str, object] = {"00081190": {"vr": "UR"}}  # type 2: the node retrieves nothing
+    ds: dict[str, object] = {RETRIEVE_URL: {"vr": "UR"}}  # type 2: the node retrieves nothing
     if named:
-        ds["00081198"] = _sequence([{**_ref(one), **_us("00081197", one.status)} for one in named])
+        ds[FAILED_SEQUENCE] = _sequence(
+            [{**_ref(one), **_us(FAILURE_REASON, one.status)} for one in named]
+        )
     if stored:
-        ds["00081199"] = _sequence([{**_ref(one), **_warning(one)} for one in stored])
+        ds[REFERENCED_SEQUENCE] = _sequence([{**_ref(one), **_warning(one)} for one in stored])
     if others:
-        ds["0008119A"] = _sequence([_us("00081197", one.status) for one in others])
+        ds[OTHER_FAILURES] = _sequence([_us(FAILURE_REASON, one.status) for one in others])
     return _status(outcomes), json.dumps(ds).encode()
 
 
@@ -101,13 +113,13 @@ def _sequence(items: list[dict[str, object]]) -> dict[str, object]:
 
 def _ref(one: StoreOutcome) -> dict[str, object]:
     return {
-        "00081150": {"vr": "UI", "Value": [one.sop_class_uid]},
-        "00081155": {"vr": "UI", "Value": [one.sop_instance_uid]},
+        CLASS_UID: {"vr": "UI", "Value": [one.sop_class_uid]},
+        INSTANCE_UID: {"vr": "UI", "Value": [one.sop_instance_uid]},
     }
 
 
 def _warning(one: StoreOutcome) -> dict[str, object]:
-    return {} if one.status == SUCCESS else _us("00081196", one.status)
+    return {} if one.status == SUCCESS else _us(WARNING_REASON, one.status)
 
 
 def _us(tag: str, value: int) -> dict[str, object]:
