@@ -1,5 +1,6 @@
 """From an order on the wire to the ORU: the role, the queue, the message."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -146,8 +147,13 @@ def test_the_order_of_another_patient_is_left_aside_and_told_of(site: Site, tmp_
     assert "Another" not in str(logs)
 
 
-def test_who_may_call_is_named(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_may_call_is_named(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     admits = caller_check(("localhost", "10.1.2.3"))
+    with monkeypatch.context() as name_server:
+        name_server.setattr(socket, "getaddrinfo", None)  # whoever asks it fails
+        assert admits("10.1.2.3")
     assert admits("127.0.0.1")
     assert admits("::ffff:10.1.2.3")
     assert not admits("10.1.2.4")
