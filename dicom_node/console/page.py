@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 
-from dicom_node.domain.census import Census, Depth
+from dicom_node.domain.census import Census, Commitments, Depth
 from dicom_node.domain.watch import Heartbeat
 
 STYLE = """
@@ -35,6 +35,12 @@ def page(census: Census) -> str:
             ("queue", "waiting", "under way", "done", "dead", "oldest"),
             map(_depth, depths),
         ),
+        _table(
+            "Storage commitment",
+            ("destination", "uncommitted", "committed", "given up", "oldest"),
+            map(_commitments, census.commitments),
+        ),
+        _table("Replaced", ("destination", "wanted", "sent", "reason", "last"), _replaced(census)),
         _table("Dead letters", ("what", "where", "attempts", "reason", "at"), _letters(census)),
         _table(
             "Processes",
@@ -72,8 +78,20 @@ def _cell(value: object) -> str:
 
 
 def _depth(depth: Depth) -> Row:
-    oldest = "" if depth.oldest_s is None else f"{depth.oldest_s:.0f} s"
-    return (depth.queue, depth.available, depth.executing, depth.completed, depth.discarded, oldest)
+    counts = depth.available, depth.executing, depth.completed, depth.discarded
+    return (depth.queue, *counts, _age(depth.oldest_s))
+
+
+def _commitments(one: Commitments) -> Row:
+    counts = one.uncommitted, one.committed, one.given_up
+    return (one.destination, *counts, _age(one.oldest_s))
+
+
+def _replaced(census: Census) -> list[Row]:
+    return [
+        (one.destination, one.wanted, one.sent, one.reason, _when(one.last_at))
+        for one in census.replaced
+    ]
 
 
 def _alarms(census: Census) -> list[Row]:
@@ -98,6 +116,10 @@ def _senders(census: Census) -> list[Row]:
 
 def _callers(census: Census) -> list[Row]:
     return [(one.ae, one.host, one.times, _when(one.last_at)) for one in census.callers]
+
+
+def _age(oldest_s: float | None) -> str:
+    return "" if oldest_s is None else f"{oldest_s:.0f} s"
 
 
 def _when(at: float) -> str:

@@ -14,7 +14,16 @@ from typing import NoReturn
 import pytest
 
 from dicom_node.console.server import AT_ONCE, Views, serving
-from dicom_node.domain.census import Alarm, Caller, Census, DeadLetter, Depth, Sender
+from dicom_node.domain.census import (
+    Alarm,
+    Caller,
+    Census,
+    Commitments,
+    DeadLetter,
+    Depth,
+    Replaced,
+    Sender,
+)
 from dicom_node.domain.errors import BadSettings, TryAgain
 from dicom_node.domain.watch import Heartbeat, ServingModel
 from dicom_node.domain.work import QUOTED
@@ -33,6 +42,8 @@ CENSUS = Census(
     dead_letters=(
         DeadLetter("delivery", 7, "pacs", "sr 1.2", "1", 9, f"GiveUp: no{QUOTED}DOE^JOHN", 1.7e9),
     ),
+    commitments=(Commitments("archive", 4, 9, 1, 77.0),),
+    replaced=(Replaced("archive", "sr (comprehensive)", "text_sr", "class refused", 1.7e9),),
     senders=(Sender("XRAY1", 31, 1.7e9),),
     callers=(Caller("<script>", "10.0.0.9", 3, 1.7e9),),
     processes=(
@@ -86,6 +97,8 @@ def test_the_page_tells_the_state_and_escapes_what_strangers_sent() -> None:
         "work@h:7",
         "3 s",
         "anatomy 1.2",
+        "77 s",
+        "class refused",
     ):
         assert words in page, words
     assert "<script>" not in page
