@@ -4,13 +4,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from dicom_node.domain.admission import unsuitable
-from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.ports import Archive, Batched, Ledger
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import Claim, Outcome
@@ -26,21 +25,8 @@ PAUSE_S = 0.005
 """Between two looks at the queue while a batch is waited for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A decoded film, or why there is none."""
-
-    source: Source = None
-    radiograph: Radiograph | None = None
-    error: Exception | None = None
-
-    def tell(self) -> tuple[Source, Radiograph]:
-        """Give the film as `Reader.decode` would, or raise as it did."""
-        if self.error is not None:
-            raise self.error
-        if self.radiograph is None:
-            raise NotAnalysable("no pixels")
-        return self.source, self.radiograph
+Film = tuple[Source, Radiograph]
+"""What `Reader.decode` gives."""
 
 
 def work_batch(
@@ -102,7 +88,7 @@ def _prepare(claims: list[Claim], archive: Archive, reader: Reader) -> Reader:
     wanted = [one for one in claims if unsuitable(one.arrival.instance) is None]
     with ThreadPoolExecutor(max_workers=4) as pool:
         decoded = dict(pool.map(lambda claim: _decode(claim, archive, reader), wanted))
-    films = [film.radiograph for film in decoded.values() if film.radiograph is not None]
+    films = [film[1] for film in decoded.values() if not isinstance(film, Exception)]
     asked = {job.pipeline for one in wanted for job in one.jobs}
     readers: list[object] = [reader.gate, *(reader.pipelines.get(name) for name in sorted(asked))]
     try:
@@ -114,18 +100,22 @@ def _prepare(claims: list[Claim], archive: Archive, reader: Reader) -> Reader:
     else:
         log.info("batch_read", images=len(films))
 
-    def decode(path: Path) -> tuple[Source, Radiograph]:
-        film = decoded.get(path)  # None: the archive was away just now
-        return reader.decode(path) if film is None else film.tell()
+    def decode(path: Path) -> Film:
+        film = decoded.get(path)
+        if film is None:  # the archive was away just now
+            return reader.decode(path)
+        if isinstance(film, Exception):
+            raise film
+        return film
 
     return replace(reader, decode=decode)
 
 
-def _decode(claim: Claim, archive: Archive, reader: Reader) -> tuple[Path | None, Decoded]:
+def _decode(claim: Claim, archive: Archive, reader: Reader) -> tuple[Path | None, Film | Exception]:
     path: Path | None = None
     try:
         with lent(archive) as path_of:
             path = path_of(claim.arrival.file.key)
-            return path, Decoded(*reader.decode(path))
+            return path, reader.decode(path)
     except Exception as error:  # noqa: BLE001 - told again where the image's own job handles it
-        return path, Decoded(error=error)
+        return path, error
