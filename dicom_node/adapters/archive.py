@@ -51,14 +51,15 @@ class FileArchive:
     def path(self, key: str) -> Path:
         """Give the path of a stored file; raises GiveUp when it is gone."""
         path = self._locate(key)
-        if not path.is_file():
-            self._require_folder()
-            raise GiveUp(f"archive file {key} is gone")
-        return path
+        with self._reading():
+            if path.is_file():
+                return path
+        self._require_folder()
+        raise GiveUp(f"archive file {key} is gone")
 
     def read(self, key: str) -> bytes:
         """Give the stored bytes; raises GiveUp when they are gone."""
-        with _passing_faults():
+        with self._reading():
             try:
                 return self._locate(key).read_bytes()
             except FileNotFoundError:
@@ -98,8 +99,23 @@ class FileArchive:
 
     def _require_folder(self) -> None:
         """Raise Away where nothing was ever stored, as in a share that is not mounted."""
-        if not (self._root / SPOOL).is_dir():
+        if not self._is_there():
             raise Away(f"archive folder {self._root} is empty or away: is it mounted?")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Tell a file that cannot be read from a share that is away with all its files."""
+        try:
+            yield
+        except OSError as error:
+            kind = TryAgain if self._is_there() else Away
+            raise kind(f"archive: {error.strerror or error}") from error
+
+    def _is_there(self) -> bool:
+        try:
+            return (self._root / SPOOL).is_dir()
+        except OSError:
+            return False
 
     def _locate(self, key: str) -> Path:
         """Give the path that belongs to the key; raises GiveUp outside the root."""

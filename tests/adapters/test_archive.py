@@ -38,6 +38,17 @@ def test_a_share_that_is_not_mounted_has_lost_nothing(tmp_path: Path) -> None:
     assert FileArchive(share).read(key) == b"film"
 
 
+def test_a_share_that_gives_errors_is_away_and_a_file_alone_is_not(tmp_path: Path) -> None:
+    there = FileArchive(tmp_path)
+    there.put([b"film"], "instances", ".dcm")
+    too_long = "x" * 300  # an error at every look, as a share gives whose server is gone
+    for archive, error in ((there, TryAgain), (FileArchive(tmp_path / too_long), Away)):
+        for use in (archive.read, archive.path):
+            with pytest.raises(error) as raised:
+                use(f"instances/{too_long}")
+            assert type(raised.value) is error
+
+
 def test_faults_of_the_file_system_are_passing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     archive = FileArchive(tmp_path / "file")  # a file where a folder is needed
