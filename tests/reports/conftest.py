@@ -1,6 +1,5 @@
 """Synthetic sources and findings for the result objects."""
 
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC
@@ -29,6 +28,7 @@ from dicom_node.domain.work import ObjectKind, ReportObject
 from dicom_node.reports.common import ReportContext
 from dicom_node.reports.part10 import TYPE_2
 from dicom_node.reports.registry import BUILDERS
+from tests.validators import state_errors
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -243,7 +243,6 @@ def complaints(tmp_path: Path) -> Callable[[Path, list[ReportObject]], list[str]
 
     def check(source_file: Path, results: list[ReportObject]) -> list[str]:
         said: list[str] = []
-        header = pydicom.dcmread(source_file, stop_before_pixels=True)
         copied = [line for line in _errors(source_file) if "Missing attribute" not in line]
         paths: list[Path] = []
         # a refusal is the same object for "sr" and "text_sr", sent once
@@ -255,7 +254,7 @@ def complaints(tmp_path: Path) -> Callable[[Path, list[ReportObject]], list[str]
             if made.kind in ("sr", "text_sr", "kos"):
                 said += _unreadable(path)
             if made.kind == "gsps":
-                said += _faults_of_state(path, header)
+                said += state_errors(path, source_file)
         return said + _differences(source_file, paths)
 
     return check
@@ -268,20 +267,6 @@ def _unreadable(path: Path) -> list[str]:
         for tool in ("dsrdump", "dsr2html")
     ]
     return [ran.stderr for ran in runs if ran.returncode or "E:" in ran.stderr]
-
-
-def _faults_of_state(path: Path, header: Dataset) -> list[str]:
-    """Say what dcmpschk finds wrong in a presentation state.
-
-    It judges copied values too, and takes no Cyrillic name in UTF-8: what it has
-    against a value that the source has as well is not the state's fault.
-    """
-    ran = subprocess.run(["dcmpschk", str(path)], capture_output=True, text=True, errors="replace")
-    errors = [line for line in ran.stderr.splitlines() if line.startswith("E: Error")]
-    blamed = re.findall(r"^E: +Affected attribute: (\w+) ", ran.stderr, re.MULTILINE)
-    state = pydicom.dcmread(path)
-    own = [one for one in blamed if one not in header or header[one].value != state[one].value]
-    return own if len(blamed) == len(errors) and not ran.returncode else [ran.stderr]
 
 
 def _differences(source_file: Path, paths: list[Path]) -> list[str]:
