@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -138,20 +138,25 @@ def running(
         thread.join(30)
 
 
-def ask(port: int, token: str) -> int:
-    """Send nonsense with a token; waits for the role to start."""
+def dial(port: int) -> socket.socket:
+    """Connect; waits for the role to start."""
     give_up_at = time.monotonic() + 15
     while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        head = {"Authorization": f"Bearer {token}", "Content-Type": "multipart/related"}
         try:
-            connection.request("POST", "/studies", MARK.encode(), head)
-            return connection.getresponse().status
+            return socket.create_connection(("127.0.0.1", port), 5)
         except ConnectionRefusedError:
             assert time.monotonic() < give_up_at
             time.sleep(0.05)
-        finally:
-            connection.close()
+
+
+def ask(port: int, token: str) -> int:
+    """Send nonsense with a token."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.sock = dial(port)
+    head = {"Authorization": f"Bearer {token}", "Content-Type": "multipart/related"}
+    with closing(connection):
+        connection.request("POST", "/studies", MARK.encode(), head)
+        return connection.getresponse().status
 
 
 def knock(port: int) -> None:
@@ -159,7 +164,7 @@ def knock(port: int) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        dial(port) as plain,
         pytest.raises(OSError),
         context.wrap_socket(plain, server_hostname=MARK) as secured,
     ):
