@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from dicom_node.adapters.alarm_facts import oldest_deliveries_at
@@ -42,8 +43,7 @@ def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
     Several processes may do this at once: each job is one claim or deletion that
     a second one finds done.
     """
-    scheduler = BackgroundScheduler(timezone="UTC")
-    for every_s, job in (
+    jobs = (
         (RESCUE_EVERY_S, partial(_rescue, parts)),
         (RESCUE_EVERY_S, partial(_escalate, parts)),
         (DISK_EVERY_S, partial(_check_disk, parts)),
@@ -52,7 +52,11 @@ def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
         (ASK_EVERY_S, partial(ask_all, parts.settings, parts.engine)),
         *commit_jobs(parts),
         *watch_jobs(parts),
-    ):
+    )
+    # a thread for each: peers that hang must not keep the dead workers' images waiting
+    threads = ThreadPoolExecutor(len(jobs))
+    scheduler = BackgroundScheduler(timezone="UTC", executors={"default": threads})
+    for every_s, job in jobs:
         # late is better than never: a busy machine must not make a rescue fall out
         late = {"misfire_grace_time": None, "coalesce": True}
         scheduler.add_job(_guarded, "interval", args=(job,), seconds=every_s, **late)

@@ -1,10 +1,15 @@
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import NoReturn
 
+import pytest
+
 from dicom_node import housekeeping, node
-from dicom_node.adapters.schema import deliveries
+from dicom_node.adapters.schema import deliveries, jobs
 from dicom_node.settings import load_settings
-from tests.engine.rows import finished, rows
+from tests.engine.rows import ONE_JOB, arrival, column, finished, rows
+from tests.listeners import until
 
 
 def never(*_: object) -> NoReturn:
@@ -20,4 +25,19 @@ def test_results_for_a_lost_destination_become_dead_letters_at_once(tmp_path: Pa
     housekeeping._bury_homeless(parts, {"ris": never})
     states = {(row["destination"], row["state"]) for row in rows(parts.engine, deliveries)}
     assert states == {("pacs", "discarded"), ("ris", "available")}
+    parts.close()
+
+
+def test_peers_that_hang_hold_up_no_rescue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text('node.data_dir = "var"')
+    parts, answered = node.open_parts(load_settings(config), migrate=True), Event()
+    hanging = tuple((1, partial(answered.wait, 30)) for _ in range(12))
+    monkeypatch.setattr(housekeeping, "commit_jobs", lambda _parts: hanging)
+    monkeypatch.setattr(housekeeping, "RESCUE_EVERY_S", 2)
+    parts.ledger.record(arrival(1), ONE_JOB)
+    assert parts.ledger.claim_jobs("dead", parts.clock() - 60, 15.0)
+    with housekeeping.tidying(parts, {}):
+        until(lambda: column(parts.engine, jobs, "state") == ["available"], "the rescue")
+        answered.set()
     parts.close()
