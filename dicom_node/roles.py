@@ -59,6 +59,7 @@ def _receivers(parts: node.Parts) -> "list[StorageSCP]":
         max_associations=settings.receive.max_associations,
         max_per_caller=settings.receive.max_per_caller,
         max_object=settings.receive.max_object_mb << 20,
+        max_held=settings.receive.max_held_mb << 20,
         max_pdu=settings.receive.max_pdu,
         reports=partial(reports, parts),
     )

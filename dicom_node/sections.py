@@ -60,6 +60,7 @@ class ReceiveSection(Section):
     max_associations: Annotated[int, Field(ge=1, le=4096)] = 64
     max_per_caller: Annotated[int, Field(ge=1, le=4096)] = 32
     max_object_mb: Annotated[int, Field(ge=1, le=2047)] = 512
+    max_held_mb: Annotated[int, Field(ge=1, le=1 << 20)] = 4096
     processes: Literal[1] = 1
     min_free_gb: Annotated[float, Field(ge=0, le=1e9)] = 5
     unknown_callers: Literal["reject", "accept", "learn"] = "reject"

@@ -40,6 +40,7 @@ class Setup:
     max_associations: int = 64
     max_per_caller: int = 64
     max_object: int = 1 << 30
+    max_held: int = 1 << 32
     max_pdu: int = 131072
     timeouts: Timeouts = field(default_factory=Timeouts)
     archive: Archive | None = None
@@ -106,6 +107,7 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
         max_associations=setup.max_associations,
         max_per_caller=setup.max_per_caller,
         max_object=setup.max_object,
+        max_held=setup.max_held,
         max_pdu=setup.max_pdu,
         timeouts=setup.timeouts,
     )

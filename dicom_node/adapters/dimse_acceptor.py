@@ -124,6 +124,8 @@ class PromptAssociation(Association):
                 self.abort(block=False)
         elif message.is_too_large:
             self._respond(message, OUT_OF_RESOURCES, "the object is larger than is taken")
+        elif message.is_one_too_many:
+            self._respond(message, OUT_OF_RESOURCES, "too much is on its way, repeat later")
         elif field in self._operations:
             self._respond(message, *self._operations[field](message, context, self))
         elif field == C_ECHO_RQ:
@@ -192,6 +194,10 @@ class AcceptingServer(AssociationServer):
             self._started = {assoc for assoc in self._started if assoc.is_alive()}
             return list(self._started)
 
+    def is_crowded(self) -> bool:
+        """Say whether all associations together hold more than they may."""
+        return sum(one.dimse.held() for one in self.connections) > self.bounds.all_bytes
+
     def verify_request(self, request: object, client_address: Any) -> bool:  # noqa: ANN401 - as socketserver has it
         """Take no more connections than threads can be had for, nor all from one host."""
         with self._lock:
@@ -256,6 +262,7 @@ class AcceptingHandler(RequestHandler):
         assoc = PromptAssociation(self.ae, self.server.operations)
         assoc._server = self.server
         assoc.dimse.assembler.largest = self.server.bounds.object_bytes
+        assoc.dimse.assembler.is_crowded = self.server.is_crowded
         assoc.name = f"association-{self.client_address[0]}:{self.client_address[1]}"
         assoc.set_socket(PromptSocket(assoc, self.request))
         assoc.fingerprint = fingerprint_of(self.request)

@@ -26,6 +26,8 @@ class Bounds:
     """Of these connections."""
     object_bytes: int = LARGEST_DATA_SET
     """A data set that is larger is refused."""
+    all_bytes: int = 1 << 40
+    """What all associations together hold of data sets; beyond it a new one is refused."""
 
     def has_place(self, hosts: Sequence[str], host: str) -> bool:
         """Say whether one more connection is taken, with those of `hosts` open."""
@@ -49,6 +51,11 @@ class PromptDIMSE(DIMSEServiceProvider):
             message = self.assembler.add(context_id, fragment)
             if message is not None:
                 self._queue(message)
+
+    def held(self) -> int:
+        """Say how many bytes of data sets have come and are not yet being stored."""
+        size = 0 if self.assembler.is_dropping else self.assembler.size
+        return size + sum(len(message.content) for message in list(self.requests.queue))
 
     def is_overdue(self) -> bool:
         """Whether a message takes longer than a slow line explains."""

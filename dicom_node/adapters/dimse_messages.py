@@ -5,7 +5,7 @@ and written here by hand, in microseconds and whatever its values hold.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dicom_node.adapters.attributes import clean
@@ -33,6 +33,7 @@ LONGEST_COMMENT = 64
 LARGEST_COMMAND = 1 << 16
 LARGEST_DATA_SET = 2 << 30
 """Bytes; a data set is held in memory until it is stored. Beyond it nothing is read."""
+MEGABYTE = 1 << 20
 SMALL_FRAGMENT = 4096
 """Bytes; fewer are copied, as a view keeps its whole PDU and costs more itself."""
 
@@ -50,6 +51,8 @@ class Message:
     content: bytes = b""
     is_too_large: bool = False
     """Whether the data set was longer than is taken; its content was dropped."""
+    is_one_too_many: bool = False
+    """Whether too much was on its way besides; its content was dropped."""
 
     def number(self, element: int) -> int | None:
         """Give a US value, None where it is missing or malformed."""
@@ -67,6 +70,8 @@ class Assembler:
     def __init__(self) -> None:
         self.largest = LARGEST_DATA_SET
         """Bytes; longer data sets are dropped."""
+        self.is_crowded: Callable[[], bool] = lambda: False
+        """Says whether all associations together hold too much; asked for each MB."""
         self._reset()
 
     def _reset(self) -> None:
@@ -74,6 +79,7 @@ class Assembler:
         self._encoded = bytearray()
         self._command: dict[int, bytes] | None = None
         self._fragments: list[memoryview | bytearray] = []
+        self._one_too_many = False
         self.size = 0
         """Bytes of the data set so far."""
 
@@ -81,6 +87,11 @@ class Assembler:
     def is_partial(self) -> bool:
         """Whether a message has begun and not ended."""
         return self._context_id is not None
+
+    @property
+    def is_dropping(self) -> bool:
+        """Whether what comes of the data set is not kept."""
+        return self._one_too_many or self.size > self.largest
 
     def add(self, context_id: int, fragment: memoryview) -> Message | None:
         """Take a fragment with its control header; give the message that it ends.
@@ -108,10 +119,13 @@ class Assembler:
         return None
 
     def _add_content(self, fragment: memoryview, is_last: bool) -> Message | None:
+        before = self.size
         self.size += len(fragment)
         if self._command is None or self.size > LARGEST_DATA_SET:
             raise BrokenMessage("data set has no command or is too large")
-        if self.size > self.largest:
+        if self.size // MEGABYTE > before // MEGABYTE and self.is_crowded():
+            self._one_too_many = True
+        if self.is_dropping:
             self._fragments.clear()
         elif len(fragment) > SMALL_FRAGMENT:
             self._fragments.append(fragment)
@@ -124,7 +138,8 @@ class Assembler:
     def _complete(self) -> Message:
         content = b"".join(self._fragments)
         too_large = self.size > self.largest
-        message = Message(self._context_id or 0, self._command or {}, content, too_large)
+        head = self._context_id or 0, self._command or {}
+        message = Message(*head, content, too_large, self._one_too_many)
         self._reset()
         return message
 

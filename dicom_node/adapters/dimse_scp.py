@@ -83,6 +83,8 @@ class Service:
     """Of these, from one host."""
     max_object: int = LARGEST_DATA_SET
     """Bytes of a data set."""
+    max_held: int = 4 << 30
+    """Bytes of data sets on their way, on all associations together."""
     max_pdu: int = MAX_PDU
     timeouts: Timeouts = field(default_factory=Timeouts)
     reports: Callable[[Caller], Hear | None] = lambda _: None
@@ -120,6 +122,7 @@ class StorageSCP:
                     connections=4 * service.max_associations + 16,
                     of_one_host=2 * service.max_per_caller + 16,
                     object_bytes=service.max_object,
+                    all_bytes=service.max_held,
                 ),
                 secure=self._secure,
             )

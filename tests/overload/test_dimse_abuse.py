@@ -134,6 +134,31 @@ def test_an_object_beyond_the_limit_is_refused_and_the_association_lives(node: R
     assert not node.leftovers()
 
 
+def test_what_all_callers_send_at_once_is_bounded(tmp_path: Path) -> None:
+    large = chest()[:-300] + bytes(6 << 20)
+    pieces = list(message_pdus({**STORE, 0x1000: uid("1.2.3")}, large, 1, 1 << 17))
+    setup = Setup((ANYWHERE,), max_object=8 << 20, max_held=10 << 20)
+    with receiver(tmp_path, setup) as node, unharmed(serving(node)), ExitStack() as stack:
+        first, second = (stack.enter_context(RawSCU(node.port)) for _ in range(2))
+        first.send(pieces[:-1])
+        until(lambda: held_of(node) > 5 << 20)
+        second.send(pieces)
+        answer = second.read_response()
+        assert (answer.status, answer.comment) == (0xA700, "too much is on its way, repeat later")
+        assert second.echo() == 0x0000
+        first.send(pieces[-1:])
+        sizes = first.read_response().status
+        assert sizes != 0xA700
+        second.send(pieces)  # there is room again
+        assert second.read_response().status == sizes
+
+
+def held_of(node: Receiver) -> int:
+    server = node.scp._server
+    assert server is not None
+    return sum(one.dimse.held() for one in server.connections)
+
+
 def test_a_data_set_without_end_is_not_kept(node: Receiver) -> None:
     with unharmed(serving(node)) as before, RawSCU(node.port) as scu:
         scu.send([pdu(P_DATA, pdv(1, 3, command_set(STORE)))])
