@@ -12,7 +12,7 @@ from dicom_node.adapters.orders_book import SqlOrderBook
 from dicom_node.adapters.queue_history import history_of
 from dicom_node.domain.orders import UNREGISTERED, Registered, hastened
 from dicom_node.domain.ports import Archive
-from dicom_node.domain.web import Receiver, over_stow
+from dicom_node.domain.web import Receiver, over_stow, wanting_rejection
 from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
 from dicom_node.flow.infer import Reading, Source
 from dicom_node.flow.notify import notified
@@ -40,7 +40,7 @@ def writer(
         notified=partial(notified, receivers=receivers),
         choose=chooser(settings, engine),
         history=partial(history_of, engine),
-        wants_rejection=frozenset(one.name for one in settings.peers if one.reject_replaced),
+        wants_rejection=wanting_rejection(settings.peers, settings.stow),
         archive=archive,
         receivers=over_hl7,
     )

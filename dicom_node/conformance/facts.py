@@ -17,6 +17,7 @@ from dicom_node.adapters.header import describe, spacing
 from dicom_node.domain.errors import GiveUp, NodeError, NotTaken, TryAgain
 from dicom_node.domain.ladder import Rung, rungs
 from dicom_node.domain.study import SRClass
+from dicom_node.domain.web import wanting_rejection
 from dicom_node.reports.common import ReportContext
 from dicom_node.reports.example import example
 from dicom_node.reports.registry import BUILDERS
@@ -46,7 +47,7 @@ def sent_to(settings: Settings, name: str) -> tuple[Rung, ...]:
     kinds = [kind for route in settings.routes if name in route.send_to for kind in route.outputs]
     if any(route.report_not_analysed for route in settings.routes if name in route.send_to):
         kinds.append("text_sr")
-    if any(peer.reject_replaced for peer in settings.peers if peer.name == name):
+    if name in wanting_rejection(settings.peers, settings.stow):
         kinds.append("kos")  # the class of rejection notes too
     every = (rung for kind in kinds for rung in rungs(kind, classes[name]))
     return tuple({rung.sop_class_uid: rung for rung in every}.values())

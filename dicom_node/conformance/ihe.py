@@ -8,6 +8,7 @@ from dicom_node.adapters.orders_messages import EVENTS, VERSIONS
 from dicom_node.conformance import facts
 from dicom_node.conformance.document import Document, Section, Table
 from dicom_node.conformance.statement import cover
+from dicom_node.domain.web import wanting_rejection
 from dicom_node.reports.er7 import CODECS
 from dicom_node.settings import Settings
 
@@ -79,7 +80,7 @@ def _actors(settings: Settings) -> Table:
 
 
 def _iocm(settings: Settings) -> tuple[str, str, str, str]:
-    rejects = [peer.name for peer in settings.peers if peer.reject_replaced]
+    rejects = sorted(wanting_rejection(settings.peers, settings.stow))
     said = f"rejection notes go to {', '.join(rejects)}" if rejects else "reject_replaced is off"
     claimed = "partly" if rejects else NO
     return "Imaging Object Change Management (IOCM)", "Change Requester", claimed, said

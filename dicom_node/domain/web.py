@@ -1,6 +1,6 @@
 """Who takes results over HTTP, and who sends images over it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -68,6 +68,8 @@ class StowDestination(WebServer):
     """
 
     sr_class: SRClass = "comprehensive"
+    reject_replaced: bool = False
+    """Whether it gets rejection notes for results that later ones replace (IHE IOCM)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +128,9 @@ def caller_at(
     there = [peer for peer in peers if peer.host and host in addresses_of(peer.host)]
     named = [peer.ae_title for peer in sorted(there, key=lambda peer: not peer.may_send)]
     return Caller((*named, UNNAMED)[0], called_ae, host)
+
+
+def wanting_rejection(peers: Iterable[Peer], servers: Iterable[StowDestination]) -> frozenset[str]:
+    """Name the destinations that get a rejection note for what later results replace."""
+    wanting = {one.name for one in peers if one.reject_replaced}
+    return frozenset(wanting | {one.name for one in servers if one.reject_replaced})

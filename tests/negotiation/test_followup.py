@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.cli import main
 from dicom_node.domain.findings import Presence
-from tests.listeners import HL7Listener, Storescp
+from tests.listeners import HL7Listener, Orthanc, Storescp
 from tests.negotiation.conftest import MakeWard, Scripted, Ward
 from tests.validators import entity_errors, errors_of, structured_report
 
@@ -182,6 +182,35 @@ def test_a_model_that_serves_again_is_heard_again(
         }
         read_again(ward, Scripted("2", Presence.ABSENT), capsys)
         assert len({one.split(b"|")[9] for one in ris.messages}) == len(ris.messages) == 4
+
+
+STOW_WARD = """
+[[stow]]
+name = "cloud"
+url = "http://{orthanc.host}:{orthanc.http_port}/dicom-web"
+reject_replaced = true
+[[routes]]
+name = "chest"
+outputs = ["sr", "sc"]
+send_to = ["cloud"]
+"""
+
+
+def test_a_dicomweb_server_gets_rejection_notes_too(
+    make_ward: MakeWard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Orthanc(dicom_web=True) as orthanc:
+        ward = make_ward(STOW_WARD.format(orthanc=orthanc))
+        ward.receive()
+        ward.settle()
+        first = set(orthanc.rest("/instances"))
+        read_again(ward, Scripted("2", Presence.ABSENT), capsys)
+        later = set(orthanc.rest("/instances")) - first
+        tags = [orthanc.rest(f"/instances/{one}/simplified-tags") for one in later]
+        assert sorted(one["Modality"] for one in tags) == ["KO", "OT", "SR"]
+        (note,) = (one for one in tags if one["Modality"] == "KO")
+        assert note["ConceptNameCodeSequence"][0]["CodeValue"] == "113001"
+        assert {row[2] for row in ward.sent()} == {"completed"}
 
 
 def test_a_study_that_is_not_here_is_said(
