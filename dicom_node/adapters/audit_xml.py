@@ -97,7 +97,7 @@ def _subject(message: Element, one: Subject) -> None:
     if one.instances:
         described = SubElement(subject, "ParticipantObjectDescription")
         for sop_class, uids in one.instances:
-            count = str(len(uids))
-            kind_of = SubElement(described, "SOPClass", UID=sop_class, NumberOfInstances=count)
+            said = {"UID": legal(sop_class), "NumberOfInstances": str(len(uids))}
+            kind_of = SubElement(described, "SOPClass", said)
             for uid in uids:
                 SubElement(kind_of, "Instance", UID=legal(uid))

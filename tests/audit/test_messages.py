@@ -9,7 +9,9 @@ from dicom_node.domain import audit
 from dicom_node.domain.audit import AuditEvent, Cargo, Party
 
 HERE, PACS = Party("CXRAI", "node.example"), Party("ORTHANC", "10.0.0.5")
-CARGO = Cargo("1.2.3", "PAT\x001<&>", (("1.2.840.1", ("1.2.3.4", "1.2.3.5")), ("1.2.840.2", ())))
+CARGO = Cargo(
+    "1.2.3", "PAT\x001<&>", (("1.2.840.1", ("1.2.3.4", "1.2.3.5")), ("1.2.840\x01.2", ()))
+)
 EVENTS = {
     "start": audit.activity(HERE, "receive", 1.5, started=True),
     "stop": audit.activity(HERE, "receive", 2e9, started=False),
