@@ -158,5 +158,10 @@ def _in_words(finding: dict[str, Any]) -> str:
     words = f"{name} {present} (p={finding['probability']:.2f})"
     if present == "present":
         words += f", {finding['side']} side" if finding["side"] != "undetermined" else ""
-        words += "".join(f", {m['name']} {m['value']} {m['unit']}" for m in finding["measurements"])
+        words += "".join(f", {_measured(m)}" for m in finding["measurements"])
     return words + (", URGENT" if finding["urgent"] else "")
+
+
+def _measured(one: dict[str, Any]) -> str:
+    unit = "" if one["unit"] == "1" else f" {one['unit'].strip('{}')}"
+    return f"{one['name']} {one['value']}{unit}"

@@ -11,6 +11,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from dicom_node import cli
+from dicom_node.analyze import in_words
 from dicom_node.phantom import phantom_dx
 from tests.hospital import configure
 from tests.listeners import HL7Listener, Orthanc
@@ -89,6 +90,24 @@ def test_analyze_writes_every_result(tmp_path: Path, right: Path) -> None:
     assert set(result["objects"]) == {path.name for path in folder.iterdir()} - {"findings.json"}
     assert {"seg.dcm", "sr.dcm", "text_sr.dcm", "sc.dcm", "oru.hl7"} <= set(result["objects"])
     assert dcmread(folder / "seg.dcm").Rows == 512
+
+
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [("mm", "width 3.5 mm"), ("1", "width 3.5"), ("{pixels}", "width 3.5 pixels")],
+)
+def test_units_are_said_as_people_write_them(unit: str, words: str) -> None:
+    measured = {"name": "width", "value": 3.5, "unit": unit}
+    finding = {
+        "code": {"meaning": "Mass"},
+        "present": "present",
+        "probability": 0.5,
+        "side": "undetermined",
+        "measurements": [measured],
+        "urgent": False,
+    }
+    result = {"source": "a.dcm", "not_analysed": None, "findings": [finding]}
+    assert in_words(result) == f"a.dcm: mass present (p=0.50), {words}"
 
 
 def test_analyze_takes_png_and_names_the_unreadable(
