@@ -1,7 +1,9 @@
 """An ONNX Runtime session for a model folder."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -10,13 +12,27 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from dicom_node.domain.errors import BadSettings, NotAnalysable
+from dicom_node.domain.errors import BadSettings, NotAnalysable, TryAgain
 from dicom_node.domain.study import Radiograph
 from pipelines.manifest import Contract
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 T = TypeVar("T")
+SHORTAGE = re.compile(r"(?i)failed to allocate|bad_alloc|out of memory|alloc_failed")
+"""How the engine, the C++ library, CUDA and cuBLAS say that memory is short."""
+
+
+@contextmanager
+def _shortage_told() -> Iterator[None]:
+    """Turn the engine's error about memory into Python's: it passes, others do not."""
+    try:
+        yield
+    except Exception as error:
+        # The engine's own exceptions share no public base class.
+        if SHORTAGE.search(str(error)):
+            raise MemoryError("the engine found too little memory") from None
+        raise
 
 
 class Runner(Protocol):
@@ -40,8 +56,9 @@ class Session:
     device: str
 
     def run(self, image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-        """Give every output for a batch (N, 1, size, size)."""
-        answers = self.engine.run(list(self.output_names), {self.input_name: image})
+        """Give every output for a batch (N, 1, size, size); raises MemoryError."""
+        with _shortage_told():
+            answers = self.engine.run(list(self.output_names), {self.input_name: image})
         return dict(zip(self.output_names, answers, strict=True))
 
 
@@ -107,7 +124,7 @@ def open_session(manifest: Contract, device: str = "auto", threads: int = 0) -> 
 
     `device` is auto, cpu, cuda or cuda:N; `threads` 0 lets the engine choose.
     Raises BadSettings when the weights are others, when the device is missing
-    or when the network does not fit the manifest.
+    or when the network does not fit the manifest; TryAgain for too little memory.
     """
     found = sha256_of(manifest.weights)
     if found != manifest.sha256:
@@ -120,9 +137,12 @@ def open_session(manifest: Contract, device: str = "auto", threads: int = 0) -> 
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only; the words below say what was taken
     try:
-        engine = onnxruntime.InferenceSession(
-            str(manifest.weights), sess_options=options, providers=providers
-        )
+        with _shortage_told():
+            engine = onnxruntime.InferenceSession(
+                str(manifest.weights), sess_options=options, providers=providers
+            )
+    except MemoryError as error:
+        raise TryAgain(f"{manifest.weights}: too little memory to load it") from error
     except Exception as error:
         # The engine's own exceptions share no public base class.
         raise BadSettings(f"{manifest.weights}: not a usable network ({error})") from error
@@ -168,6 +188,8 @@ def _warm_up(session: Session, manifest: Contract) -> None:
         )
     try:
         session.run(np.zeros((1, 1, size, size), np.float32))
+    except MemoryError as error:
+        raise TryAgain(f"{manifest.weights}: too little memory to run it") from error
     except Exception as error:
         # The engine's own exceptions share no public base class.
         raise BadSettings(f"{manifest.weights}: does not run at {size} px ({error})") from error

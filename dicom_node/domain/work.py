@@ -94,7 +94,9 @@ def after_failure(error: Exception, attempt: int, now: float, rule: RetryRule) -
     """Decide what follows the failed attempt number `attempt` (1 is the first)."""
     words = ": ".join(filter(None, (type(error).__name__, speakable(error))))
     passing = isinstance(error, TryAgain | OSError | MemoryError)
-    if not isinstance(error, Away) and (not passing or attempt >= rule.attempts):
+    # others take memory for minutes: twelve attempts at a job are six minutes
+    attempts = rule.attempts * (4 if isinstance(error, MemoryError) else 1)
+    if not isinstance(error, Away) and (not passing or attempt >= attempts):
         return Failure(None, words)
     return Failure(now + rule.pause_s(attempt), words)
 

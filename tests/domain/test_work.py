@@ -35,6 +35,16 @@ def test_a_passing_fault_is_repeated(error: Exception) -> None:
     assert after_failure(error, 1, 0.0, RULE).due_at == 5.0
 
 
+def test_too_little_memory_is_given_minutes_to_pass() -> None:
+    now = 0.0
+    for attempt in range(1, 4 * JOB_RETRY.attempts):
+        due_at = after_failure(MemoryError(), attempt, now, JOB_RETRY).due_at
+        assert due_at is not None
+        now = due_at
+    assert 300 < now < 600
+    assert after_failure(MemoryError(), 4 * JOB_RETRY.attempts, now, JOB_RETRY).due_at is None
+
+
 @pytest.mark.parametrize("error", [GiveUp("x"), NotAnalysable("x"), ValueError("x"), KeyError("x")])
 def test_anything_else_is_permanent(error: Exception) -> None:
     failure = after_failure(error, 1, 0.0, RULE)

@@ -1,6 +1,8 @@
 """Weights are served only as the manifest vouches for them."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from dicom_node.domain.errors import BadSettings
 from pipelines.manifest import ModelManifest, load_manifest
 from pipelines.session import open_session, sha256_of
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -58,3 +61,43 @@ def test_other_networks_are_refused(manifest: ModelManifest, tmp_path: Path) -> 
 def test_unknown_devices_are_named(manifest: ModelManifest, device: str) -> None:
     with pytest.raises(BadSettings, match="use auto, cpu, cuda or cuda:N"):
         open_session(manifest, device)
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from dicom_node.domain.errors import TryAgain
+from pipelines.manifest import load_manifest
+from pipelines.session import open_session
+
+def leave(megabytes):
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + (megabytes << 20), -1))
+
+manifest = load_manifest(Path(sys.argv[1]))
+session = open_session(manifest, "cpu", threads=1)
+films = np.zeros((24, 1, manifest.input.size, manifest.input.size), np.float32)
+leave(100)
+try:
+    session.run(films)
+except MemoryError as error:
+    print("run:", error)
+leave(2)
+try:
+    open_session(manifest, "cpu", threads=1)
+except TryAgain as error:
+    print("open:", str(error).rpartition(": ")[2])
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+print("again:", session.run(films[:1])["presence"].shape)
+"""
+
+
+def test_too_little_memory_is_told_from_other_errors(manifest: ModelManifest) -> None:
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(manifest.weights.parent)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.stdout.splitlines() == [
+        "run: the engine found too little memory",
+        "open: too little memory to load it",
+        "again: (1, 1)",
+    ], ended.stderr[-1000:]
