@@ -24,7 +24,7 @@ LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
 """A role that ran this long starts again without a pause."""
 BAD_SETTINGS = 2
-"""Exit code of a role whose configuration is wrong: starting again cannot help."""
+"""Exit code of a role whose configuration is wrong."""
 SUPERVISOR_PID = "DICOM_NODE_SUPERVISOR_PID"
 
 
@@ -98,19 +98,21 @@ class Role:
 def supervise(names: Mapping[str, tuple[str, ...]], stop: threading.Event) -> int:
     """Run a process per name until `stop`; restart those that end by themselves.
 
-    Returns 0 after a clean stop, 2 when a role says that the settings are wrong.
+    Returns 0 after a clean stop, 2 when a role says at the beginning that the settings
+    are wrong. Says one so later (a model or certificate was damaged meanwhile), it is
+    started again and again, and the others go on: images still come in.
     """
     roles = [
         Role(name, (sys.executable, "-m", "dicom_node.cli", *arguments))
         for name, arguments in names.items()
     ]
-    exit_code = 0
+    exit_code, began = 0, time.monotonic()
     while not stop.is_set() and exit_code == 0:
         now = time.monotonic()
         for role in roles:
             if role.child is None and now >= role.start_again_at:
                 role.start(now)
-            elif role.note_exit(now) == BAD_SETTINGS:
+            elif role.note_exit(now) == BAD_SETTINGS and now - began < STEADY_S:
                 exit_code = BAD_SETTINGS
         stop.wait(0.2)
     _stop(roles)

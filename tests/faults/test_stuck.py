@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydicom.uid import generate_uid
@@ -72,6 +73,28 @@ def test_the_supervisor_ends_what_does_not_end(monkeypatch: pytest.MonkeyPatch) 
         supervisor._stop([supervisor.Role("work", command, child)])
     assert child.returncode == -signal.SIGKILL
     assert [one["event"] for one in logs] == ["role_killed"]
+
+
+@pytest.mark.parametrize("steady_s", [60.0, 0.0])
+def test_settings_that_are_wrong_end_the_node_only_at_its_beginning(
+    steady_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role, starts = tmp_path / "role", tmp_path / "starts"
+    role.write_text(f"#!/bin/sh\necho >> {starts}\nexit {supervisor.BAD_SETTINGS}\n")
+    role.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(role))
+    monkeypatch.setattr(supervisor, "STEADY_S", steady_s)
+    stop, codes = threading.Event(), []
+    run = threading.Thread(target=lambda: codes.append(supervisor.supervise({"work": ()}, stop)))
+    run.start()
+    if steady_s:  # no `stop` is needed
+        run.join(10)
+        assert (codes, starts.read_text()) == ([supervisor.BAD_SETTINGS], "\n")
+        return
+    until(lambda: starts.exists() and starts.read_text().count("\n") > 1, "another start")
+    stop.set()
+    run.join(10)
+    assert codes == [0]
 
 
 def test_an_error_that_nobody_foresaw_ends_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
