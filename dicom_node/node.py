@@ -189,7 +189,7 @@ def opened(settings: Settings) -> Iterator[Engine]:
 def census(settings: Settings) -> Census:
     """Count what is in the database now; raises TryAgain when it is away."""
     with opened(settings) as engine:
-        return take_census(engine, time.time())
+        return take_census(engine, DatabaseClock(engine)())
 
 
 def free_bytes(settings: Settings) -> int:

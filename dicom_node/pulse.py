@@ -67,7 +67,7 @@ def beating(parts: Parts, role: str, *, looping: bool = False) -> Iterator[Pulse
 
     With `looping` only while the loop turns, so not before its first turn either.
     """
-    pulse = Pulse(role, time.time(), looping)
+    pulse = Pulse(role, parts.clock(), looping)
     ended = threading.Event()
     thread = threading.Thread(target=_beat_on, args=(parts, pulse, ended), name="pulse")
     thread.start()
@@ -88,7 +88,7 @@ def _beat_on(parts: Parts, pulse: Pulse, ended: threading.Event) -> None:
         if not pulse.alive():
             continue
         try:
-            beat(parts.engine, _sign(pulse, worker))
+            beat(parts.engine, _sign(pulse, worker, parts.clock()))
             shown = True
         except NodeError as error:
             shown = True  # not more often while the database is away
@@ -100,12 +100,12 @@ def _beat_on(parts: Parts, pulse: Pulse, ended: threading.Event) -> None:
             log.warning("beat_failed", error=type(error).__name__, reason=str(error))
 
 
-def _sign(pulse: Pulse, worker: str) -> Heartbeat:
+def _sign(pulse: Pulse, worker: str, now: float) -> Heartbeat:
     return Heartbeat(
         worker=worker,
         role=pulse.role,
         started_at=pulse.started_at,
-        last_at=time.time(),
+        last_at=now,
         resident_bytes=_resident_bytes(),
         open_files=_open_files(),
         models=pulse.models,

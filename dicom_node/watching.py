@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dicom_node import alarms, node
+from dicom_node.adapters.clock import DatabaseClock
 from dicom_node.adapters.metrics import Disk, write_metrics
 from dicom_node.adapters.metrics_beats import prune_beats, sample_disk, take_beats
 from dicom_node.adapters.metrics_readings import take_readings
@@ -25,9 +26,9 @@ def watch_jobs(parts: Parts) -> tuple[tuple[int, Callable[[], None]], ...]:
     """List what is to be done, with how often in seconds."""
     return (
         (COUNT_EVERY_S, partial(_count, parts)),
-        (AGES_EVERY_S, lambda: alarms.watch_ages(parts, time.time())),
+        (AGES_EVERY_S, lambda: alarms.watch_ages(parts, parts.clock())),
         (SAMPLE_EVERY_S, partial(_sample, parts)),
-        (HABITS_EVERY_S, lambda: alarms.watch_habits(parts, time.time())),
+        (HABITS_EVERY_S, lambda: alarms.watch_habits(parts, parts.clock())),
         (HABITS_EVERY_S, lambda: alarms.watch_certificates(parts, time.time())),
         (AGES_EVERY_S, lambda: alarms.watch_audit(parts, time.time())),
     )
@@ -50,12 +51,12 @@ def views(settings: Settings) -> Views:
 
 def _missing(settings: Settings) -> tuple[str, ...]:
     with node.opened(settings) as engine:
-        return lifeless(needed_roles(settings), take_beats(engine), time.time())
+        return lifeless(needed_roles(settings), take_beats(engine), DatabaseClock(engine)())
 
 
 def _metrics(settings: Settings) -> str:
     with node.opened(settings) as engine:
-        readings = take_readings(engine, sender_names(settings), time.time())
+        readings = take_readings(engine, sender_names(settings), DatabaseClock(engine)())
     disk = Disk(node.free_bytes(settings), int(settings.receive.min_free_gb * 1e9))
     return write_metrics(readings, disk)
 
@@ -65,6 +66,6 @@ def _count(parts: Parts) -> None:
 
 
 def _sample(parts: Parts) -> None:
-    now = time.time()
+    now = parts.clock()
     sample_disk(parts.engine, parts.archive.free_bytes(), now)
     prune_beats(parts.engine, now)

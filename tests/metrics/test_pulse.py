@@ -1,6 +1,7 @@
 """A process's signs of life, with its thread and database."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dicom_node.pulse import STUCK_S, Pulse, beating
 from dicom_node.settings import DatabaseSection, NodeSection, Settings
 from dicom_node.watching import needed_roles, views
 from tests.listeners import until
+from tests.postgres_server import PostgresServer
 
 
 def site(folder: Path) -> Settings:
@@ -34,6 +36,22 @@ def test_a_role_beats_while_it_runs_and_then_no_more(tmp_path: Path) -> None:
         assert sign.open_files > 3
         assert 'dicom_node_role_processes{role="receive"} 1.0' in shown.metrics()
     assert take_beats(parts.engine) == ()
+    parts.close()
+
+
+@pytest.mark.postgres
+def test_hosts_whose_clocks_differ_see_each_other_live(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = DatabaseSection(url=postgres.create("apart", template="migrated"))
+    settings = site(tmp_path).model_copy(update={"database": database})
+    parts, shown, ours = node.open_parts(settings), views(settings), time.time
+    with beating(parts, "receive"):
+        until(lambda: shown.missing() == ("work", "deliver"), "the receiver's beat")
+        monkeypatch.setattr(time, "time", lambda: ours() + 420)  # the console's host
+        assert shown.missing() == ("work", "deliver")
+        assert 'dicom_node_role_processes{role="receive"} 1.0' in shown.metrics()
+        assert shown.census().at < ours() + 60
     parts.close()
 
 
