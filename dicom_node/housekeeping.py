@@ -111,10 +111,10 @@ def _check_disk(parts: Parts) -> None:
     reserve = parts.settings.receive.min_free_gb * 1e9
     free = parts.archive.free_bytes()
     if free < reserve:
-        parts.ledger.alarm("disk", "free disk space is below receive.min_free_gb", time.time())
+        parts.ledger.alarm("disk", "free disk space is below receive.min_free_gb", parts.clock())
         log.error("disk_low", free_bytes=free, reserve_bytes=int(reserve))
     else:
-        parts.ledger.close_alarms("disk", time.time())
+        parts.ledger.close_alarms("disk", parts.clock())
 
 
 def _bury_homeless(parts: Parts, couriers: Mapping[str, Courier]) -> None:
@@ -134,7 +134,7 @@ def _bury_homeless(parts: Parts, couriers: Mapping[str, Courier]) -> None:
 
 def _expire(parts: Parts) -> None:
     """Apply the retention of the configuration to files, rows and orphans."""
-    kept, now = parts.settings.retention, time.time()
+    kept, now = parts.settings.retention, parts.clock()
     retention = ToldRetention(SqlRetention(parts.engine), parts.audit)
     log_s = kept.log_days * DAY_S
     tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)

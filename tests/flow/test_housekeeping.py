@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -7,6 +8,7 @@ import pytest
 
 from dicom_node import housekeeping, node
 from dicom_node.adapters.schema import deliveries, jobs
+from dicom_node.domain.work import Admission
 from dicom_node.settings import load_settings
 from tests.engine.rows import ONE_JOB, arrival, column, finished, rows
 from tests.listeners import until
@@ -40,4 +42,16 @@ def test_peers_that_hang_hold_up_no_rescue(tmp_path: Path, monkeypatch: pytest.M
     with housekeeping.tidying(parts, {}):
         until(lambda: column(parts.engine, jobs, "state") == ["available"], "the rescue")
         answered.set()
+    parts.close()
+
+
+def test_a_host_whose_clock_is_ahead_erases_nothing_early(tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text('node.data_dir = "var"')
+    parts = replace(node.open_parts(load_settings(config), migrate=True), clock=lambda: 1e9)
+    file = parts.archive.put([b"film"], "instances", ".dcm")
+    received = replace(arrival(1, at=1e9 - 60), file=file)
+    parts.ledger.record(received, Admission(not_analysed="own result"))
+    housekeeping._expire(parts)
+    assert parts.archive.read(file.key) == b"film"
     parts.close()
