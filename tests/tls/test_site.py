@@ -18,6 +18,7 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.expiry import security_checks
 from dicom_node.security import outgoing
 from dicom_node.settings import Settings, load_settings
+from dicom_node.watching import views
 from tests.encoded import chest
 from tests.listeners import free_port
 from tests.raw_scu import RawSCU
@@ -167,6 +168,8 @@ def test_certificates_that_end_soon_are_told(
     cli.main(["status", "-c", str(config), "--json"])
     (alarm,) = json.loads(capsys.readouterr().out)["alarms"]
     assert (alarm["kind"], alarm["words"]) == ("certificate_expires", ending.words)
+    shown = 'dicom_node_alarms_open{kind="certificate_expires"} 1.0'
+    assert shown in views(settings).metrics()
     # a newer one of the same name
     authority.issue("soon")
     alarms.watch_certificates(parts, now + 1800)
