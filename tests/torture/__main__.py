@@ -32,6 +32,9 @@ from tests.raw_scu import Closed, RawSCU
 from tests.torture.mutants import mutants, whole_head
 
 ROLES = ("receive", "work", "deliver")
+HEAD = """\
+| what | faults or inputs | images acknowledged | lost | doubled | second alerts | crashes | by |
+|---|---|---|---|---|---|---|---|"""
 BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
 
 
@@ -152,10 +155,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     options = parser.parse_args(arguments)
     rows = list(_run(options.minutes, options.only))
-    table = "\n".join(_table(rows))
-    print(table)
+    written = [_line(row) for row in rows]
+    print(HEAD, *written, sep="\n")
     if options.write:
-        _write(table)
+        _write(written)
     return int(any(_harm(row.tally) for row in rows))
 
 
@@ -173,26 +176,28 @@ def _run(minutes: float, only: str | None) -> Iterator[Row]:
             yield Row(what, command, tally)
 
 
-def _table(rows: list[Row]) -> Iterator[str]:
-    yield (
-        "| what | faults or inputs | images acknowledged | lost | doubled | second alerts "
-        "| crashes | by |"
+def _line(row: Row) -> str:
+    one = row.tally
+    crashes = "" if one.crashes is None else one.crashes
+    return (
+        f"| {row.what} | {one.faults} | {one.acknowledged} | {one.lost} | {one.doubled} "
+        f"| {one.second_alerts} | {crashes} | `{row.command}` |"
     )
-    yield "|---|---|---|---|---|---|---|---|"
-    for row in rows:
-        one = row.tally
-        crashes = "" if one.crashes is None else one.crashes
-        yield (
-            f"| {row.what} | {one.faults} | {one.acknowledged} | {one.lost} | {one.doubled} "
-            f"| {one.second_alerts} | {crashes} | `{row.command}` |"
-        )
 
 
-def _write(table: str) -> None:
+def _write(written: list[str]) -> None:
+    """Put these lines into the table of README.md, in place of those of the same campaigns."""
     readme = ROOT / "README.md"
-    text = readme.read_text()
-    marked = f"{BEGIN}\n{table}\n{END}"
-    readme.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: marked, text, flags=re.DOTALL))
+    before, _, rest = readme.read_text().partition(BEGIN)
+    table, _, after = rest.partition(END)
+    lines = {_campaign(line): line for line in (*table.splitlines(), *written)}
+    known = [lines[name] for name in CAMPAIGNS if name in lines]
+    readme.write_text("\n".join([before + BEGIN, HEAD, *known, END]) + after)
+
+
+def _campaign(line: str) -> str:
+    found = re.search("ONLY=([a-z-]+)", line)
+    return found[1] if found else ""
 
 
 if __name__ == "__main__":
