@@ -85,8 +85,8 @@ def slot_of(route: str, kind: ObjectKind, pipelines: tuple[str, ...]) -> str:
 
 def _within(slot: str, route: str, pipelines: tuple[str, ...]) -> bool:
     """Whether a slot is one of a route's set, or of a part of it."""
-    named, _, read_by = slot.rsplit("/", 2)
-    return named == route and set(read_by.split("+")) <= set(pipelines)
+    place = slot.rsplit("/", 2)  # "" where an object was made before there were slots
+    return place[0] == route and set(place[-1].split("+")) <= set(pipelines)
 
 
 def conclusion(findings: Mapping[str, Any]) -> Conclusion:
