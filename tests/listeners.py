@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import socketserver
@@ -30,9 +31,17 @@ def until(met: Callable[[], bool], what: str, timeout_s: float = START_S) -> Non
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A loopback port that nobody has, and that no outgoing connection is given meanwhile.
+
+    Those get the numbers from 32768 (Linux's ip_local_port_range).
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_768)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 class HL7Listener:
@@ -194,15 +203,18 @@ class Storescp(_Started):
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        output = self.folder.parent / f"{self.folder.name}.log"
         command = ["storescp", "--aetitle", self.ae_title, "--output-directory", str(self.folder)]
-        with (self.folder.parent / f"{self.folder.name}.log").open("wb") as log:
+        with output.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, *self.options, str(self.port)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "TCP_NODELAY": "1"},
             )
-        until(lambda: _listens(self.port), "storescp")
+        until(lambda: _listens(self.port) or self.process.poll() is not None, "storescp")
+        if self.process.poll() is not None:
+            raise RuntimeError(f"storescp ended by itself:\n{output.read_text(errors='replace')}")
 
     @property
     def files(self) -> list[Path]:

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+
+from tests.listeners import free_port
 
 USER = "postgres"
 
@@ -63,7 +64,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
             os.chown(folder, pwd.getpwnam(USER).pw_uid, -1)
         cluster = str(folder / "cluster")
         _as_owner("initdb", "-D", cluster, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync")
-        server = PostgresServer(_free_port(), folder, tuple(settings))
+        server = PostgresServer(free_port(), folder, tuple(settings))
         server.start()
         try:
             yield server
@@ -87,10 +88,3 @@ def _as_owner(program: str, *arguments: str) -> None:
         check=True,
         timeout=60,
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
