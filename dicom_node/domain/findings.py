@@ -111,7 +111,10 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in stored pixels: left, top, width, height; score 0..1."""
+    """A rectangle in stored pixels: left, top, width, height.
+
+    The score, 0..1, ranks boxes; it is no probability, and no report shows it.
+    """
 
     x: float
     y: float

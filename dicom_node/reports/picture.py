@@ -2,7 +2,7 @@
 
 Drawn in stored pixel order, so that it matches the source beside it. A contour
 runs around its region, never over it; what is written stands outside the picture,
-but for names, boxes' scores and lines' letters.
+but for names with their probability, and lines' letters.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +22,7 @@ from dicom_node.reports.colours import RGB, colour_of
 from dicom_node.reports.frame import framed
 from dicom_node.reports.labels import Area, placed
 from dicom_node.reports.typeface import font, legible
+from dicom_node.reports.words import probability
 
 LONGEST = 1024
 HALO: RGB = (0, 0, 0)
@@ -201,7 +202,7 @@ def _draw_boxes(canvas: ImageDraw.ImageDraw, marks: list[Mark], scale: Scale) ->
 def _draw_names(
     canvas: ImageDraw.ImageDraw, marks: list[Mark], lines: Iterable[Line], scale: Scale
 ) -> None:
-    """Name what is drawn, on dark plates, where neither names nor lines cross.
+    """Name what is drawn, with the probability, on dark plates that neither cross nor cover lines.
 
     A contour is named when it is not the only mark: colours alone would be lost on
     a grey display.
@@ -220,9 +221,10 @@ def _named(marks: list[Mark], scale: Scale) -> Iterator[tuple[Area, str, RGB]]:
     """Give each name with its colour and the area that it belongs to."""
     several = sum(bool(mark.finding.boxes) or region_of(mark.finding) is not None for mark in marks)
     for mark in marks:
-        name, region = mark.finding.code.meaning, region_of(mark.finding)
+        region = region_of(mark.finding)
+        name = f"{mark.finding.code.meaning} {probability(mark.finding)}"
         for box in mark.finding.boxes:
-            yield _area(box, scale), legible(f"{name} {box.score:.2f}"), mark.colour
+            yield _area(box, scale), legible(name), mark.colour
         if region is not None and several > 1 and not mark.finding.boxes:
             yield _bounds(region, scale), legible(name), mark.colour
 

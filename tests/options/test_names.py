@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicom_node.domain import codes
-from dicom_node.domain.findings import Findings, Segment
+from dicom_node.domain.findings import Box, Findings, Segment
 from dicom_node.reports.colours import CONTOURS
 from dicom_node.reports.frame import MARGIN
 from dicom_node.reports.labels import Area, placed
@@ -40,6 +40,19 @@ def two_regions() -> tuple[Findings, ...]:
     return air, replace(air, findings=(other,))
 
 
+def boxed(probability: float = 0.6, score: float = 0.9) -> Findings:
+    """One mass in a box."""
+    mass = replace(
+        findings()[0].findings[0],
+        code=codes.MASS,
+        probability=probability,
+        segment=None,
+        measurements=(),
+        boxes=(Box(100, 200, 150, 120, score),),
+    )
+    return replace(findings()[0], findings=(mass,))
+
+
 def test_contours_are_told_apart_by_name_on_a_grey_display() -> None:
     both = two_regions()
     grey = [np.dot(colour, (0.299, 0.587, 0.114)) for colour in CONTOURS[:2]]
@@ -49,6 +62,11 @@ def test_contours_are_told_apart_by_name_on_a_grey_display() -> None:
     changed = replace(both[1].findings[0], code=codes.MASS)
     renamed = picture(both[0], replace(both[1], findings=(changed,)))
     assert (renamed != picture(*both)).any(), "the name is drawn"
+
+
+def test_a_box_is_labelled_with_the_probability_and_not_with_its_rank() -> None:
+    assert (picture(boxed(score=0.11)) == picture(boxed())).all()
+    assert (picture(boxed(probability=0.99)) != picture(boxed())).any()
 
 
 @pytest.mark.parametrize("colour", CONTOURS)
