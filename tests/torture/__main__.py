@@ -57,7 +57,7 @@ def crash_points(folder: Path, _minutes: float) -> Tally:
             study = node.send()
             until(lambda: died(environment), f"{role} at {point}", 60)  # noqa: B023 - waits here
             node.wait_for(study)
-        return count(node, tried, 60)
+        return count(node, len(tried), 60)
 
 
 def random_kills(folder: Path, minutes: float) -> Tally:
