@@ -14,6 +14,7 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.domain.web import FhirDestination, StowDestination
 from dicom_node.settings import Settings, load_settings
+from tests.torture.__main__ import BEGIN, CAMPAIGNS, END, HEAD
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,6 +69,19 @@ def test_readme_names_every_command_and_no_other(capsys: pytest.CaptureFixture[s
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     named = {word.split()[0] for cell in cells for word in re.findall(r"`([a-z][^`]*)`", cell)}
     assert named == listed
+
+
+def test_readme_tells_what_every_campaign_counted() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = readme.partition(BEGIN)[2].partition(END)[0].strip().splitlines()
+    assert table[:2] == HEAD.splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
+    assert len(rows) == len(CAMPAIGNS)
+    for row, (name, (what, _)) in zip(rows, CAMPAIGNS.items(), strict=True):
+        assert (row[0], f"ONLY={name} " in row[-1]) == (what, True)
+        assert int(row[1]) > 0
+        assert int(row[2]) > 0
+        assert {*row[3:-1]} <= {"0", ""}
 
 
 def test_readme_links_lead_somewhere() -> None:
