@@ -62,7 +62,7 @@ outputs = {outputs}
 send_to = ["pacs"]
 notify = ["ris"]
 """
-SETTLE_S = 120.0
+SETTLE_S = 240.0
 
 
 @dataclass

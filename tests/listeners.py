@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-START_S = 20.0
+START_S = 60.0
 RELAY = Path(__file__).with_name("relay.py")
 
 

@@ -14,7 +14,7 @@ from dicom_node.adapters.archive import FileArchive
 from dicom_node.adapters.callers import is_approved
 from dicom_node.adapters.database import migrate, open_database
 from dicom_node.adapters.dimse import Timeouts
-from dicom_node.adapters.dimse_acceptor import Secure
+from dicom_node.adapters.dimse_acceptor import PromptAssociation, Secure
 from dicom_node.adapters.dimse_scp import Service, StorageSCP
 from dicom_node.adapters.header import describe_bytes
 from dicom_node.adapters.hosts import HostBook
@@ -59,6 +59,11 @@ class Receiver:
     @property
     def port(self) -> int:
         return self.scp.port
+
+    def connections(self) -> list[PromptAssociation]:
+        """The associations whose threads run."""
+        server = self.scp._server
+        return [] if server is None else server.connections
 
     def rows(self, name: str = "instances") -> list[Any]:
         table = {"instances": instances, "jobs": jobs, "alarms": alarms, "callers": callers}[name]

@@ -202,6 +202,13 @@ class PromptDUL(DULServiceProvider):
 
     def stop_dul(self) -> bool:
         """End the thread if the connection is over; say whether it was."""
+        if isinstance(self.peek_next_pdu(), A_ASSOCIATE):
+            # the request was complete when nobody waited for it any longer: in Sta3 no
+            # timer runs (PS3.8 9.2.3), so nothing but an abort ends the connection
+            self.receive_pdu()
+            abort = A_ABORT()
+            abort.abort_source = 0x00
+            self.send_pdu(abort)
         if self.state_machine.current_state != "Sta1":
             return False
         self._kill_thread = True

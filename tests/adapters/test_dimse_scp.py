@@ -27,7 +27,7 @@ from tests.receiver import XRAY, Receiver, Setup, receiver
 CALLING_NOT_RECOGNISED = (1, 1, 3)
 CALLED_NOT_RECOGNISED = (1, 1, 7)
 LIMIT_EXCEEDED = (2, 3, 2)
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.adapters.dimse_fakes import accept_all, make_object, raw_peer, runnin
 from tests.listeners import until
 
 SHORT = Timeouts(connect_s=1, acse_s=0.3, dimse_s=0.3, network_s=1)
-PATIENCE_S = 6.0
+PATIENCE_S = 30.0
 """Far below the minutes of a peer that hangs, far above the time-outs given."""
 GONE = threading.Event()
 

@@ -202,7 +202,7 @@ def test_a_silent_peer_costs_the_time_out() -> None:
         pytest.raises(TryAgain, match="no answer"),
     ):
         origin.studies(QUESTION)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_peer_without_the_service_is_named() -> None:

@@ -258,7 +258,7 @@ def test_slow_callers_are_left(start: Start, monkeypatch: pytest.MonkeyPatch) ->
                 if dripping:
                     dripping.join()
         assert answer == b"" or answer.startswith(b"HTTP/1.1 408 ")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
     assert node.post(multipart([image("1.2.3")]))[0] == 200
 
 

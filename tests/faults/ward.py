@@ -162,7 +162,7 @@ class Ward:
             message.split(b"|")[9] for message in self.ris.messages if study_uid.encode() in message
         }
 
-    def wait_for(self, study_uid: str, timeout_s: float = 60) -> None:
+    def wait_for(self, study_uid: str, timeout_s: float = 180) -> None:
         until(
             lambda: dict(self.arrived(study_uid)) == OBJECTS and bool(self.alerts(study_uid)),
             f"results of {study_uid}",

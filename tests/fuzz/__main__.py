@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.fuzz.mutations import mutated
 from tests.fuzz.targets import TARGETS, Target
 
-HANG_S = 5
+HANG_S = 20
 """No input may take longer, and on an idle machine none comes near."""
 MEMORY = 1 << 30
 """Bytes that the targets may take beside what the process holds at the start."""

@@ -54,7 +54,7 @@ def answers(connection: socket.socket, count: int) -> list[bytes]:
     return found
 
 
-def hung_up(connection: socket.socket, within_s: float = 5) -> bool:
+def hung_up(connection: socket.socket, within_s: float = 20) -> bool:
     connection.settimeout(within_s)
     try:
         return connection.recv(1) == b""
@@ -123,10 +123,10 @@ def test_a_block_that_trickles_in_is_not_waited_for() -> None:
     with listening(replace(DESK, block_s=0.5)) as listener, dial(listener) as connection:
         started = time.monotonic()
         with pytest.raises(OSError):
-            for byte in b"\x0b" + b"x" * 600:
+            for byte in b"\x0b" + b"x" * 3000:
                 connection.sendall(bytes([byte]))
                 time.sleep(0.01)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 20
 
 
 def test_more_callers_than_allowed_are_turned_away_until_one_leaves() -> None:
@@ -180,7 +180,7 @@ def speaks(listener: MllpListener) -> bool:
         return not hung_up(connection)
 
 
-def assert_soon(condition: Callable[[], bool], within_s: float = 5) -> None:
+def assert_soon(condition: Callable[[], bool], within_s: float = 20) -> None:
     until = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < until

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 PROMPT_S = 1.0
 """A normal request after an abuse takes no longer, on a machine that is free for it."""
 TRIES = 5

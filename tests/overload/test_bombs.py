@@ -34,8 +34,8 @@ ELEMENTS = b"".join(
     for number in range(MANY)
 )
 VIEW_CODES = struct.pack("<HH2sH", 0x54, 0x220, b"SQ", 0)
-BOUND_S = 5.0
-"""A tenth of it on an idle machine; without bounds several times as much."""
+BOUND_S = 8.0
+"""Of the processor's time: a tenth of it is enough; without bounds it takes several times it."""
 
 
 @pytest.mark.parametrize(
@@ -47,31 +47,31 @@ BOUND_S = 5.0
     ],
 )
 def test_headers_without_end_are_refused(content: bytes, syntax: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(NotAnalysable, match="too many elements"):
         describe_bytes(content, syntax)
-    assert time.monotonic() - began < BOUND_S
+    assert time.process_time() - began < BOUND_S
 
 
 def test_a_sequence_without_end_says_nothing() -> None:
     codes = VIEW_CODES + struct.pack("<L", len(ITEMS)) + ITEMS
     elements = {tag: CHEST[tag] for tag in CHEST if tag not in (0x00185101, 0x7FE00010)}
     header = b"".join(explicit_element(tag, *elements[tag]) for tag in sorted(elements))
-    began = time.monotonic()
+    began = time.process_time()
     instance = describe_bytes(header + codes, EXPLICIT)
     assert (instance.modality, instance.view_position) == ("CR", "")
-    assert time.monotonic() - began < BOUND_S
+    assert time.process_time() - began < BOUND_S
 
 
 def test_file_meta_without_end_is_looked_past() -> None:
     big = struct.pack("<HH2sHL", 2, 0x102, b"SQ", 0, len(ITEMS)) + ITEMS
     syntax = explicit_element(0x00020010, b"UI", EXPLICIT.encode())
-    began = time.monotonic()
+    began = time.process_time()
     request = store_request(
         bytes(128) + b"DICM" + syntax + big + chest(), Caller("A", "B", "127.0.0.1")
     )
     assert request.transfer_syntax_uid == EXPLICIT
-    assert time.monotonic() - began < BOUND_S
+    assert time.process_time() - began < BOUND_S
 
 
 def test_numbers_and_texts_without_end_are_cut_and_stored(tmp_path: Path) -> None:
@@ -123,9 +123,9 @@ def test_jpeg_2000_tiles_that_lie(tile: int, tmp_path: Path) -> None:
     stream = bytearray(codestream(compress(dataset(samples), JPEG2000Lossless, tmp_path)))
     # XTsiz and YTsiz of the SIZ segment (ISO 15444-1 A.5.1)
     struct.pack_into(">LL", stream, stream.index(b"\xff\x51") + 22, tile, tile)
-    began = time.monotonic()
+    began = time.process_time()
     try:
         read(with_codestream(dataset(samples), JPEG2000Lossless, bytes(stream)), tmp_path)
     except NotAnalysable:
         assert tile != 0xFFFFFFFF  # one tile beyond the image is all of it
-    assert time.monotonic() - began < BOUND_S
+    assert time.process_time() - began < BOUND_S

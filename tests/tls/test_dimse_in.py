@@ -105,7 +105,7 @@ def test_half_a_record_keeps_nothing_waiting(
         started = time.monotonic()
         while plain.recv(65536):
             pass
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         plain.close()
         until(lambda: not node.scp._server.connections, "the end")  # type: ignore[union-attr] # it runs
 
@@ -163,14 +163,14 @@ def test_a_pinned_peer_must_show_that_certificate(
 def test_hanging_handshakes_hold_up_nobody_and_end(
     files: TlsFiles, tmp_path: Path, wrap: Callable[[socket.socket], socket.socket]
 ) -> None:
-    setup = Setup(secure=entry(files), timeouts=Timeouts(acse_s=1.5))
+    setup = Setup(secure=entry(files), timeouts=Timeouts(acse_s=6))
     with receiver(tmp_path, setup) as node:
         silent = [socket.create_connection(("127.0.0.1", node.port), 10) for _ in range(20)]
         silent[0].sendall(b"\x16\x03\x01\x02\x00\x01")  # a ClientHello that never ends
         started = time.monotonic()
         with RawSCU(node.port, ((CR, (EXPLICIT,)),), wrap=wrap) as scu:
             assert scu.store(chest()).status == 0
-        assert time.monotonic() - started < 1.4
+        assert time.monotonic() - started < 5
         for one in silent:
             assert one.recv(1) == b""
             one.close()

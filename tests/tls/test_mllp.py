@@ -99,8 +99,8 @@ def test_a_stop_answers_what_came_and_waits_for_no_handshake(
         secured.sendall(frame(MESSAGE))
         time.sleep(0.15)
         started = time.monotonic()
-        listener.stop(5)
-        assert time.monotonic() - started < 4
+        listener.stop(30)
+        assert time.monotonic() - started < 20
         assert secured.recv(100) == frame(echo(MESSAGE))
 
 

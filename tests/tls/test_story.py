@@ -43,7 +43,7 @@ def test_from_the_modality_to_pacs_and_ris(
         with running_node(config) as node:
             secure = options(peer_pair, authority.ca)
             to = ["-aet", "SAFE", "-aec", "CXRAI", "127.0.0.1", str(port), str(image)]
-            subprocess.run(["storescu", *secure, "-xe", *to], check=True, timeout=30)
+            subprocess.run(["storescu", *secure, "-xe", *to], check=True, timeout=120)
             census = node.settle(1)
             assert (census.dead_letters, census.alarms) == ((), ())
             assert len(pacs.files) == 1

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.listeners import Orthanc
 from tests.variants.films import decoded, written
 from tests.viewers.site import Site
-from tests.viewers.viewport import SIZE
+from tests.viewers.viewport import PATIENCE_S, new_page
 
 ROOT = Path(__file__).resolve().parents[2]
 OHIF = ROOT / "build" / "viewers" / "package" / "dist"
@@ -84,7 +84,7 @@ def browser() -> Iterator[Browser]:
     options = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
     options += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     options += ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=1000 * PATIENCE_S)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
         yield chromium
@@ -111,9 +111,7 @@ def require(dist: Path) -> None:
 
 def first_visit(browser: Browser, address: str) -> Page:
     """Open a study in OHIF and skip its tour."""
-    page = browser.new_page(viewport=SIZE)
-    page.set_default_timeout(30_000)
-    page.goto(address)
+    page = new_page(browser, address)
     page.get_by_text("Skip all").click()
     return page
 

@@ -1,8 +1,9 @@
 """Serve a viewer and Orthanc's DICOMweb from one origin on loopback."""
 
-import http.client
 import json
 import threading
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
@@ -63,14 +64,15 @@ class Site:
                     super().do_GET()
 
             def _pass_on(self) -> None:
-                peer = http.client.HTTPConnection("127.0.0.1", orthanc_port, timeout=30)
                 # with our own Host, so that Orthanc's links to bulk data lead here
                 asked = {name: self.headers[name] for name in ASKED if name in self.headers}
-                peer.request("GET", self.path, headers=asked)
-                answer = peer.getresponse()
-                headers = {name: answer.headers[name] for name in KEPT if name in answer.headers}
-                self._answer(answer.status, answer.read(), headers)
-                peer.close()
+                with closing(HTTPConnection("127.0.0.1", orthanc_port, timeout=180)) as peer:
+                    peer.request("GET", self.path, headers=asked)
+                    answer = peer.getresponse()
+                    headers = {one: answer.headers[one] for one in KEPT if one in answer.headers}
+                    body = answer.read()
+                with suppress(ConnectionError):  # a page that was left
+                    self._answer(answer.status, body, headers)
 
             def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
                 self.send_response(status)

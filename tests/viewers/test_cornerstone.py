@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from tests.viewers.conftest import FILM, Case
 from tests.viewers.overlay import assert_on_the_finding, masks_of, overlap, painted_in
-from tests.viewers.viewport import SIZE, canvas, fitted
+from tests.viewers.viewport import canvas, fitted, new_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.data]
 Visit = Callable[[Case], Page]
@@ -31,9 +31,8 @@ def visit(cornerstone: str, browser: Browser) -> Iterator[Visit]:
     pages: list[Page] = []
 
     def visited(case: Case) -> Page:
-        page = browser.new_page(viewport=SIZE)
+        page = new_page(browser, f"{cornerstone}/?StudyInstanceUIDs={case.study_uid}")
         pages.append(page)
-        page.goto(f"{cornerstone}/?StudyInstanceUIDs={case.study_uid}")
         assert clicked(page, "CR").startswith("image")
         return page
 
@@ -54,7 +53,7 @@ def test_seg_lies_on_the_finding(visit: Visit, case: Case, shared: Path, shots: 
     page = visit(case)
     before = canvas(page)
     assert clicked(page, "SEG").startswith("segments: Pneumothorax")
-    change = canvas(page) - before
+    change = canvas(page, other_than=before) - before
     page.screenshot(path=shots / "cornerstone-seg.png")
     outline = shared / "cxr" / "masks" / f"{FILM.removeprefix('siim_ptx_')}.png"
     assert_on_the_finding(change, case.folder / "seg.dcm", outline)
@@ -66,7 +65,7 @@ def test_seg_of_a_difficult_film(visit: Visit, cases: tuple[Case, Case], shots: 
         page = visit(cases[1])
         before = canvas(page)
         clicked(page, f"SEG AI segmentation: {name}")
-        painted = painted_in(canvas(page) - before)
+        painted = painted_in(canvas(page, other_than=before) - before)
         page.screenshot(path=shots / f"cornerstone-seg-difficult-{name.lower()}.png")
         (mask,) = masks_of(cases[1].folder / f"seg-{name.lower()}.dcm", painted.shape)
         assert overlap(painted, mask) > 0.95
@@ -118,8 +117,9 @@ def test_sr_is_drawn_where_it_says_with_its_words(visit: Visit, case: Case, shot
 
 def test_sc_is_shown_as_it_was_drawn(visit: Visit, case: Case, shots: Path) -> None:
     page = visit(case)
+    film = canvas(page)
     clicked(page, "OT AI overlay")
-    shown = canvas(page)
+    shown = canvas(page, other_than=film)
     page.screenshot(path=shots / "cornerstone-sc.png")
     drawn = Image.fromarray(pydicom.dcmread(case.folder / "sc.dcm").pixel_array)
     expected = fitted(drawn, shown.shape)

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.listeners import until
 from tests.viewers.conftest import FILM, Case, first_visit
 from tests.viewers.overlay import assert_on_the_finding, masks_of, overlap, painted_in
-from tests.viewers.viewport import Pixels, canvas, fitted, opened
+from tests.viewers.viewport import PATIENCE_S, Pixels, canvas, fitted, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.data]
 
@@ -22,8 +22,8 @@ def hydrated(page: Page, series: str = "AI segmentation") -> Pixels:
     before = canvas(page)
     opened(page, series)
     page.get_by_role("button", name="Yes", exact=True).click()
-    page.wait_for_timeout(1000)
-    return canvas(page) - before
+    page.wait_for_timeout(1000)  # the preview, which is no labelmap yet, lies there too
+    return canvas(page, other_than=before) - before
 
 
 def test_seg_lies_on_the_finding(ohif: Page, case: Case, shared: Path, shots: Path) -> None:
@@ -88,9 +88,11 @@ def test_text_sr_is_readable(ohif: Page, case: Case, shots: Path) -> None:
 
 
 def test_sc_is_shown_as_it_was_drawn(ohif: Page, case: Case, shots: Path) -> None:
+    opened(ohif, "view: AP")
+    film = canvas(ohif)
     opened(ohif, "AI overlay")
     expect(ohif.get_by_text("AI overlay")).to_have_count(2)  # in the list and over the image
-    shown = canvas(ohif)
+    shown = canvas(ohif, other_than=film)
     ohif.screenshot(path=shots / "ohif-sc.png")
     drawn = Image.fromarray(pydicom.dcmread(case.folder / "sc.dcm").pixel_array)
     expected = fitted(drawn, shown.shape)
@@ -109,7 +111,7 @@ def test_pdf_is_shown_by_the_browser(ohif: Page, case: Case, shots: Path) -> Non
     embedded = ohif.locator("object[type='application/pdf']")
     expect(embedded).to_be_visible()
     # Chromium's own viewer draws in another process, when it is ready: a page is white
-    until(lambda: paper(ohif) > 0.2, "a page of the PDF on the screen")
+    until(lambda: paper(ohif) > 0.2, "a page of the PDF on the screen", PATIENCE_S)
     ohif.screenshot(path=shots / "ohif-pdf.png")
     address = embedded.get_attribute("data")
     script = "url => fetch(url).then(a => a.arrayBuffer()).then(b => [...new Uint8Array(b)])"

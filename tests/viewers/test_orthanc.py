@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.listeners import Orthanc
 from tests.viewers.conftest import PLUGINS, Case
-from tests.viewers.viewport import SIZE, canvas, fitted
+from tests.viewers.viewport import canvas, fitted, new_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.data]
 
@@ -27,8 +27,9 @@ def test_sc_in_the_web_viewer(pacs: Orthanc, browser: Browser, case: Case, shots
     if not (PLUGINS / "libOrthancWebViewer.so").exists() and os.environ.get("CI") != "true":
         pytest.skip("not installed: orthanc-webviewer")
     series, _ = ids_of(pacs, case.folder / "sc.dcm")
-    page = browser.new_page(viewport=SIZE)
-    page.goto(f"http://{pacs.host}:{pacs.http_port}/web-viewer/app/viewer.html?series={series}")
+    page = new_page(
+        browser, f"http://{pacs.host}:{pacs.http_port}/web-viewer/app/viewer.html?series={series}"
+    )
     shown = canvas(page, "canvas")
     page.screenshot(path=shots / "orthanc-webviewer-sc.png")
     page.close()
@@ -41,8 +42,9 @@ def test_explorer_lists_every_object_and_hands_out_the_pdf(
     pacs: Orthanc, browser: Browser, case: Case, shots: Path
 ) -> None:
     _, instance = ids_of(pacs, case.folder / "text_sr.dcm")
-    page = browser.new_page(viewport=SIZE)
-    page.goto(f"http://{pacs.host}:{pacs.http_port}/app/explorer.html#instance?uuid={instance}")
+    page = new_page(
+        browser, f"http://{pacs.host}:{pacs.http_port}/app/explorer.html#instance?uuid={instance}"
+    )
     expect(page.get_by_text("AI report in words").first).to_be_visible()
     page.screenshot(path=shots / "orthanc-explorer.png")
     page.close()

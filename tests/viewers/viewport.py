@@ -7,15 +7,24 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import Browser, Page, ViewportSize
 
 SIZE: ViewportSize = {"width": 1400, "height": 900}
 CANVAS = "canvas.cornerstone-canvas"
-SETTLE_S = 20.0
+PATIENCE_S = 180.0
+"""For whatever a viewer draws: it does so on the processor, which other tests want too."""
 FROM_CANVAS = "canvas => canvas.toDataURL('image/png')"
 
 Pixels = NDArray[np.int16]
 """(height, width, 3): red, green, blue."""
+
+
+def new_page(browser: Browser, address: str) -> Page:
+    """Open a patient page."""
+    page = browser.new_page(viewport=SIZE)
+    page.set_default_timeout(1000 * PATIENCE_S)
+    page.goto(address)
+    return page
 
 
 def opened(page: Page, series: str) -> None:
@@ -23,17 +32,22 @@ def opened(page: Page, series: str) -> None:
     page.get_by_text(series, exact=False).first.dblclick()
 
 
-def canvas(page: Page, selector: str = CANVAS) -> Pixels:
-    """Give the image area once it no longer changes: pixels without texts or lines."""
-    give_up_at = time.monotonic() + SETTLE_S
+def canvas(page: Page, selector: str = CANVAS, other_than: Pixels | None = None) -> Pixels:
+    """Give the image area, without texts or lines, once it no longer changes.
+
+    Raises TimeoutError; also where it stays as `other_than`.
+    """
+    give_up_at = time.monotonic() + PATIENCE_S
     before = ""
     while time.monotonic() < give_up_at:
         now = str(page.locator(selector).first.evaluate(FROM_CANVAS))
-        if now == before and (pixels := _pixels(now)).max() > 0:
+        pixels = _pixels(now)
+        drawn = pixels.max() > 0 and (other_than is None or (pixels != other_than).any())
+        if drawn and now == before:
             return pixels
         before = now
         page.wait_for_timeout(400)
-    raise TimeoutError(f"{selector} did not settle within {SETTLE_S} s")
+    raise TimeoutError(f"{selector} did not settle within {PATIENCE_S} s")
 
 
 def _pixels(address: str) -> Pixels:
