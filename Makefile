@@ -56,7 +56,7 @@ demo: setup ## a whole hospital on loopback; IMAGE=path adds your own radiograph
 	$(BIN)/dicom-node demo $(IMAGE)
 
 test: setup ## all tests; what a missing tool skips is named with its reason
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 quick: setup ## rules and story only, in seconds
 	$(BIN)/python -m pytest -q tests/domain tests/flow

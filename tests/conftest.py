@@ -18,6 +18,8 @@ NEEDS = {
     "postgres": ("pg_ctl", "initdb"),
     "browser": ("chromium",),
 }
+LONGEST = ("story", "viewers", "pipelines", "cli", "faults", "variants", "privacy", "dicomweb")
+"""Folders that go first, so that no worker is left with a long file when the others have none."""
 
 
 def _postgres_programs() -> None:
@@ -37,6 +39,13 @@ def _missing(marker: str) -> str | None:
         return None if Path("/dev/nvidia0").exists() else "no CUDA device"
     absent = [tool for tool in NEEDS.get(marker, ()) if shutil.which(tool) is None]
     return f"not installed: {', '.join(absent)}" if absent else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first (`--no-loadscope-reorder` keeps it so)."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    folders = {item: item.path.relative_to(ROOT / "tests").parts[0] for item in items}
+    items.sort(key=lambda item: order.get(folders[item], len(order)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
