@@ -98,12 +98,14 @@ def count(ward: Ward, faults: int, timeout_s: float) -> Tally:
     """Wait until every film has its results, or the time is up, and count."""
 
     def settled() -> bool:
-        return all(dict(ward.arrived(uid)) == OBJECTS and ward.alerts(uid) for uid in ward.sent)
+        return all(found == OBJECTS for found in ward.arrivals().values()) and all(
+            map(ward.alerts, ward.sent)
+        )
 
     with suppress(TimeoutError):  # what is missing is counted below
         until(settled, "all results", timeout_s)
     time.sleep(2)  # long enough for what would come a second time
-    found = [ward.arrived(uid) for uid in ward.sent]
+    found = ward.arrivals().values()
     return Tally(
         faults,
         len(ward.sent),

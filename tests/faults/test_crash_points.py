@@ -54,8 +54,8 @@ def test_every_acknowledged_film_has_one_result_set_and_one_alert(
     until(lambda: died(environment), f"the death of {role} at {point!r}")
     node.wait_for(study)
     # what went before is as it was: nothing came a second time under another name
-    for earlier in node.sent:
-        assert dict(node.arrived(earlier)) == OBJECTS
+    for earlier, arrived in node.arrivals().items():
+        assert arrived == OBJECTS
         assert len(node.alerts(earlier)) == 1
 
 

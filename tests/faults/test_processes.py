@@ -55,4 +55,4 @@ def test_an_image_that_kills_the_worker_three_times_is_set_aside(node: Ward) -> 
     assert "3 times" in letter.words
     later = node.send()
     node.wait_for(later)
-    assert dict(node.arrived(good)) == OBJECTS
+    assert node.arrivals()[good] == OBJECTS

@@ -143,8 +143,8 @@ class Ward:
             assert time.monotonic() < give_up_at, result
             time.sleep(0.1)
 
-    def arrived(self, study_uid: str) -> Counter[str]:
-        """Count the objects of a study at the PACS, by modality."""
+    def arrivals(self) -> dict[str, Counter[str]]:
+        """Count the objects at the PACS, by modality, of each study that was sent."""
         for path in self.pacs.files:
             if path in self._read:
                 continue
@@ -154,7 +154,11 @@ class Ward:
                 continue  # being written
             if ds.get("StudyInstanceUID") and ds.get("Modality"):
                 self._read[path] = (str(ds.StudyInstanceUID), str(ds.Modality))
-        return Counter(kind for of, kind in self._read.values() if of == study_uid)
+        found = {uid: Counter[str]() for uid in self.sent}
+        for study_uid, kind in self._read.values():
+            if study_uid in found:
+                found[study_uid][kind] += 1
+        return found
 
     def alerts(self, study_uid: str) -> set[bytes]:
         """Give the control identifiers (MSH-10) of the messages about a study."""
@@ -164,7 +168,7 @@ class Ward:
 
     def wait_for(self, study_uid: str, timeout_s: float = 180) -> None:
         until(
-            lambda: dict(self.arrived(study_uid)) == OBJECTS and bool(self.alerts(study_uid)),
+            lambda: self.arrivals()[study_uid] == OBJECTS and bool(self.alerts(study_uid)),
             f"results of {study_uid}",
             timeout_s,
         )

@@ -57,7 +57,7 @@ def crash_points(folder: Path, _minutes: float) -> Tally:
             study = node.send()
             until(lambda: died(environment), f"{role} at {point}", 60)  # noqa: B023 - waits here
             node.wait_for(study)
-        return count(node, len(tried), 60)
+        return count(node, len(tried), 180)
 
 
 def random_kills(folder: Path, minutes: float) -> Tally:
@@ -100,7 +100,7 @@ def bad_inputs(folder: Path, minutes: float) -> Tally:
         taken = [uid for content, uid, source in damaged if _taken(node, content, uid, source)]
         node.send()
         _drain(node)
-        films = count(node, tried, 60)
+        films = count(node, tried, 180)
         return replace(
             films,
             acknowledged=films.acknowledged + len(taken),
