@@ -91,7 +91,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ohif(pacs: Orthanc, browser: Browser, case: Case) -> Iterator[Page]:
     """OHIF with the study open."""
     require(OHIF)
@@ -116,7 +116,7 @@ def first_visit(browser: Browser, address: str) -> Page:
     return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cornerstone(pacs: Orthanc) -> Iterator[str]:
     """The address of the plain cornerstone3D page."""
     require(CORNERSTONE)
