@@ -20,6 +20,8 @@ from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.watch import DAY_S, Habit
 
 HABIT_S = 14 * DAY_S
+AT_ONCE = 50
+"""Findings that are in memory at a time; there are thousands, of many kilobytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +106,20 @@ def live_scores(engine: Engine, pipeline: str, most: int) -> tuple[Model, Scores
             results.c.model_sha256 == model.sha256,
             results.c.created_at > _reference_at(conn, model),
         )
-        said = {
-            row.instance_id: json.loads(row.findings) for row in conn.execute(rows.limit(2 * most))
-        }
+        rows = rows.with_only_columns(results.c.instance_id, results.c.findings)
+        rows = rows.limit(2 * most).execution_options(yield_per=AT_ONCE)
+        said = {row.instance_id: _scores_in(row.findings) for row in conn.execute(rows)}
     scores: Scores = {}
-    for findings in list(said.values())[:most]:
-        for finding in findings["findings"]:
-            scores.setdefault(finding["code"]["meaning"], []).append(finding["probability"])
+    for found in list(said.values())[:most]:
+        for meaning, probability in found:
+            scores.setdefault(meaning, []).append(probability)
     return model, scores
+
+
+def _scores_in(findings: str) -> list[tuple[str, float]]:
+    return [
+        (one["code"]["meaning"], one["probability"]) for one in json.loads(findings)["findings"]
+    ]
 
 
 def reference_of(engine: Engine, model: Model) -> Scores:

@@ -1,6 +1,7 @@
 """Alarms rise for what is wrong and close when it is over."""
 
 import random
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,9 +111,10 @@ def test_who_has_a_habit(habit: Habit, silent: bool) -> None:
     assert too_silent(habit, 4 * HOUR_S, 4.1 * HOUR_S) is silent
 
 
-def read(engine: Engine, scores: list[float], since: float) -> None:
+def read(engine: Engine, scores: list[float], since: float, outline: str = "") -> None:
     """Add live results of one model, one image each."""
-    said = '{"findings":[{"code":{"meaning":"Pneumothorax"},"probability":%s}]}'
+    finding = '{"code":{"meaning":"Pneumothorax"},"probability":%s,"outline":"' + outline + '"}'
+    said = '{"findings":[' + finding + "]}"
     with transaction(engine) as conn:
         (image,) = conn.scalars(select(instances.c.id).limit(1)).all() or (None,)
         assert image is not None
@@ -165,6 +167,20 @@ def test_the_reference_is_taken_once(parts: Parts) -> None:
         (row,) = conn.execute(select(score_references)).all()
     assert row.scores == str([0.1] * 50 + [0.2] * 50).replace(" ", "")
     assert row.psi is None  # nothing came after it
+
+
+def test_looking_for_drift_holds_no_findings_in_memory(parts: Parts) -> None:
+    send(parts.engine, [float(number) for number in range(500, 700)])
+    read(parts.engine, [0.5] * 200, 1000.0, outline="." * 100_000)
+    tracemalloc.start()
+    try:
+        found = alarm_facts.live_scores(parts.engine, "pneumothorax", 200)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert found[1] == {"Pneumothorax": [0.5] * 200}
+    assert most < 10 << 20  # all are 20 MB
 
 
 def test_the_index_of_two_samples() -> None:
