@@ -294,7 +294,7 @@ class Orthanc(_Started):
         request = urllib.request.Request(
             f"http://{self.host}:{self.http_port}{path}", body, method=method
         )
-        with self._opener().open(request, timeout=10) as response:
+        with self._opener().open(request, timeout=60) as response:
             answer: bytes = response.read()
         return answer
 

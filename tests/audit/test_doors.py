@@ -75,7 +75,7 @@ def test_right_and_wrong_tokens(settings: Settings, tmp_path: Path) -> None:
     parts = node.open_parts(settings, migrate=True)
     scp = server(parts)
     scp.start()
-    link = HTTPConnection("127.0.0.1", scp.port, timeout=10)
+    link = HTTPConnection("127.0.0.1", scp.port, timeout=60)
     kind = 'multipart/related; type="application/dicom"; boundary=cut'
     for token, status in (("wrong", 401), ("right", 400), ("right", 400)):
         head = {"Content-Type": kind, "Authorization": f"Bearer {token}"}

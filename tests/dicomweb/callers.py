@@ -47,14 +47,14 @@ class StowNode:
         sent = {"Content-Type": TYPE, "Accept": "application/dicom+json"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         named = {name: value for name, value in sent.items() if value}
-        with closing(http.client.HTTPConnection("127.0.0.1", self.scp.port, timeout=10)) as link:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.scp.port, timeout=60)) as link:
             link.request("POST", path, body, named)
             answer = link.getresponse()
             content = answer.read()
         return answer.status, json.loads(content) if content else {}, answer.headers
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.scp.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.scp.port), timeout=60)
 
 
 def image(uid: str, study: str = "1.2", patient: str = "PAT1", **meta: str) -> bytes:

@@ -70,7 +70,7 @@ def test_over_tls(start: Start, tmp_path: Path) -> None:
     node = start(f'tls = true\n[tls]\nmode = "mutual"\n{files}', peer=pinned)
     trust = ssl.create_default_context(cafile=authority.ca)
     trust.load_cert_chain(theirs.certificate, theirs.key)
-    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=10, context=trust)
+    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=60, context=trust)
     for uid in ("1.2.3", "1.2.4"):
         link.request("POST", "/studies", multipart([image(uid)]), {"Content-Type": TYPE})
         answer = link.getresponse()
@@ -79,12 +79,12 @@ def test_over_tls(start: Start, tmp_path: Path) -> None:
     assert sorted(node.stored()) == [image("1.2.3"), image("1.2.4")]
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         node.post(multipart([image("1.2.5")]))  # in the clear
-    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=10, context=trust)
+    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=60, context=trust)
     link.request("POST", "/elsewhere", b"x" * 100_000)
     assert link.getresponse().status == 404  # heard though its content was not
     link.close()
     trust.load_cert_chain(pair.certificate, pair.key)  # of the authority, but not the peer's
-    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=10, context=trust)
+    link = http.client.HTTPSConnection("127.0.0.1", node.scp.port, timeout=60, context=trust)
     link.request("POST", "/studies", multipart([image("1.2.6")]), {"Content-Type": TYPE})
     assert link.getresponse().status == 403
     link.close()

@@ -218,7 +218,7 @@ def test_other_methods(start: Start) -> None:
 
 def test_a_connection_serves_many_requests(start: Start) -> None:
     node = start()
-    link = http.client.HTTPConnection("127.0.0.1", node.scp.port, timeout=10)
+    link = http.client.HTTPConnection("127.0.0.1", node.scp.port, timeout=60)
     link.connect()
     door = link.sock
     for uid in ("1.2.3", "1.2.4", "1.2.5"):
