@@ -228,6 +228,13 @@ def _demo(options: argparse.Namespace) -> int:
     return demo.run(options.images, options.out)
 
 
+def _choose_dead_letters(command: argparse.ArgumentParser) -> None:
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--delivery", type=int, metavar="ID")
+    which.add_argument("--job", type=int, metavar="ID")
+    which.add_argument("--all-dead", action="store_true")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dicom-node", description="A DICOM node that reads chest radiographs."
@@ -267,25 +274,20 @@ def _parser() -> argparse.ArgumentParser:
     words = "show destinations' own words, which may name a patient"
     command.add_argument("--quoted", action="store_true", help=words)
 
-    command = add("retry", _retry, "make dead letters available again", config=True)
-    which = command.add_mutually_exclusive_group(required=True)
-    which.add_argument("--delivery", type=int, metavar="ID")
-    which.add_argument("--job", type=int, metavar="ID")
-    which.add_argument("--all-dead", action="store_true")
+    _choose_dead_letters(add("retry", _retry, "make dead letters available again", config=True))
 
     more.register(commands)
     command = add("models", _models, "list, verify, challenge, promote, roll back models")
     models_command.add_arguments(command, _lifecycle)
 
-    command = add("train", _train, "train a task's model (extra [train])")
-    command.add_argument("task", metavar="TASK")
-    command.add_argument("rest", nargs=argparse.REMAINDER, metavar="...")
-    command = add("quantize", _quantize, "make a faster int8 variant of a model, if it may be")
-    command.add_argument("task", metavar="TASK")
-    command.add_argument("rest", nargs=argparse.REMAINDER, metavar="...")
-    command = add("evaluate", _evaluate, "measure a task's model on labelled images")
-    command.add_argument("task", metavar="TASK")
-    command.add_argument("rest", nargs=argparse.REMAINDER, metavar="...")
+    for name, run, words in (
+        ("train", _train, "train a task's model (extra [train])"),
+        ("quantize", _quantize, "make a faster int8 variant of a model, if it may be"),
+        ("evaluate", _evaluate, "measure a task's model on labelled images"),
+    ):
+        command = add(name, run, words)
+        command.add_argument("task", metavar="TASK")
+        command.add_argument("rest", nargs=argparse.REMAINDER, metavar="...")
 
     command = add("demo", _demo, "a whole hospital on loopback, for a minute")
     command.add_argument("images", type=Path, nargs="*", metavar="IMAGE")

@@ -42,7 +42,7 @@ def canvas(page: Page, selector: str = CANVAS, other_than: Pixels | None = None)
     while time.monotonic() < give_up_at:
         now = str(page.locator(selector).first.evaluate(FROM_CANVAS))
         pixels = _pixels(now)
-        drawn = pixels.max() > 0 and (other_than is None or (pixels != other_than).any())
+        drawn = pixels.max() > 0 and (other_than is None or not np.array_equal(pixels, other_than))
         if drawn and now == before:
             return pixels
         before = now
