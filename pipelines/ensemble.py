@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
-from dicom_node.domain.ports import Check
+from dicom_node.domain.pipeline import Check
 from pipelines.manifest import Calibration, Member, ModelManifest
 from pipelines.session import Runner, Session, open_session, sha256_of
 

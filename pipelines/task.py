@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from dicom_node.domain.errors import BadSettings
-from dicom_node.domain.ports import Check
+from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
 from pipelines.ensemble import check_members
 from pipelines.manifest import ModelManifest, PhantomReference

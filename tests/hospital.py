@@ -12,14 +12,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from dicom_node.adapters import dimse_scu
-from dicom_node.adapters.census import take_census, timeline
-from dicom_node.adapters.database import open_database
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.domain.census import Census, Moment
+from dicom_node.domain.operations.status import Census, Moment
 from dicom_node.domain.study import Peer
-from dicom_node.settings import load_settings
+from dicom_node.network.dimse import scu
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.options import prepare
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.engine import open_database
+from dicom_node.storage.status.status import take_census, timeline
 from tests.listeners import free_port, until
 
 CONFIGURATION = """\
@@ -112,7 +112,7 @@ class RunningNode:
         )
         for line in listing.stdout.splitlines():
             pid, *words = line.split()
-            pids[words[words.index("dicom_node.cli") + 1]] = int(pid)
+            pids[words[words.index("dicom_node.commands.cli") + 1]] = int(pid)
         return pids
 
 
@@ -140,7 +140,7 @@ def running_node(config: Path) -> Iterator[RunningNode]:
     settings = load_settings(config)
     with (config.parent / "node.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dicom_node.cli", "run", "-c", str(config)],
+            [sys.executable, "-m", "dicom_node.commands.cli", "run", "-c", str(config)],
             stdout=log,
             stderr=log,
             env={**os.environ, "OMP_NUM_THREADS": "2"},
@@ -150,7 +150,7 @@ def running_node(config: Path) -> Iterator[RunningNode]:
 
     def answers() -> bool:
         assert process.poll() is None, (config.parent / "node.log").read_text()[-3000:]
-        return dimse_scu.echo(Target(us, "MODALITY")).ok
+        return scu.echo(Target(us, "MODALITY")).ok
 
     try:
         until(answers, "the node's C-ECHO", 120)

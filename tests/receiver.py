@@ -10,21 +10,21 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.callers import is_approved
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.dimse import Timeouts
-from dicom_node.adapters.dimse_acceptor import PromptAssociation, Secure
-from dicom_node.adapters.dimse_scp import Service, StorageSCP
-from dicom_node.adapters.header import describe_bytes
-from dicom_node.adapters.hosts import HostBook
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import alarms, callers, instances, jobs
 from dicom_node.domain.admission import Route
-from dicom_node.domain.ports import Archive, Ledger
+from dicom_node.domain.pipeline import Archive, Ledger
 from dicom_node.domain.reception import UnknownCallers
 from dicom_node.domain.study import Peer
 from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+from dicom_node.formats.dicom.header import describe_bytes
+from dicom_node.network.dimse.options import Timeouts
+from dicom_node.network.dimse.scp import Service, StorageSCP
+from dicom_node.network.dimse.server import PromptAssociation, Secure
+from dicom_node.network.hosts import HostBook
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.database.schema import alarms, callers, instances, jobs
+from dicom_node.storage.queue.callers import is_approved
+from dicom_node.storage.queue.ledger import SqlLedger
 
 XRAY = Peer("xray", "XRAY1", "127.0.0.1")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.domain.storage import Bucket
+from dicom_node.domain.archive import Bucket
 from tests.conftest import S3RVER
 from tests.tls.certificates import Pair
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.findings import CodedConcept
-from dicom_node.domain.tls import pinned
+from dicom_node.domain.operations.tls import pinned
 
 NODE_MODEL = "dicom-node"
 """ManufacturerModelName of everything that a node of this kind makes."""

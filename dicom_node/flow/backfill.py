@@ -8,7 +8,14 @@ import structlog
 
 from dicom_node.domain.admission import DX_FOR_PROCESSING, Route, mismatch
 from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, TryAgain
-from dicom_node.domain.retrieval import Catalogue, FoundImage, FoundSeries, Inquiry, Origin, Span
+from dicom_node.domain.exchange.retrieval import (
+    Catalogue,
+    FoundImage,
+    FoundSeries,
+    Inquiry,
+    Origin,
+    Span,
+)
 from dicom_node.domain.study import Instance, InstanceRef
 
 log = structlog.get_logger()

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from dicom_node.domain.admission import unsuitable
-from dicom_node.domain.ports import Archive, Batched, Ledger
+from dicom_node.domain.pipeline import Archive, Batched, Ledger
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import Claim, Outcome
 from dicom_node.flow.infer import Reader, Reading, Source, work_on

@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from dicom_node import faults
-from dicom_node.domain.commitment import (
+from dicom_node.domain.errors import NodeError, Refused
+from dicom_node.domain.exchange.commitment import (
     INVALID_ARGUMENT,
     OUT_OF_RESOURCES,
     CommitmentBook,
     Report,
     Request,
 )
-from dicom_node.domain.errors import NodeError, Refused
+from dicom_node.process import crash_points
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ def ask_once(
     request = book.ask(destination, clock())
     if request is None:
         return 0
-    faults.here("commitment asked")
+    crash_points.here("commitment asked")
     bound = log.bind(
         destination=destination,
         transaction_uid=request.transaction_uid,
@@ -47,7 +47,7 @@ def ask_once(
         bound.warning("commitment_not_asked", error=type(error).__name__, reason=str(error))
         book.not_asked(request, str(error), clock())
         return len(request.objects)
-    faults.here("commitment accepted")
+    crash_points.here("commitment accepted")
     book.asked(request, clock(), timeout_s)
     bound.info("commitment_asked")
     return len(request.objects)
@@ -64,7 +64,7 @@ def hear(book: CommitmentBook, report: Report, destinations: Sequence[str], now:
     if heard is None:
         bound.warning("commitment_unknown")
         raise Refused(INVALID_ARGUMENT, "no such transaction of this peer")
-    faults.here("commitment heard")
+    crash_points.here("commitment heard")
     bound = bound.bind(committed=heard.committed, again=heard.again, given_up=heard.given_up)
     if heard.again or heard.given_up:
         bound.warning("commitment_failed")

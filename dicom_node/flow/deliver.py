@@ -6,9 +6,8 @@ from pathlib import Path
 
 import structlog
 
-from dicom_node import faults
 from dicom_node.domain.errors import GiveUp, LeaseLost, NotTaken, speakable
-from dicom_node.domain.ports import Archive, Ledger
+from dicom_node.domain.pipeline import Archive, Ledger
 from dicom_node.domain.work import (
     DELIVERY_RETRY,
     QUOTED,
@@ -21,6 +20,7 @@ from dicom_node.domain.work import (
 )
 from dicom_node.flow.lease import kept_lease
 from dicom_node.flow.lending import lent
+from dicom_node.process import crash_points
 
 log = structlog.get_logger()
 
@@ -62,10 +62,10 @@ def deliver_once(
     batch = ledger.claim_deliveries(worker, clock(), lease_s, destination)
     if batch is None:
         return 0
-    faults.here("deliveries claimed")
+    crash_points.here("deliveries claimed")
     with kept_lease(ledger, batch, clock, lease_s):
         outcomes = _sent(batch, archive, couriers)
-        faults.here("objects sent")
+        crash_points.here("objects sent")
         missed = _missed(batch, outcomes, clock())
         refused = _refused(batch, missed, descend)  # may ask the destination, so it takes time
     arrived = tuple(one for one in outcomes if isinstance(one, Acknowledgement))
@@ -75,7 +75,7 @@ def deliver_once(
     except LeaseLost:
         log.warning("deliveries_lease_lost", destination=batch.destination, worker=worker)
         return len(batch.deliveries)
-    faults.here("deliveries settled")
+    crash_points.here("deliveries settled")
     _tell(batch, arrived, missed, refused)
     return len(batch.deliveries)
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import structlog
 
-from dicom_node import faults
 from dicom_node.domain.admission import unsuitable
 from dicom_node.domain.errors import GiveUp, LeaseLost, NodeError, NotAnalysable, speakable
 from dicom_node.domain.findings import OWN_POINT, Algorithm, Findings, PointChoice
-from dicom_node.domain.ports import Adjustable, Archive, Ledger, Pipeline
+from dicom_node.domain.pipeline import Adjustable, Archive, Ledger, Pipeline
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import JOB_RETRY, Claim, Job, Outcome, after_failure
 from dicom_node.flow.lease import kept_lease
 from dicom_node.flow.lending import lent
 from dicom_node.flow.shadow import Shadow, read_in_shadow
+from dicom_node.process import crash_points
 
 log = structlog.get_logger()
 
@@ -170,7 +170,7 @@ def work_on(
         jobs=[job.id for job in claim.jobs],
         worker=claim.worker,
     )
-    faults.here("jobs claimed")
+    crash_points.here("jobs claimed")
     bound.info("jobs_claimed", pipelines=[job.pipeline for job in claim.jobs])
     try:
         with kept_lease(ledger, claim, clock, lease_s), lent(archive) as path_of:
@@ -178,9 +178,9 @@ def work_on(
             path = path_of(claim.arrival.file.key)
             reading = answer(path, questions, reader, unsuitable(claim.arrival.instance))
             outcome = report(claim, reading, clock())
-        faults.here("results made")
+        crash_points.here("results made")
         ledger.finish_jobs(claim, outcome, clock())
-        faults.here("jobs finished")
+        crash_points.here("jobs finished")
     except LeaseLost:
         bound.warning("jobs_lease_lost")
     except Exception as error:  # noqa: BLE001 - the worker's edge: no image may stop the queue

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import structlog
 
 from dicom_node.domain.errors import NodeError
-from dicom_node.domain.ports import Ledger
+from dicom_node.domain.pipeline import Ledger
 from dicom_node.domain.work import Claim, DeliveryBatch
 
 log = structlog.get_logger()

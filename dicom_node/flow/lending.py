@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dicom_node.domain.ports import Archive, Lending
+from dicom_node.domain.pipeline import Archive, Lending
 
 
 @contextmanager

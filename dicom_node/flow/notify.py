@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.exchange.destinations import Receiver
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.followup import History
 from dicom_node.domain.study import HL7Destination
-from dicom_node.domain.web import Receiver
 from dicom_node.domain.work import ReportObject, Standby
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from dicom_node.domain.errors import GiveUp, TryAgain, speakable
-from dicom_node.domain.orders import Envelope, Fault, Heard, MessageRefused
+from dicom_node.domain.exchange.orders import Envelope, Fault, Heard, MessageRefused
 
 log = structlog.get_logger()
 

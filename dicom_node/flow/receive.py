@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from dicom_node import faults
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import GiveUp, NotAnalysable, Refused, TryAgain
-from dicom_node.domain.ports import Archive, Ledger
+from dicom_node.domain.pipeline import Archive, Ledger
 from dicom_node.domain.reception import (
     CANNOT_UNDERSTAND,
     DATA_SET_DOES_NOT_MATCH,
@@ -20,6 +19,7 @@ from dicom_node.domain.reception import (
 )
 from dicom_node.domain.study import Instance, Peer
 from dicom_node.domain.work import Arrival, Recorded
+from dicom_node.process import crash_points
 
 log = structlog.get_logger()
 
@@ -107,10 +107,10 @@ def _recorded(
         # from different callers are equal files
         chunks = (request.file_head, request.content)
         file = reception.archive.put(chunks, FOLDER, ".dcm")
-        faults.here("instance stored")
+        crash_points.here("instance stored")
         arrival = Arrival(instance, file, caller.calling_ae, caller.called_ae, caller.host, now)
         recorded = reception.ledger.record(arrival, admission)
-        faults.here("instance recorded")
+        crash_points.here("instance recorded")
         reception.note(arrival, recorded)
     except (TryAgain, MemoryError) as error:
         bound.error("reception_failed", error=type(error).__name__, reason=str(error))

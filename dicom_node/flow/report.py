@@ -7,13 +7,13 @@ import structlog
 
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import GiveUp
+from dicom_node.domain.exchange.destinations import FhirDestination, Receiver
+from dicom_node.domain.exchange.substitution import Rung
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.followup import History, Sent, slot_of
-from dicom_node.domain.ladder import Rung
-from dicom_node.domain.ports import Archive
+from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.regions import sets_of
 from dicom_node.domain.study import HL7Destination
-from dicom_node.domain.web import FhirDestination, Receiver
 from dicom_node.domain.work import (
     Claim,
     NewDelivery,

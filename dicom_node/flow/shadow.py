@@ -7,7 +7,7 @@ import structlog
 
 from dicom_node.domain.errors import speakable
 from dicom_node.domain.findings import Findings, PointChoice
-from dicom_node.domain.ports import Adjustable, Pipeline
+from dicom_node.domain.pipeline import Adjustable, Pipeline
 from dicom_node.domain.study import Radiograph
 
 log = structlog.get_logger()

@@ -5,8 +5,8 @@ from itertools import islice
 
 import structlog
 
-from dicom_node.domain.ports import Archive, Ledger
-from dicom_node.domain.retention import KeptFile, Retention
+from dicom_node.domain.archive import KeptFile, Retention
+from dicom_node.domain.pipeline import Archive, Ledger
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
-from dicom_node.domain.ports import Check
+from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
 from pipelines.chest_findings.codes import MAPPED
 from pipelines.chest_findings.preprocess import Geometry, network_input, refuse_empty, square

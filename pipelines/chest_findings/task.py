@@ -15,7 +15,7 @@ from dicom_node.domain.findings import (
     Presence,
     Side,
 )
-from dicom_node.domain.ports import Check
+from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Radiograph
 from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.anatomy.thorax import find_thorax

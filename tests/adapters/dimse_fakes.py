@@ -20,10 +20,10 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
-from dicom_node.adapters.dimse import SOCKET_HANDLERS, Timeouts
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.adapters.dimse_scu import Outgoing, outgoing
 from dicom_node.domain.study import Peer
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.options import SOCKET_HANDLERS, Timeouts
+from dicom_node.network.dimse.scu import Outgoing, outgoing
 
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 SR = "1.2.840.10008.5.1.4.1.1.88.33"

@@ -26,8 +26,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.study import Radiograph
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 
 Samples = NDArray[np.integer[Any]]
 Attribute = str | float | bytes | Sequence[str] | Sequence[float] | Sequence[Dataset]

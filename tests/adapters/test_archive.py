@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.orphans import SPOOL
 from dicom_node.domain.errors import Away, TryAgain
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.archive.orphans import SPOOL
 
 
 def _files(root: Path) -> list[Path]:

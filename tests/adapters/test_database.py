@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from dicom_node.adapters.database import migrate, open_database, transaction
-from dicom_node.adapters.migrations import HEAD
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import callers
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
+from dicom_node.storage.database.engine import migrate, open_database, transaction
+from dicom_node.storage.database.migrations.runner import HEAD
+from dicom_node.storage.database.schema import callers
+from dicom_node.storage.queue.ledger import SqlLedger
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_an_error_in_the_block_undoes_it(url: str) -> None:
 
 
 def test_another_writer_makes_it_try_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicom_node.adapters.database.BUSY_S", 0.1)
+    monkeypatch.setattr("dicom_node.storage.database.engine.BUSY_S", 0.1)
     engine = open_database(url)
     migrate(engine)
     other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
@@ -117,7 +117,7 @@ def test_a_writer_of_this_process_makes_it_wait_its_turn(
 ) -> None:
     engine = open_database(url)
     migrate(engine)
-    monkeypatch.setattr("dicom_node.adapters.transactions.BUSY_S", 0.1)
+    monkeypatch.setattr("dicom_node.storage.database.transactions.BUSY_S", 0.1)
     inside, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -167,7 +167,7 @@ def test_a_database_that_is_away_makes_it_try_again() -> None:
 
 OPEN = """
 import sys
-from dicom_node.adapters.database import open_database, migrate
+from dicom_node.storage.database.engine import open_database, migrate
 print(migrate(open_database(sys.argv[1])))
 """
 

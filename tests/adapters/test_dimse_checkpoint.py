@@ -7,8 +7,8 @@ import pytest
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 
-from dicom_node.adapters import dimse_line
-from dicom_node.adapters.dimse_checkpoint import Checkpoint
+from dicom_node.network.dimse import association
+from dicom_node.network.dimse.association import Checkpoint
 from tests.backfill.test_dimse_query import QUESTION, asking, find_of, pacs, study
 
 STUDIES = tuple(f"1.{n}" for n in range(20))
@@ -51,7 +51,7 @@ def test_no_answer_is_dropped() -> None:
 @pytest.mark.usefixtures("held_up")
 def test_the_trap_is_real(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the checkpoint answers do get lost; no longer so: pynetdicom was mended."""
-    monkeypatch.setattr(dimse_line, "guard_answers", lambda assoc: None)
+    monkeypatch.setattr(association, "guard_answers", lambda assoc: None)
     assert times_complete(5) < 5
 
 

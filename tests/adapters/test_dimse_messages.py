@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pynetdicom.dimse_messages import C_STORE_RSP
 from pynetdicom.dsutils import decode
 
-from dicom_node.adapters.dimse_messages import (
+from dicom_node.network.dimse.messages import (
     COMMAND_FIELD,
     ERROR_COMMENT,
     MESSAGE_ID,
@@ -21,7 +21,7 @@ from dicom_node.adapters.dimse_messages import (
     decode_command,
     encode_response,
 )
-from dicom_node.adapters.dimse_reactor import DataPDU
+from dicom_node.network.dimse.upper_layer import DataPDU
 from tests.raw_scu import P_DATA, command_set, pdu, pdv, uid, us
 
 ELEMENTS = {

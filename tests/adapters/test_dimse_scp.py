@@ -14,12 +14,17 @@ from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom.presentation import build_context
 
-from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, SOCKET_HANDLERS, Timeouts
-from dicom_node.adapters.dimse_scp import Service, StorageSCP
 from dicom_node.domain.errors import BadSettings, TryAgain
 from dicom_node.domain.reception import StoreRequest
 from dicom_node.domain.study import IMPLEMENTATION_CLASS_UID, Peer
 from dicom_node.domain.work import Recorded
+from dicom_node.network.dimse.options import (
+    IMAGE_CLASSES,
+    IMAGE_SYNTAXES,
+    SOCKET_HANDLERS,
+    Timeouts,
+)
+from dicom_node.network.dimse.scp import Service, StorageSCP
 from tests.encoded import chest
 from tests.raw_scu import ABORT, CR, EXPLICIT, P_DATA, Closed, RawSCU, message_pdus, pdu, pdv, us
 from tests.receiver import XRAY, Receiver, Setup, receiver

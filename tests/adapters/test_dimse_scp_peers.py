@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom.filereader import read_file_meta_info
 
-from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES
+from dicom_node.network.dimse.options import IMAGE_CLASSES, IMAGE_SYNTAXES
 from tests.receiver import Receiver, receiver
 
 pytestmark = [pytest.mark.peers, pytest.mark.data]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.dimse_scp import Service, StorageSCP
 from dicom_node.domain.reception import StoreRequest
 from dicom_node.domain.work import Recorded
+from dicom_node.network.dimse.scp import Service, StorageSCP
 from tests.encoded import chest
 from tests.raw_scu import ABORT, CR, Closed, RawSCU, message_pdus, uid, us
 from tests.receiver import receiver

@@ -21,9 +21,6 @@ from pynetdicom.presentation import AllStoragePresentationContexts, build_contex
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
-from dicom_node.adapters.dimse import Timeouts, prepare
-from dicom_node.adapters.dimse_line import Target, open_line
-from dicom_node.adapters.dimse_scu import accepted, echo, send, store
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import (
@@ -33,6 +30,9 @@ from dicom_node.domain.work import (
     StoredFile,
     Undelivered,
 )
+from dicom_node.network.dimse.association import Target, open_line
+from dicom_node.network.dimse.options import Timeouts, prepare
+from dicom_node.network.dimse.scu import accepted, echo, send, store
 from tests.adapters.dimse_fakes import (
     SC,
     SEG,

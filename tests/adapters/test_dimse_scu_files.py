@@ -6,12 +6,12 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom.events import Event
 
-from dicom_node.adapters import dimse_files
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.dimse_files import SentFile, send_paths
-from dicom_node.adapters.dimse_line import Target
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.study import Peer
+from dicom_node.network.dimse import files
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.files import SentFile, send_paths
+from dicom_node.network.dimse.options import prepare
 from tests.adapters.dimse_fakes import SC, make_object, running_scp, uid_of, wrap
 from tests.listeners import free_port
 
@@ -65,7 +65,7 @@ def test_conflicts_and_refusals_are_told_in_the_peers_words(tmp_path: Path) -> N
 
 
 def test_many_files_go_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dimse_files, "FILES_PER_ASSOCIATION", 4)
+    monkeypatch.setattr(files, "FILES_PER_ASSOCIATION", 4)
     for n in range(9):
         make_object(tmp_path / f"{n}", uid=f"1.2.3.{n}")
     with running_scp() as scp:
@@ -77,7 +77,7 @@ def test_many_files_go_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_peer_that_is_away_ends_the_run_after_one_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dimse_files, "FILES_PER_ASSOCIATION", 2)
+    monkeypatch.setattr(files, "FILES_PER_ASSOCIATION", 2)
     for n in range(6):
         make_object(tmp_path / f"{n}", uid=f"1.2.3.{n}")
     told: list[SentFile] = []

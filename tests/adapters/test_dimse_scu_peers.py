@@ -11,12 +11,12 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 from pynetdicom.dsutils import split_dataset
 
-from dicom_node.adapters.dimse import Timeouts, prepare
-from dicom_node.adapters.dimse_files import send_paths
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.adapters.dimse_scu import accepted, echo, outgoing, store
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.study import Peer
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.files import send_paths
+from dicom_node.network.dimse.options import Timeouts, prepare
+from dicom_node.network.dimse.scu import accepted, echo, outgoing, store
 from tests.adapters.dimse_fakes import SC, SEG, SR, make_object, running_scp, wrap
 from tests.listeners import Orthanc, Storescp
 

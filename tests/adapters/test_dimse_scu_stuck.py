@@ -11,10 +11,10 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom.events import Event
 
-from dicom_node.adapters import dimse_line
-from dicom_node.adapters.dimse import Timeouts, prepare
-from dicom_node.adapters.dimse_scu import echo, store
 from dicom_node.domain.errors import TryAgain
+from dicom_node.network.dimse import association
+from dicom_node.network.dimse.options import Timeouts, prepare
+from dicom_node.network.dimse.scu import echo, store
 from tests.adapters.dimse_fakes import accept_all, make_object, raw_peer, running_scp, wrap
 from tests.listeners import until
 
@@ -27,7 +27,7 @@ GONE = threading.Event()
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     prepare()
-    monkeypatch.setattr(dimse_line, "GRACE_S", 0.3)
+    monkeypatch.setattr(association, "GRACE_S", 0.3)
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +123,7 @@ def test_negotiation_that_never_ends_is_a_passing_fault(
 def test_transfer_that_never_ends_is_a_passing_fault(
     tmp_path: Path, behave: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicom_node.adapters.dimse_scu.SLOWEST_PEER", 100_000_000)
+    monkeypatch.setattr("dicom_node.network.dimse.scu.SLOWEST_PEER", 100_000_000)
     file = wrap(tmp_path / "a", bytes(20_000_000), ExplicitVRLittleEndian)
     started = time.monotonic()
     with raw_peer(behave, SHORT) as target:
@@ -141,7 +141,7 @@ def test_after_silence_the_rest_waits_for_the_next_attempt(tmp_path: Path) -> No
 
     files = [make_object(tmp_path / f"{n}", uid=f"1.2.3.{n}") for n in range(3)]
     with running_scp(stall) as scp:
-        target = dimse_line.Target(scp.target.peer, "NODE", SHORT)
+        target = association.Target(scp.target.peer, "NODE", SHORT)
         results = list(store(files, target))
         release.set()
     assert all(isinstance(one, TryAgain) for one in results)

@@ -14,10 +14,10 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicom_node.adapters.header import describe, describe_bytes, parse, read_header
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.study import NODE_MODEL, Instance, InstanceRef, Orientation
+from dicom_node.formats.dicom.header import describe, describe_bytes, parse, read_header
 from tests.encoded import CHEST, chest, explicit_element, implicit
 from tests.raw_scu import CR, DX, EXPLICIT, IMPLICIT
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dicom_node.adapters.header import parse, spacing
 from dicom_node.domain.study import Spacing
+from dicom_node.formats.dicom.header import parse, spacing
 from tests.encoded import chest
 from tests.raw_scu import EXPLICIT
 

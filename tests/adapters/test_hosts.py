@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from dicom_node.adapters.hosts import HostBook, canonical
+from dicom_node.network.hosts import HostBook, canonical
 
 
 @pytest.mark.parametrize(

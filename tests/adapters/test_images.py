@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from dicom_node.adapters.header import describe, read_header
-from dicom_node.adapters.images import is_dicom, secondary_capture
-from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.study import Radiograph
+from dicom_node.formats.dicom.header import describe, read_header
+from dicom_node.formats.dicom.images import is_dicom, secondary_capture
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from tests.adapters.pixel_fixtures import Samples, dataset, film, jpeg_bytes, save
 
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom_node.adapters.mllp import (
+from dicom_node.domain.errors import GiveUp, TryAgain
+from dicom_node.domain.study import HL7Destination
+from dicom_node.domain.work import (
+    Acknowledgement,
+    Delivery,
+    DeliveryBatch,
+    StoredFile,
+    Undelivered,
+)
+from dicom_node.network.hl7.mllp import (
     Answer,
     Timeouts,
     Unframer,
@@ -18,15 +27,6 @@ from dicom_node.adapters.mllp import (
     probe,
     send,
     settled,
-)
-from dicom_node.domain.errors import GiveUp, TryAgain
-from dicom_node.domain.study import HL7Destination
-from dicom_node.domain.work import (
-    Acknowledgement,
-    Delivery,
-    DeliveryBatch,
-    StoredFile,
-    Undelivered,
 )
 from tests.listeners import HL7Listener, free_port
 

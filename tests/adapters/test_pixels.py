@@ -27,8 +27,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.errors import NotAnalysable
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from tests.adapters.pixel_fixtures import (
     Attribute,
     Samples,

@@ -23,9 +23,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_node.adapters import pixel_element
-from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.errors import NotAnalysable
+from dicom_node.formats.dicom.pixels import element
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from tests.adapters.pixel_fixtures import (
     baseline,
     codestream,
@@ -273,7 +273,7 @@ def test_codestream_that_claims_more_is_never_decoded(tmp_path: Path) -> None:
 
 
 def test_deflated_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixel_element, "LARGEST_HEADER", 1 << 20)
+    monkeypatch.setattr(element, "LARGEST_HEADER", 1 << 20)
     ds = dataset(film(12), 12)
     path = save(ds, tmp_path / "image.dcm")
     content = path.read_bytes()

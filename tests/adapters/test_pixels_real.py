@@ -22,8 +22,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.errors import NotAnalysable
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from tests.adapters.pixel_fixtures import Attribute, Samples, compress, dataset, film, lut, save
 
 SAME_IMAGE = ("cxr_rle", "cxr_jls_ll", "cxr_j2k_ll", "cxr_deflated")

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, Executable, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 
-from dicom_node.adapters import queue_deliveries, queue_jobs
-from dicom_node.adapters.database import migrate, open_database, transaction
+from dicom_node.storage.database.engine import migrate, open_database, transaction
+from dicom_node.storage.queue import deliveries, jobs
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def plan(engine: Engine, statement: Executable) -> list[str]:
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        (queue_jobs.TURN, "jobs_waiting"),
-        (queue_deliveries.TURN, "deliveries_waiting"),
-        (queue_deliveries.TURN_OF, "deliveries_waiting"),
-        (queue_deliveries.FELLOWS, "deliveries_batch"),
+        (jobs.TURN, "jobs_waiting"),
+        (deliveries.TURN, "deliveries_waiting"),
+        (deliveries.TURN_OF, "deliveries_waiting"),
+        (deliveries.FELLOWS, "deliveries_batch"),
     ],
 )
 def test_waiting_work_is_found_by_its_index(

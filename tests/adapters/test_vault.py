@@ -11,15 +11,15 @@ from threading import Barrier
 
 import pytest
 
-from dicom_node import node
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.orphans import SPOOL
-from dicom_node.adapters.vault import CHUNK, HEAD_BYTES, TAG_BYTES, load_keys, seal, unseal
-from dicom_node.adapters.vault_archive import VaultArchive
-from dicom_node.adapters.vault_room import Room
+from dicom_node.assembly import parts as node
 from dicom_node.domain.errors import BadSettings, GiveUp
 from dicom_node.flow.lending import lent
-from dicom_node.settings import Settings, load_settings
+from dicom_node.settings.settings import Settings, load_settings
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.archive.orphans import SPOOL
+from dicom_node.storage.archive.room import Room
+from dicom_node.storage.archive.sealed import VaultArchive
+from dicom_node.storage.archive.sealing import CHUNK, HEAD_BYTES, TAG_BYTES, load_keys, seal, unseal
 
 SECRET = b"MARKED^PATIENT"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.archive_s3 import S3Archive
-from dicom_node.adapters.orphans import SPOOL
-from dicom_node.adapters.vault import load_keys
-from dicom_node.adapters.vault_archive import VaultArchive
-from dicom_node.adapters.vault_room import Room
-from dicom_node.domain.ports import Archive
+from dicom_node.domain.pipeline import Archive
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.archive.orphans import SPOOL
+from dicom_node.storage.archive.room import Room
+from dicom_node.storage.archive.s3 import S3Archive
+from dicom_node.storage.archive.sealed import VaultArchive
+from dicom_node.storage.archive.sealing import load_keys
 from tests.s3_server import S3Server, s3_server
 
 Opened = Callable[[], Archive]

@@ -9,14 +9,15 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from dicom_node import cli, node
-from dicom_node.adapters import dimse_scu
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.dimse_line import Target
+from dicom_node.assembly import parts
+from dicom_node.commands import cli
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.study import Peer
-from dicom_node.phantom import phantom_dx
-from dicom_node.settings import load_settings
+from dicom_node.network.dimse import scu
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.options import prepare
+from dicom_node.settings.settings import load_settings
 from tests.faults.ward import CONFIGURATION, Role, Ward
 from tests.listeners import HL7Listener, Storescp, free_port, until
 from tests.s3_server import S3Server, s3_server
@@ -54,7 +55,7 @@ def hospital(tmp_path: Path, store: S3Server) -> Iterator[Ward]:
             text = CONFIGURATION.format(url=f"sqlite:///{tmp_path}/node.db", **known)
             (host / "node.toml").write_text(text + archive)
             roles.append(Role(name, host / "node.toml"))
-        node.open_parts(load_settings(roles[0].config), migrate=True).close()
+        parts.open_parts(load_settings(roles[0].config), migrate=True).close()
         yield Ward(roles[0].config, pacs, ris, roles, film)
         for role in roles:
             role.end(signal.SIGKILL)
@@ -99,10 +100,10 @@ def test_nothing_is_acknowledged_while_the_store_is_away(hospital: Ward, store: 
     ds = dcmread(hospital.film)
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     ds.save_as(hospital.film)
-    (answer,) = dimse_scu.store([dimse_scu.outgoing(hospital.film)], us)
+    (answer,) = scu.store([scu.outgoing(hospital.film)], us)
     assert isinstance(answer, TryAgain) and "A700" in str(answer)
     store.start()
-    (answer,) = dimse_scu.store([dimse_scu.outgoing(hospital.film)], us)
+    (answer,) = scu.store([scu.outgoing(hospital.film)], us)
     assert isinstance(answer, str) and "0000" in answer
     assert hospital.sent == [first]
 
@@ -160,6 +161,6 @@ def test_a_shared_folder_must_be_there(tmp_path: Path, capsys: pytest.CaptureFix
     assert cli.main(["receive", "-c", str(config)]) == 2
     assert "mount it" in capsys.readouterr().err
     share.mkdir()
-    archive = node.open_archive(load_settings(config))
+    archive = parts.open_archive(load_settings(config))
     key = archive.put([b"film"], "instances", ".dcm").key
     assert (share / key).read_bytes() == b"film"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dicom_node.adapters.vault_archive import VaultArchive
 from dicom_node.domain.errors import GiveUp, TryAgain
-from dicom_node.domain.ports import Archive
+from dicom_node.domain.pipeline import Archive
+from dicom_node.storage.archive.sealed import VaultArchive
 from tests.archive.conftest import Opened
 
 

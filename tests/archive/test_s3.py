@@ -13,12 +13,12 @@ import obstore
 import pytest
 from obstore.store import S3Store
 
-from dicom_node.adapters import archive_s3
-from dicom_node.adapters.archive_cache import FileCache
-from dicom_node.adapters.archive_s3 import ASIDE, S3Archive
+from dicom_node.domain.archive import Bucket
 from dicom_node.domain.errors import Away, BadSettings, GiveUp, TryAgain
-from dicom_node.domain.storage import Bucket
 from dicom_node.domain.work import JOB_RETRY, after_failure
+from dicom_node.storage.archive import s3 as archive_s3
+from dicom_node.storage.archive.cache import FileCache
+from dicom_node.storage.archive.s3 import ASIDE, S3Archive
 from tests.archive.conftest import numbers
 from tests.s3_server import KEY, S3Server, s3_server
 from tests.tls.certificates import Authority
@@ -81,7 +81,7 @@ def test_access_denied_is_said_without_the_key(s3: S3Server, prefix: str, tmp_pa
 def test_changed_credentials_are_taken_up(
     s3: S3Server, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicom_node.adapters.s3_credentials.REREAD_S", 0.1)
+    monkeypatch.setattr("dicom_node.storage.archive.s3_credentials.REREAD_S", 0.1)
     path = s3.credentials("STRANGER", f"changing{next(numbers)}")
     archive = _archive(s3.bucket(prefix, str(path)), tmp_path)
     with pytest.raises(Away, match="access denied"):

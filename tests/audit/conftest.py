@@ -11,8 +11,8 @@ from typing import Self
 import pytest
 from lxml import etree
 
-from dicom_node.adapters.audit_chain import messages
-from dicom_node.settings import Settings, load_settings
+from dicom_node.audit.chain import messages
+from dicom_node.settings.settings import Settings, load_settings
 from tests.listeners import free_port
 
 FRAME = re.compile(rb"(\d+) ")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.audit_chain import Chain, head_path, verify
+from dicom_node.audit.chain import Chain, head_path, verify
 from dicom_node.domain.errors import GiveUp, TryAgain
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import cli, node
-from dicom_node.settings import Settings
+from dicom_node.assembly import parts as node
+from dicom_node.commands import cli
+from dicom_node.settings.settings import Settings
 from tests.audit.conftest import kinds, trail
 from tests.lifecycle.challengers import challenger
 

@@ -1,14 +1,13 @@
 from base64 import b64decode
 from pathlib import Path
 
-from dicom_node import node
-from dicom_node.adapters import audit_rows
-from dicom_node.adapters.retention import SqlRetention
-from dicom_node.audit import audited, digests, opened
-from dicom_node.audit_queries import telling
-from dicom_node.audit_retention import ToldRetention
+from dicom_node.assembly import parts as node
+from dicom_node.audit import rows
+from dicom_node.audit.node import audited, digests, opened
+from dicom_node.audit.queries import telling
+from dicom_node.audit.retention import ToldRetention
 from dicom_node.domain.errors import GiveUp, TryAgain
-from dicom_node.domain.retrieval import Inquiry
+from dicom_node.domain.exchange.retrieval import Inquiry
 from dicom_node.domain.study import Instance, InstanceRef
 from dicom_node.domain.work import (
     Acknowledgement,
@@ -20,7 +19,8 @@ from dicom_node.domain.work import (
     Undelivered,
 )
 from dicom_node.flow import tidy
-from dicom_node.settings import Settings
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.status.retention import SqlRetention
 from tests.audit.conftest import kinds, trail
 
 FILE = StoredFile("results/aa/aa.dcm", "aa", 2)
@@ -116,7 +116,7 @@ def test_a_question_to_a_pacs_is_told_as_it_is_sent(settings: Settings) -> None:
 
 def test_the_patient_of_a_study_that_is_not_known_is_nobody(settings: Settings) -> None:
     parts = node.open_parts(settings, migrate=True)
-    assert audit_rows.patient_of(parts.engine, "1.2.3") == ""
+    assert rows.patient_of(parts.engine, "1.2.3") == ""
     parts.close()
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import node
-from dicom_node.adapters.audit_chain import verify
-from dicom_node.adapters.audit_gathering import MOST_ALERTS, Seldom
-from dicom_node.conformance.security import security
-from dicom_node.dicomweb_role import server
-from dicom_node.orders_role import listener
-from dicom_node.security import secured_entry
-from dicom_node.settings import Settings
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.destinations import secured_entry
+from dicom_node.audit.chain import verify
+from dicom_node.audit.gathering import MOST_ALERTS, Seldom
+from dicom_node.commands.conformance.security import security
+from dicom_node.roles.dicomweb import server
+from dicom_node.roles.orders import listener
+from dicom_node.settings.settings import Settings
 from tests.audit.conftest import kinds, trail
 from tests.conftest import ROOT
 from tests.listeners import free_port, until
@@ -104,7 +104,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_sound_chain(tmp_path: Path) -> N
     path = tmp_path / "audit.log"
     code = (
         "import sys; from pathlib import Path\n"
-        "from dicom_node.adapters.audit_chain import Chain\n"
+        "from dicom_node.audit.chain import Chain\n"
         "chain = Chain(Path(sys.argv[1]))\n"
         "while True: chain.append('x' * 3000); chain.flush()"
     )

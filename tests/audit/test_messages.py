@@ -4,28 +4,28 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from dicom_node.adapters.audit_xml import as_xml
-from dicom_node.domain import audit
-from dicom_node.domain.audit import AuditEvent, Cargo, Party
+from dicom_node.audit import events
+from dicom_node.audit.events import AuditEvent, Cargo, Party
+from dicom_node.audit.xml import as_xml
 
 HERE, PACS = Party("CXRAI", "node.example"), Party("ORTHANC", "10.0.0.5")
 CARGO = Cargo(
     "1.2.3", "PAT\x001<&>", (("1.2.840.1", ("1.2.3.4", "1.2.3.5")), ("1.2.840\x01.2", ()))
 )
 EVENTS = {
-    "start": audit.activity(HERE, "receive", 1.5, started=True),
-    "stop": audit.activity(HERE, "receive", 2e9, started=False),
-    "begun": audit.begun(PACS, HERE, CARGO, 10.0),
-    "transferred": audit.transferred(PACS, HERE, CARGO, 10.0, "R"),
-    "failed": audit.transferred(HERE, PACS, CARGO, 10.0, "C", "8"),
-    "exported": audit.exported(HERE, Party("ris", ""), CARGO, 10.0),
-    "queried": audit.queried(HERE, PACS, "1.2.840.10008", b"\x08\x00", 10.0),
-    "erased": audit.erased(HERE, CARGO, 10.0, whole=True),
-    "erased in part": audit.erased(HERE, Cargo("", ""), 10.0, whole=False),
-    "alert": audit.alerted(HERE, audit.NODE_AUTHENTICATION, "<X>@::1", "unknown", 10.0),
-    "login": audit.shown(HERE, Party("", "::1"), 10.0, right=True),
-    "wrong login": audit.shown(HERE, Party("", "::1"), 10.0, right=False),
-    "changed": audit.changed(HERE, "root", audit.SOFTWARE_CONFIGURATION, "model", 10.0),
+    "start": events.activity(HERE, "receive", 1.5, started=True),
+    "stop": events.activity(HERE, "receive", 2e9, started=False),
+    "begun": events.begun(PACS, HERE, CARGO, 10.0),
+    "transferred": events.transferred(PACS, HERE, CARGO, 10.0, "R"),
+    "failed": events.transferred(HERE, PACS, CARGO, 10.0, "C", "8"),
+    "exported": events.exported(HERE, Party("ris", ""), CARGO, 10.0),
+    "queried": events.queried(HERE, PACS, "1.2.840.10008", b"\x08\x00", 10.0),
+    "erased": events.erased(HERE, CARGO, 10.0, whole=True),
+    "erased in part": events.erased(HERE, Cargo("", ""), 10.0, whole=False),
+    "alert": events.alerted(HERE, events.NODE_AUTHENTICATION, "<X>@::1", "unknown", 10.0),
+    "login": events.shown(HERE, Party("", "::1"), 10.0, right=True),
+    "wrong login": events.shown(HERE, Party("", "::1"), 10.0, right=False),
+    "changed": events.changed(HERE, "root", events.SOFTWARE_CONFIGURATION, "model", 10.0),
 }
 
 
@@ -61,8 +61,8 @@ def test_a_transfer_names_both_ends_the_study_its_instances_and_the_patient() ->
 
 
 def test_words_of_an_alert_cannot_become_markup() -> None:
-    event: AuditEvent = audit.alerted(
-        HERE, audit.NODE_AUTHENTICATION, "a", "</AuditMessage>\x00", 1.0
+    event: AuditEvent = events.alerted(
+        HERE, events.NODE_AUTHENTICATION, "a", "</AuditMessage>\x00", 1.0
     )
     message = etree.fromstring(as_xml(event, "CXRAI@host"))
     detail = message.find("ParticipantObjectIdentification/ParticipantObjectDetail")

@@ -8,16 +8,18 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from dicom_node import cli, node, roles
-from dicom_node.adapters.audit_chain import verify
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.dimse_files import send_paths
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.audit import audited_role
+from dicom_node.assembly import parts
+from dicom_node.audit.chain import verify
+from dicom_node.audit.node import audited_role
+from dicom_node.commands import cli
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.study import Peer
-from dicom_node.phantom import phantom_dx
-from dicom_node.settings import Settings
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.files import send_paths
+from dicom_node.network.dimse.options import prepare
+from dicom_node.roles import table
+from dicom_node.settings.settings import Settings
 from tests.audit.conftest import kinds, trail
 from tests.listeners import until
 
@@ -33,12 +35,12 @@ def film(folder: Path, name: str, like: Dataset | None = None) -> tuple[Path, Da
 
 @contextmanager
 def receiving(settings: Settings) -> Iterator[None]:
-    node.open_parts(settings, migrate=True).close()
+    parts.open_parts(settings, migrate=True).close()
     stop = threading.Event()
 
     def run() -> None:
         with audited_role(settings, "receive"):
-            roles.run_receive(settings, stop)
+            table.run_receive(settings, stop)
 
     role = threading.Thread(target=run)
     role.start()

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters import audit_trail
-from dicom_node.adapters.audit_chain import verify
-from dicom_node.adapters.audit_syslog import Server, framed, send
-from dicom_node.adapters.audit_trail import Place, Trail, backlog
-from dicom_node.adapters.tls import Following, client_context
-from dicom_node.domain.audit import Party, activity
+from dicom_node.audit import trail as audit_trail
+from dicom_node.audit.chain import verify
+from dicom_node.audit.events import Party, activity
+from dicom_node.audit.trail import Place, Trail, backlog
 from dicom_node.domain.errors import TryAgain
-from dicom_node.domain.tls import TlsFiles
+from dicom_node.domain.operations.tls import TlsFiles
+from dicom_node.network.syslog import Server, framed, send
+from dicom_node.network.tls.contexts import Following, client_context
 from tests.audit.conftest import SyslogServer
 from tests.listeners import free_port, until
 from tests.tls.certificates import Authority

@@ -1,13 +1,14 @@
 from pathlib import Path
 from threading import Event
 
-from dicom_node import alarms, node
-from dicom_node.adapters.audit_trail import Place, Trail
-from dicom_node.adapters.schema import alarms as rows
-from dicom_node.audit import audited_role
-from dicom_node.audit_watch import PATIENCE_S, audit_checks, unaudited
-from dicom_node.domain.audit import Party, activity
-from dicom_node.settings import Settings
+from dicom_node.assembly import parts as node
+from dicom_node.audit.events import Party, activity
+from dicom_node.audit.node import audited_role
+from dicom_node.audit.trail import Place, Trail
+from dicom_node.audit.watch import PATIENCE_S, audit_checks, unaudited
+from dicom_node.operations import alarms
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.database.schema import alarms as rows
 from tests.audit.conftest import SyslogServer
 from tests.listeners import free_port
 

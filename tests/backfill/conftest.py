@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.settings import load_settings
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.engine import migrate, open_database
 from tests.listeners import Orthanc, free_port
 
 CONFIGURATION = """\

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
-from dicom_node.adapters.database import open_database
-from dicom_node.adapters.file_meta import file_head
-from dicom_node.adapters.schema import instances
-from dicom_node.adapters.transactions import transaction
-from dicom_node.settings import load_settings
+from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.engine import open_database
+from dicom_node.storage.database.schema import instances
+from dicom_node.storage.database.transactions import transaction
 from tests.encoded import chest
 from tests.listeners import Orthanc
 from tests.raw_scu import CR

@@ -9,15 +9,15 @@ import pytest
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import select
 
-from dicom_node import cli
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.adapters.dimse_scu import echo
-from dicom_node.adapters.file_meta import file_head
-from dicom_node.adapters.schema import jobs
+from dicom_node.commands import cli
 from dicom_node.domain.study import Peer
 from dicom_node.flow import backfill as flow
-from dicom_node.roles import run_receive
-from dicom_node.settings import load_settings
+from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.scu import echo
+from dicom_node.roles.table import run_receive
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.schema import jobs
 from tests.backfill.pacs import ROOT, database_of, fill, radiograph, received, stored_files
 from tests.listeners import Orthanc, until
 from tests.raw_scu import CR

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from dicom_node import cli
-from dicom_node.adapters.schema import instances, jobs
+from dicom_node.commands import cli
+from dicom_node.storage.database.schema import instances, jobs
 from tests.backfill.pacs import (
     ROOT,
     count_received,
@@ -48,7 +48,15 @@ def test_fetches_the_days_asked_for_and_nothing_twice(
 
 def test_200_radiographs_with_a_kill_in_the_middle(pacs: Orthanc, config: Path) -> None:
     fill(pacs, (radiograph(n, "20261101" if n % 2 else "20261102") for n in range(200)))
-    command = [sys.executable, "-m", "dicom_node.cli", "backfill", "-c", str(config), *SPAN]
+    command = [
+        sys.executable,
+        "-m",
+        "dicom_node.commands.cli",
+        "backfill",
+        "-c",
+        str(config),
+        *SPAN,
+    ]
 
     with (
         database_of(config) as engine,

@@ -17,17 +17,16 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
-from dicom_node.adapters import dimse_query
-from dicom_node.adapters.dimse import IMAGE_CLASSES, IMAGE_SYNTAXES, Timeouts, prepare
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.adapters.dimse_query import STUDY_ROOT_FIND, QueryOrigin, Terms, uid_of
-from dicom_node.adapters.dimse_query_answers import judge_absence
-from dicom_node.adapters.dimse_query_get import STUDY_ROOT_GET, GetOrigin
-from dicom_node.adapters.dimse_query_move import STUDY_ROOT_MOVE, MoveOrigin
 from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, Refused, TryAgain
+from dicom_node.domain.exchange.retrieval import FoundImage, FoundSeries, Inquiry
 from dicom_node.domain.reception import StoreRequest
-from dicom_node.domain.retrieval import FoundImage, FoundSeries, Inquiry
 from dicom_node.domain.work import Recorded
+from dicom_node.network.dimse import query
+from dicom_node.network.dimse.answers import judge_absence
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.options import IMAGE_CLASSES, IMAGE_SYNTAXES, Timeouts, prepare
+from dicom_node.network.dimse.query import STUDY_ROOT_FIND, QueryOrigin, Terms, uid_of
+from dicom_node.network.dimse.retrieve import STUDY_ROOT_GET, STUDY_ROOT_MOVE, GetOrigin, MoveOrigin
 from tests.adapters.dimse_fakes import accept_all, raw_peer, running_scp
 
 CR = IMAGE_CLASSES[0]
@@ -160,7 +159,7 @@ def test_an_answer_that_cannot_be_read_is_not_left_out(monkeypatch: pytest.Monke
 
 
 def test_answers_without_end_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dimse_query, "MOST_MATCHES", 50)
+    monkeypatch.setattr(query, "MOST_MATCHES", 50)
 
     def find(event: Event) -> Answers:
         for n in range(1000):

@@ -8,7 +8,7 @@ import pytest
 
 from dicom_node.domain.admission import DX_FOR_PROCESSING, Route
 from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, TryAgain
-from dicom_node.domain.retrieval import FoundImage, FoundSeries, Inquiry, Span
+from dicom_node.domain.exchange.retrieval import FoundImage, FoundSeries, Inquiry, Span
 from dicom_node.flow.backfill import (
     MOST_LOST,
     PAUSES_S,

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.known import PART, known_uids
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import instances, objects
 from dicom_node.domain.study import Instance, InstanceRef
 from dicom_node.domain.work import Admission, Arrival, StoredFile
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.database.schema import instances, objects
+from dicom_node.storage.queue.callers import PART, known_uids
+from dicom_node.storage.queue.ledger import SqlLedger
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from dicom_node import cli
-from dicom_node.adapters.census import take_census
-from dicom_node.node import Parts, open_parts
-from dicom_node.reconciliation import nightly, probe, reconciling
-from dicom_node.settings import load_settings
+from dicom_node.assembly.parts import Parts, open_parts
+from dicom_node.commands import cli
+from dicom_node.operations.reconciliation import nightly, probe, reconciling
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.status.status import take_census
 from tests.backfill.pacs import ROOT, fill, radiograph, received
 from tests.listeners import Orthanc
 

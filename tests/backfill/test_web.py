@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters import qido
-from dicom_node.adapters.qido import WebOrigin
 from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, Refused, TryAgain
+from dicom_node.domain.exchange.destinations import StowDestination
+from dicom_node.domain.exchange.retrieval import FoundImage, Inquiry
 from dicom_node.domain.reception import Caller, StoreRequest
-from dicom_node.domain.retrieval import FoundImage, Inquiry
-from dicom_node.domain.web import StowDestination
 from dicom_node.domain.work import Recorded
+from dicom_node.network.dicomweb import retrieve
+from dicom_node.network.dicomweb.retrieve import WebOrigin
 from tests.backfill.pacs import ROOT, radiograph
 from tests.dicomweb.servers import StowServer
 from tests.dicomweb.servers import always as answering
@@ -143,7 +143,7 @@ def test_a_server_that_ignores_the_offset_is_asked_twice() -> None:
 
 
 def test_a_list_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qido, "MOST_MATCHES", 10)
+    monkeypatch.setattr(retrieve, "MOST_MATCHES", 10)
 
     def answer(path: str) -> Answer:
         start = int(path.split("offset=")[1].split("&")[0])
@@ -154,7 +154,7 @@ def test_a_list_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_answer_that_is_too_large_or_too_slow_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qido, "LARGEST_LIST", 1000)
+    monkeypatch.setattr(retrieve, "LARGEST_LIST", 1000)
     with server(always(200, b" " * 2000)) as origin, pytest.raises(TryAgain, match="does not end"):
         origin.studies(QUESTION)
 

@@ -8,9 +8,9 @@ from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import select
 
-from dicom_node import cli
-from dicom_node.adapters import qido
-from dicom_node.adapters.schema import instances
+from dicom_node.commands import cli
+from dicom_node.network.dicomweb import retrieve
+from dicom_node.storage.database.schema import instances
 from tests.backfill.pacs import ROOT, database_of, fill, radiograph, received, stored_files
 from tests.listeners import Orthanc
 
@@ -58,7 +58,7 @@ def test_one_order_by_its_accession_number(pacs: Orthanc, web: Path) -> None:
 
 
 def test_pages_are_turned(pacs: Orthanc, web: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qido, "PAGE", 2)
+    monkeypatch.setattr(retrieve, "PAGE", 2)
     fill(pacs, [radiograph(n) for n in range(5)])
     assert backfill(web, *SPAN) == 0
     assert sorted(received(web)) == [f"{ROOT}.{n}" for n in range(5)]

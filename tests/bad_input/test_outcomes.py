@@ -11,18 +11,18 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit
 from sqlalchemy import select
 
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.pixels import read_radiograph
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import deliveries, objects
+from dicom_node.assembly.builders import writer
+from dicom_node.assembly.pipelines import read_header
 from dicom_node.domain.admission import Route
 from dicom_node.domain.findings import Algorithm, Findings
-from dicom_node.domain.ports import Check
+from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Peer, Radiograph
 from dicom_node.flow.infer import Reader, work_once
-from dicom_node.reading import read_header
-from dicom_node.settings import Settings
-from dicom_node.writing import writer
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.database.schema import deliveries, objects
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.adapters import pixel_fixtures as pixels
 from tests.raw_scu import RawSCU
 from tests.receiver import Receiver, Setup, receiver

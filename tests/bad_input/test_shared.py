@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydicom.filereader import read_file_meta_info
 
-from dicom_node.adapters.dimse import IMAGE_CLASSES
+from dicom_node.network.dimse.options import IMAGE_CLASSES
 from tests.raw_scu import RawSCU
 from tests.receiver import Receiver
 

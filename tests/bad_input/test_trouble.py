@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.archive import FileArchive
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.work import Admission, Arrival, Recorded, StoredFile
+from dicom_node.storage.archive.files import FileArchive
 from tests.encoded import chest
 from tests.raw_scu import RawSCU
 from tests.receiver import Setup, receiver

@@ -16,17 +16,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dicom_node.adapters import dimse_scu
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.dimse_files import send_paths
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.adapters.header import read_header
-from dicom_node.adapters.pixels import read_radiograph
+from dicom_node.assembly.pipelines import load_gate, load_pipelines
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.study import Peer
 from dicom_node.flow.infer import Reader, read
-from dicom_node.phantom import phantom_dx
-from dicom_node.reading import load_gate, load_pipelines
-from dicom_node.settings import Settings
+from dicom_node.formats.dicom.header import read_header
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.network.dimse import scu as dimse_scu
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.files import send_paths
+from dicom_node.network.dimse.options import prepare
+from dicom_node.settings.settings import Settings
 from tests.hospital import RunningNode, configure, running_node
 from tests.listeners import HL7Listener, Orthanc
 from tests.raw_scu import IMPLICIT, VERIFICATION, RawSCU

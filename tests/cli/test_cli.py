@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from dicom_node import cli
-from dicom_node.analyze import in_words
-from dicom_node.phantom import phantom_dx
+from dicom_node.commands import cli
+from dicom_node.commands.analyze import in_words
+from dicom_node.commands.demo.phantom import phantom_dx
 from tests.hospital import configure
 from tests.listeners import HL7Listener, Orthanc
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_node.adapters.header import describe
-from dicom_node.adapters.pixels import read_radiograph
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.admission import Route, admit
-from dicom_node.phantom import phantom_dx
+from dicom_node.formats.dicom.header import describe
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from tests.validators import errors_of
 
 SIZE = {"rows": 512, "columns": 512}

@@ -13,7 +13,7 @@ from pynetdicom.events import Event
 from pynetdicom.presentation import build_context, build_role
 from pynetdicom.transport import ThreadedAssociationServer
 
-from dicom_node.domain.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
+from dicom_node.domain.exchange.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
 
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
 Failed = Sequence[tuple[str, int]]

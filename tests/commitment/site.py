@@ -11,20 +11,20 @@ from pathlib import Path
 
 from sqlalchemy import update
 
-from dicom_node import committing, node
-from dicom_node.adapters.dimse_commitment_scu import ask
-from dicom_node.adapters.queue_commitments import SqlCommitments
-from dicom_node.adapters.schema import deliveries
-from dicom_node.adapters.schema_commitments import commitments
-from dicom_node.adapters.transactions import transaction
+from dicom_node.assembly import commitment
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.parts import Parts
 from dicom_node.domain.reception import Caller
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import NewDelivery, Outcome, ReportObject
 from dicom_node.flow.commit import ask_once
 from dicom_node.flow.deliver import deliver_once
-from dicom_node.node import Parts
-from dicom_node.roles import run_receive
-from dicom_node.settings import load_settings
+from dicom_node.network.dimse.commitment_scu import ask
+from dicom_node.roles.table import run_receive
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.schema import commitments, deliveries
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.commitments import SqlCommitments
 from tests.adapters.dimse_fakes import make_object
 from tests.commitment.pacs import SR
 from tests.engine.rows import ONE_JOB, READ, arrival, claimed, column
@@ -104,7 +104,7 @@ class Site:
         def clock() -> float:
             return time.time() + later_s
 
-        hear = committing.reports(replace(self.parts, clock=clock), self.caller)
+        hear = commitment.reports(replace(self.parts, clock=clock), self.caller)
         assert hear is not None
         target = node.target(self.parts.settings, "pacs")
         asking = partial(ask, target=target, hear=hear, linger_s=linger_s)

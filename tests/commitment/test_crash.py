@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_node import faults
-from dicom_node.adapters.queue_commitments import HOLD_S
+from dicom_node.process import crash_points
+from dicom_node.storage.queue.commitments import HOLD_S
 from tests.commitment.pacs import pacs, report
 from tests.commitment.site import Site, site
 from tests.conftest import ROOT
@@ -26,12 +26,12 @@ def die(made: Site, point: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.commitment.dying", str(made.config)],
         cwd=ROOT,
-        env={**os.environ, faults.AT: f"deliver:{point}", faults.MARK: str(mark)},
+        env={**os.environ, crash_points.AT: f"deliver:{point}", crash_points.MARK: str(mark)},
         capture_output=True,
         timeout=60,
         check=False,
     )
-    assert ended.returncode == faults.EXIT_CODE, ended.stderr.decode()
+    assert ended.returncode == crash_points.EXIT_CODE, ended.stderr.decode()
 
 
 @pytest.mark.parametrize("point", ["uncommitted", *COMMITMENT_POINTS])

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sqlalchemy.dialects import sqlite
 
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.queue_commitments import due
-from dicom_node.adapters.transactions import transaction
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.commitments import due
 
 
 def test_what_is_due_is_found_by_its_index(tmp_path: Path) -> None:

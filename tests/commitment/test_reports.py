@@ -7,8 +7,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 
-from dicom_node.adapters.dimse_commitment import Event, action_information, answer
-from dicom_node.domain.commitment import (
+from dicom_node.domain.errors import Refused
+from dicom_node.domain.exchange.commitment import (
     INVALID_ARGUMENT,
     MOST_ASKED,
     NO_SUCH_CLASS,
@@ -22,8 +22,8 @@ from dicom_node.domain.commitment import (
     patience_s,
     remedy,
 )
-from dicom_node.domain.errors import Refused
 from dicom_node.domain.study import InstanceRef
+from dicom_node.network.dimse.commitment import Event, action_information, answer
 from tests.commitment.pacs import SR, report
 
 

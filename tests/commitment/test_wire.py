@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_node import committing
-from dicom_node.domain.commitment import (
+from dicom_node.assembly import commitment
+from dicom_node.domain.exchange.commitment import (
     INVALID_ARGUMENT,
     NO_SUCH_CLASS,
     NO_SUCH_EVENT_TYPE,
@@ -53,11 +53,11 @@ def test_a_report_on_the_same_association(tmp_path: Path) -> None:
         uids = [made.make(), made.make()]
         for _ in uids:
             made.deliver()
-        committing.ask_peer(made.parts, made.peer)
+        commitment.ask_peer(made.parts, made.peer)
         assert running.asked()[1] == uids
         assert made.states() == ["committed"] * 2
         until(lambda: running.answers == [0x0000], "the answer to the report")
-        committing.ask_peer(made.parts, made.peer)
+        commitment.ask_peer(made.parts, made.peer)
         assert len(running.requests) == 1
 
 
@@ -184,9 +184,9 @@ def test_a_request_that_is_not_taken_is_put_off(
 def test_check_says_whether_a_peer_offers_it(offered: bool, words: str, tmp_path: Path) -> None:
     classes = (PUSH_MODEL,) if offered else ()
     with pacs(offered=classes) as running, site(tmp_path, running.port) as made:
-        (check,) = committing.probe(made.parts.settings, made.peer)
+        (check,) = commitment.probe(made.parts.settings, made.peer)
         assert (check.ok, words in check.words) == (offered, True)
-        assert list(committing.probe(made.parts.settings, made.parts.settings.peers[1])) == []
+        assert list(commitment.probe(made.parts.settings, made.parts.settings.peers[1])) == []
 
 
 def test_a_peer_that_is_away_is_asked_later(tmp_path: Path) -> None:
@@ -197,5 +197,5 @@ def test_a_peer_that_is_away_is_asked_later(tmp_path: Path) -> None:
         assert made.ask() == 1
         assert made.states() == ["due"]
         assert "cannot connect" in str(made.rows("words"))
-        (check,) = committing.probe(made.parts.settings, made.peer)
+        (check,) = commitment.probe(made.parts.settings, made.peer)
         assert not check.ok

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.dimse import prepare
-from dicom_node.conformance.document import Document, Table, content, numbered
-from dicom_node.conformance.ihe import ihe_statement
-from dicom_node.conformance.statement import dicom_statement
-from dicom_node.settings import Settings, load_settings
+from dicom_node.commands.conformance.document import Document, Table, content, numbered
+from dicom_node.commands.conformance.ihe import ihe_statement
+from dicom_node.commands.conformance.statement import dicom_statement
+from dicom_node.network.dimse.options import prepare
+from dicom_node.settings.settings import Settings, load_settings
 from tests.listeners import free_port
 
 CONFIGURATION = """

@@ -1,7 +1,7 @@
 """Storage commitment is stated where it is set, and nowhere else."""
 
-from dicom_node.conformance.document import numbered
-from dicom_node.domain.commitment import EVENT_STATUSES, PUSH_MODEL, REASONS
+from dicom_node.commands.conformance.document import numbered
+from dicom_node.domain.exchange.commitment import EVENT_STATUSES, PUSH_MODEL, REASONS
 from tests.conformance.conftest import Configure, dicom, ihe, lookup, table
 
 

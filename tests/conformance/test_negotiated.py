@@ -11,16 +11,15 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import build_context
 
-from dicom_node import node
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.adapters.dimse_query_get import GetOrigin
-from dicom_node.adapters.dimse_query_move import MoveOrigin
-from dicom_node.adapters.dimse_scu import outgoing, store
-from dicom_node.conformance import facts
+from dicom_node.assembly import parts
+from dicom_node.commands.conformance import facts
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import Recorded
-from dicom_node.roles import run_receive
-from dicom_node.settings import Settings
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.retrieve import GetOrigin, MoveOrigin
+from dicom_node.network.dimse.scu import outgoing, store
+from dicom_node.roles.table import run_receive
+from dicom_node.settings.settings import Settings
 from tests.conformance.conftest import Configure, dicom, lookup, table
 from tests.listeners import _listens, until
 
@@ -36,7 +35,7 @@ Pairs = set[tuple[str, str]]
 @contextmanager
 def running(settings: Settings) -> Iterator[int]:
     """Run the role `receive` as `dicom-node run` does; gives its port."""
-    node.open_parts(settings, migrate=True).close()
+    parts.open_parts(settings, migrate=True).close()
     stop = threading.Event()
     role = threading.Thread(target=run_receive, args=(settings, stop))
     role.start()

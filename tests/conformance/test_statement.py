@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import cli
-from dicom_node.adapters import dicomweb_store
-from dicom_node.conformance import facts, html, printed, web
-from dicom_node.conformance.document import Table, content, numbered
-from dicom_node.domain import codes, commitment, reception
+from dicom_node.commands import cli
+from dicom_node.commands.conformance import facts, html, printed, web
+from dicom_node.commands.conformance.document import Table, content, numbered
+from dicom_node.domain import codes, reception
+from dicom_node.domain.exchange import commitment
 from dicom_node.domain.reception import STORE_STATUSES
-from dicom_node.settings import load_settings
+from dicom_node.network.dicomweb import store
+from dicom_node.settings.settings import load_settings
 from tests.conformance.conftest import Configure, dicom, ihe, lookup, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -233,6 +234,6 @@ def refusals() -> set[str]:
 def test_no_status_is_answered_that_the_statement_lacks() -> None:
     names = refusals()
     assert {"CANNOT_UNDERSTAND", "DATA_SET_DOES_NOT_MATCH", "OUT_OF_RESOURCES"} <= names
-    known = {**vars(commitment), **vars(reception), **vars(dicomweb_store)}
+    known = {**vars(commitment), **vars(reception), **vars(store)}
     listed = {**STORE_STATUSES, **web.REASONS, **commitment.EVENT_STATUSES}
     assert {name for name in names if known.get(name) not in listed} == set()

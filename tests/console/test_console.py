@@ -13,8 +13,10 @@ from typing import NoReturn
 
 import pytest
 
-from dicom_node.console.server import AT_ONCE, Views, serving
-from dicom_node.domain.census import (
+from dicom_node.commands.status import in_words
+from dicom_node.domain.errors import BadSettings, TryAgain
+from dicom_node.domain.operations.monitoring import Heartbeat, ServingModel
+from dicom_node.domain.operations.status import (
     Alarm,
     Caller,
     Census,
@@ -24,12 +26,10 @@ from dicom_node.domain.census import (
     Replaced,
     Sender,
 )
-from dicom_node.domain.errors import BadSettings, TryAgain
-from dicom_node.domain.watch import Heartbeat, ServingModel
 from dicom_node.domain.work import QUOTED
-from dicom_node.overview import in_words
-from dicom_node.roles import run_console
-from dicom_node.settings import load_settings
+from dicom_node.roles.console.server import AT_ONCE, Views, serving
+from dicom_node.roles.table import run_console
+from dicom_node.settings.settings import load_settings
 from tests.listeners import free_port, until
 
 CENSUS = Census(

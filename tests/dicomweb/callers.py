@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from dicom_node.adapters.dicomweb_scp import StowSCP
-from dicom_node.adapters.file_meta import file_head
-from dicom_node.adapters.schema import callers, instances, jobs
+from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.network.dicomweb.scp import StowSCP
+from dicom_node.storage.database.schema import callers, instances, jobs
 from tests.encoded import chest
 from tests.raw_scu import CR, EXPLICIT
 

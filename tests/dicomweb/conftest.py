@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import node
-from dicom_node.dicomweb_role import server
-from dicom_node.settings import load_settings
+from dicom_node.assembly import parts as node
+from dicom_node.roles.dicomweb import server
+from dicom_node.settings.settings import load_settings
 from tests.dicomweb.callers import StowNode
 from tests.listeners import free_port
 

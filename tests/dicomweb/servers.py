@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from dicom_node.domain.web import StowDestination
+from dicom_node.domain.exchange.destinations import StowDestination
 from dicom_node.domain.work import Delivery, DeliveryBatch, StoredFile
 from tests.adapters.dimse_fakes import SEG, make_object
 

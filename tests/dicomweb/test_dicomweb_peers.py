@@ -10,11 +10,11 @@ from pydicom.uid import UID
 from pynetdicom.sop_class import SecondaryCaptureImageStorage  # type: ignore[attr-defined] # made at run time
 from sqlalchemy import select
 
-from dicom_node.adapters.dicomweb_scu import probe, send
-from dicom_node.adapters.schema import deliveries, objects
-from dicom_node.domain.web import StowDestination
+from dicom_node.commands.demo.phantom import phantom_dx
+from dicom_node.domain.exchange.destinations import StowDestination
 from dicom_node.domain.work import Acknowledgement, Undelivered
-from dicom_node.phantom import phantom_dx
+from dicom_node.network.dicomweb.scu import probe, send
+from dicom_node.storage.database.schema import deliveries, objects
 from tests.adapters.dimse_fakes import wrap
 from tests.dicomweb.conftest import Start
 from tests.dicomweb.servers import UIDS, batch

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.adapters.dicomweb_multipart import Malformed, Part, TooLarge, media_type, parts
+from dicom_node.network.http.multipart import Malformed, Part, TooLarge, media_type, parts
 
 B = b"\r\n--BB"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from dicom_node.adapters.callers import approve
 from dicom_node.domain.errors import BadSettings
+from dicom_node.storage.queue.callers import approve
 from tests.dicomweb.callers import TYPE, image, multipart
 from tests.dicomweb.conftest import Start
 from tests.listeners import until

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicom_node.adapters import dicomweb_scp
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.dicomweb_scp import StowSCP
-from dicom_node.adapters.file_meta import file_head
-from dicom_node.adapters.header import describe_bytes
-from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.work import Recorded
 from dicom_node.flow.receive import Reception, receive
-from dicom_node.settings import load_settings
+from dicom_node.formats.dicom.header import describe_bytes
+from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.network.dicomweb import scp
+from dicom_node.network.dicomweb.scp import StowSCP
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.dicomweb.callers import BOUNDARY, TYPE, image, items, multipart
 from tests.dicomweb.conftest import Start
 from tests.raw_scu import CR, EXPLICIT
@@ -232,8 +232,8 @@ def test_a_connection_serves_many_requests(start: Start) -> None:
 
 def test_slow_callers_are_left(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("IDLE_S", "HEAD_S", "BODY_S"):
-        monkeypatch.setattr(dicomweb_scp, name, 0.3)
-    monkeypatch.setattr(dicomweb_scp, "LINGER_S", 0.1)
+        monkeypatch.setattr(scp, name, 0.3)
+    monkeypatch.setattr(scp, "LINGER_S", 0.1)
     node = start()
     head = f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {TYPE}\r\nContent-Length: 900\r\n"
     for said in (b"", head.encode(), head.encode() + b"\r\n--"):

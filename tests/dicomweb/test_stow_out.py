@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters import dicomweb_scu
-from dicom_node.adapters.dicomweb_scu import probe, send
-from dicom_node.domain.web import StowDestination
+from dicom_node.domain.exchange.destinations import StowDestination
 from dicom_node.domain.work import Acknowledgement, DeliveryBatch, Undelivered
+from dicom_node.network.dicomweb import scu
+from dicom_node.network.dicomweb.scu import probe, send
 from tests.dicomweb.servers import (
     UIDS,
     Answer,
@@ -244,7 +244,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_after_silence_the_rest_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb_scu, "LARGEST_REQUEST", 1)  # so each goes alone
+    monkeypatch.setattr(scu, "LARGEST_REQUEST", 1)  # so each goes alone
 
     left = threading.Event()
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.retention import SqlRetention
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.retention import SqlRetention
 from tests.postgres_server import PostgresServer, postgres_server
 
 numbers = itertools.count()

@@ -5,8 +5,6 @@ from typing import TypedDict, Unpack
 
 from sqlalchemy import Engine, Table, select
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.study import Instance, InstanceRef
 from dicom_node.domain.work import (
@@ -23,6 +21,8 @@ from dicom_node.domain.work import (
     ReportObject,
     StoredFile,
 )
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.ledger import SqlLedger
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 ONE_JOB = Admission(jobs=(NewJob("pneumothorax", ("chest",), "routine"),))

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import alarms, deliveries, instances, jobs, metadata, objects
 from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.work import (
     Acknowledgement,
@@ -17,6 +15,15 @@ from dicom_node.domain.work import (
     NewJob,
     Outcome,
 )
+from dicom_node.storage.database.schema import (
+    alarms,
+    deliveries,
+    instances,
+    jobs,
+    metadata,
+    objects,
+)
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import ONE_JOB, arrival, batch, claimed, column, finished, outcome, rows
 
 

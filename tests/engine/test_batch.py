@@ -10,16 +10,16 @@ import numpy as np
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import jobs, results
 from dicom_node.domain.errors import Away, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Findings
-from dicom_node.domain.ports import Check
+from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import Arrival, Claim, Failure, Outcome
 from dicom_node.flow.batch import MOST, work_batch
 from dicom_node.flow.infer import Reader, Reading, work_on
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.database.schema import jobs, results
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import ONE_JOB, arrival, claimed, column
 
 BAD = "in/" + "0" * 63 + "4"

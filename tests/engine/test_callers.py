@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters import callers
-from dicom_node.adapters.callers import approve, forget, is_approved, listed
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.retention import SqlRetention
+from dicom_node.storage.queue import callers
+from dicom_node.storage.queue.callers import approve, forget, is_approved, listed
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.retention import SqlRetention
 
 
 def test_only_who_knocked_is_let_in(engine: Engine) -> None:

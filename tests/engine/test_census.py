@@ -1,9 +1,9 @@
 from sqlalchemy import Engine
 
-from dicom_node.adapters.census import take_census, timeline
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.domain.census import Alarm, Caller, Census, Depth, Moment, Sender
+from dicom_node.domain.operations.status import Alarm, Caller, Census, Depth, Moment, Sender
 from dicom_node.domain.work import Acknowledgement, Admission, DeliveryFailure, Failure
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.status import take_census, timeline
 from tests.engine.rows import ONE_JOB, arrival, batch, claimed, finished, jobs_of, outcome
 
 

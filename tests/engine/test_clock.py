@@ -7,14 +7,14 @@ import time
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters import clock as clocks
-from dicom_node.adapters import database
-from dicom_node.adapters.bell import Bell
-from dicom_node.adapters.clock import DatabaseClock
-from dicom_node.adapters.database import open_database
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import jobs
-from dicom_node.adapters.transactions import transaction
+from dicom_node.storage.database import clock as clocks
+from dicom_node.storage.database import engine as database
+from dicom_node.storage.database.clock import DatabaseClock
+from dicom_node.storage.database.engine import open_database
+from dicom_node.storage.database.notify import Bell
+from dicom_node.storage.database.schema import jobs
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import ONE_JOB, arrival, column
 
 HOUR = 3600.0

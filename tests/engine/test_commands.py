@@ -5,10 +5,10 @@ import sqlite3
 import pytest
 from sqlalchemy import Engine, select
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import alarms, callers, deliveries, instances, jobs
-from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.work import DeliveryFailure, Failure
+from dicom_node.storage.database.schema import alarms, callers, deliveries, instances, jobs
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import (
     ONE_JOB,
     TWO_JOBS,

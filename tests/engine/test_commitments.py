@@ -7,14 +7,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters.census import take_census, timeline
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.queue_commitments import HOLD_S, PATIENT, SqlCommitments
-from dicom_node.adapters.retention import SqlRetention
-from dicom_node.adapters.schema import alarms, deliveries
-from dicom_node.adapters.schema_commitments import commitment_requests, commitments
-from dicom_node.domain.census import Commitments, Moment
-from dicom_node.domain.commitment import (
+from dicom_node.commands.status import in_words
+from dicom_node.domain.exchange.commitment import (
     ASK_RETRY,
     CLASS_NOT_SUPPORTED,
     DUPLICATE_TRANSACTION,
@@ -24,8 +18,13 @@ from dicom_node.domain.commitment import (
     Report,
     Request,
 )
+from dicom_node.domain.operations.status import Commitments, Moment
 from dicom_node.domain.work import Acknowledgement
-from dicom_node.overview import in_words
+from dicom_node.storage.database.schema import alarms, commitment_requests, commitments, deliveries
+from dicom_node.storage.queue.commitments import HOLD_S, PATIENT, SqlCommitments
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.retention import SqlRetention
+from dicom_node.storage.status.status import take_census, timeline
 from tests.engine.rows import ONE_JOB, arrival, claimed, column, finished, outcome
 
 NOW = 3000.0

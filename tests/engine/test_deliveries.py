@@ -1,8 +1,6 @@
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import alarms, deliveries
 from dicom_node.domain.errors import LeaseLost
 from dicom_node.domain.work import (
     Acknowledgement,
@@ -10,6 +8,8 @@ from dicom_node.domain.work import (
     DeliveryFailure,
     Failure,
 )
+from dicom_node.storage.database.schema import alarms, deliveries
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import ONE_JOB, arrival, batch, claimed, column, finished, outcome, rows
 
 

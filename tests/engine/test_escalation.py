@@ -4,10 +4,6 @@ from dataclasses import replace
 
 from sqlalchemy import Engine
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.queue_escalation import escalate
-from dicom_node.adapters.retention import SqlRetention
-from dicom_node.adapters.schema import alarms, deliveries, escalations
 from dicom_node.domain.work import (
     Acknowledgement,
     DeliveryFailure,
@@ -18,6 +14,10 @@ from dicom_node.domain.work import (
     Standby,
     StoredFile,
 )
+from dicom_node.storage.database.schema import alarms, deliveries, escalations
+from dicom_node.storage.queue.escalation import escalate
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.retention import SqlRetention
 from tests.engine.rows import ONE_JOB, READ, arrival, claimed, column, rows
 
 NOW = 2000.0

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from sqlalchemy import Engine
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.queue_history import history_of
-from dicom_node.adapters.schema import results
 from dicom_node.domain.findings import Algorithm, Findings
+from dicom_node.storage.database.schema import results
+from dicom_node.storage.queue.history import history_of
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import READ, claimed, column, finished, outcome
 
 OTHER = Findings(Algorithm("pneumothorax", "2.0", "cd" * 32))

@@ -4,12 +4,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.queue_jobs import order_at
-from dicom_node.adapters.queue_rows import header_json, instance_from
-from dicom_node.adapters.schema import alarms, deliveries, instances, jobs, objects, results
 from dicom_node.domain.study import Instance, InstanceRef, Orientation
 from dicom_node.domain.work import AGEING_S, PRIORITY_RANK, Admission, Failure, Priority, Recorded
+from dicom_node.storage.database.rows import header_json, instance_from
+from dicom_node.storage.database.schema import alarms, deliveries, instances, jobs, objects, results
+from dicom_node.storage.queue.jobs import order_at
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import (
     DECLINED,
     ONE_JOB,

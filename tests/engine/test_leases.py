@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import alarms, deliveries, instances, jobs, objects, results
 from dicom_node.domain.errors import LeaseLost
 from dicom_node.domain.work import JOB_RETRY, Failure
+from dicom_node.storage.database.schema import alarms, deliveries, instances, jobs, objects, results
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import (
     ONE_JOB,
     TWO_JOBS,

@@ -8,9 +8,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import deliveries, instances, jobs, objects
 from dicom_node.domain.errors import LeaseLost
 from dicom_node.domain.work import (
     JOB_RETRY,
@@ -21,6 +18,9 @@ from dicom_node.domain.work import (
     Failure,
     Recorded,
 )
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.database.schema import deliveries, instances, jobs, objects
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import ONE_JOB, arrival, outcome, rows
 
 LEASE_S = 60.0

@@ -4,12 +4,17 @@ import pytest
 from sqlalchemy import Engine, Float, Integer, Numeric, inspect, text
 from sqlalchemy.types import BigInteger, Boolean, TypeEngine
 
-from dicom_node.adapters.database import migrate, open_database, require_head, schema_version_of
-from dicom_node.adapters.migrations import HEAD, MIGRATIONS
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import metadata
-from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.errors import BadSettings, GiveUp
+from dicom_node.storage.database.engine import (
+    migrate,
+    open_database,
+    require_head,
+    schema_version_of,
+)
+from dicom_node.storage.database.migrations.runner import HEAD, MIGRATIONS
+from dicom_node.storage.database.schema import metadata
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import ONE_JOB, arrival, column, finished
 
 NEXT = ("ALTER TABLE callers ADD COLUMN approved_at DOUBLE PRECISION",)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from dicom_node.adapters import database
-from dicom_node.adapters.database import migrate, open_database, transaction
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import instances
 from dicom_node.domain.errors import TryAgain
+from dicom_node.storage.database import engine as database
+from dicom_node.storage.database.engine import migrate, open_database, transaction
+from dicom_node.storage.database.schema import instances
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import ONE_JOB, arrival, claimed, column
 from tests.postgres_server import PostgresServer
 

@@ -3,10 +3,17 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.retention import SqlRetention
-from dicom_node.adapters.schema import callers, deliveries, instances, jobs, metadata, objects
 from dicom_node.domain.work import Acknowledgement, Admission, DeliveryFailure, Failure, Recorded
+from dicom_node.storage.database.schema import (
+    callers,
+    deliveries,
+    instances,
+    jobs,
+    metadata,
+    objects,
+)
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.retention import SqlRetention
 from tests.engine.rows import ONE_JOB, arrival, batch, claimed, column, finished, outcome, rows
 
 DEAD = Failure(None, "GiveUp: no")

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Engine
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import deliveries, instances, jobs
 from dicom_node.domain.errors import LeaseLost
 from dicom_node.domain.work import Acknowledgement, Recorded
+from dicom_node.storage.database.schema import deliveries, instances, jobs
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import TWO_JOBS, arrival, column, outcome, rows
 
 THREADS = 8
@@ -20,8 +20,8 @@ INSTANCES = 24
 
 WORKER = """
 import sys
-from dicom_node.adapters.database import open_database
-from dicom_node.adapters.queue import SqlLedger
+from dicom_node.storage.database.engine import open_database
+from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.domain.work import Outcome
 ledger = SqlLedger(open_database(sys.argv[1]))
 for _ in range(100):

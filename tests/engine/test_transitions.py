@@ -5,12 +5,12 @@ import itertools
 import pytest
 from sqlalchemy import Engine, Table, update
 
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.queue_steps import step
-from dicom_node.adapters.schema import deliveries, jobs
-from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.errors import GiveUp, LeaseLost
 from dicom_node.domain.work import TRANSITIONS, Event, Failure, State
+from dicom_node.storage.database.schema import deliveries, jobs
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.transitions import step
 from tests.engine.rows import ONE_JOB, arrival, claimed, column, finished, outcome
 
 

@@ -20,7 +20,7 @@ from dicom_node.domain.findings import (
     Segment,
     Side,
 )
-from dicom_node.domain.ports import Check, Pipeline
+from dicom_node.domain.pipeline import Check, Pipeline
 from dicom_node.domain.study import Radiograph
 
 

@@ -13,14 +13,21 @@ _offset_s = float(os.environ.get("CLOCK_OFFSET_S", "0"))
 if _offset_s:
     time.time = lambda: _true() + _offset_s
 
-from dicom_node import cli, housekeeping, node, pulse, supervisor  # noqa: E402 - after the clock
+from dicom_node.assembly import parts  # noqa: E402 - after the clock
+from dicom_node.commands import cli  # noqa: E402 - after the clock
 from dicom_node.domain.work import DELIVERY_RETRY  # noqa: E402 - as above
+from dicom_node.operations import heartbeat, schedule  # noqa: E402 - after the clock
+from dicom_node.process import supervisor  # noqa: E402 - after the clock
 
 object.__setattr__(DELIVERY_RETRY, "first_s", 0.2)
 object.__setattr__(DELIVERY_RETRY, "longest_s", 1.0)
-node.LEASE_S = 1.5
-housekeeping.RESCUE_EVERY_S = 1
-for module, name in ((supervisor, "ROLE_DRAIN_S"), (pulse, "HOPELESS_S"), (pulse, "BEAT_S")):
+parts.LEASE_S = 1.5
+schedule.RESCUE_EVERY_S = 1
+for module, name in (
+    (supervisor, "ROLE_DRAIN_S"),
+    (heartbeat, "HOPELESS_S"),
+    (heartbeat, "BEAT_S"),
+):
     setattr(module, name, float(os.environ.get(name, getattr(module, name))))
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from pynetdicom import AE, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at run time
 
-from dicom_node.adapters.dimse_scu import NATIVE
-from dicom_node.negotiation import CLASSES
+from dicom_node.assembly.negotiation import CLASSES
+from dicom_node.network.dimse.scu import NATIVE
 from tests.listeners import free_port
 
 MANNERS = ("A700", "0110", "B000", "abort", "abort after storing", "stored", "stored", "stored")

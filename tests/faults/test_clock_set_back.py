@@ -8,7 +8,7 @@ from apscheduler.executors import base as executors
 from apscheduler.schedulers import base as schedulers
 from apscheduler.triggers import interval
 
-from dicom_node import housekeeping
+from dicom_node.operations import schedule
 from tests.listeners import free_port, until
 from tests.negotiation.conftest import MakeWard
 
@@ -41,14 +41,14 @@ def test_what_a_dead_worker_held_is_rescued_at_once(
     true = time.time
     monkeypatch.setattr(Clock, "behind_s", 0.0)
     monkeypatch.setattr(time, "time", lambda: true() - Clock.behind_s)
-    for module in (housekeeping, schedulers, executors, interval):
+    for module in (schedule, schedulers, executors, interval):
         monkeypatch.setattr(module, "datetime", Clock)
-    monkeypatch.setattr(housekeeping, "RESCUE_EVERY_S", 1)
-    monkeypatch.setattr(housekeeping, "STEP_S", 0.2)
+    monkeypatch.setattr(schedule, "RESCUE_EVERY_S", 1)
+    monkeypatch.setattr(schedule, "STEP_S", 0.2)
     ward = make_ward(SITE.format(port=free_port()))
     ledger = ward.parts.ledger
     ward.receive()
-    with housekeeping.tidying(ward.parts, {}):
+    with schedule.tidying(ward.parts, {}):
         time.sleep(1.5)  # a turn at the old time
         assert ledger.claim_jobs("dead", time.time(), 15.0)
         Clock.behind_s = BACK_S

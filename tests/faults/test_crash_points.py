@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from dicom_node import faults
+from dicom_node.process import crash_points
 from tests.conftest import ROOT
 from tests.faults.ward import OBJECTS, Ward, crash_at, died, ward
 from tests.listeners import until
@@ -60,7 +60,7 @@ def test_every_acknowledged_film_has_one_result_set_and_one_alert(
 
 
 def test_every_point_is_in_the_code_and_is_tried() -> None:
-    known = set(get_args(faults.Point))
+    known = set(get_args(crash_points.Point))
     placed = {
         point
         for path in (ROOT / "dicom_node").rglob("*.py")
@@ -71,5 +71,5 @@ def test_every_point_is_in_the_code_and_is_tried() -> None:
 
 
 def test_nothing_happens_without_the_variable(tmp_path: Path) -> None:
-    faults.here("file written")
+    crash_points.here("file written")
     assert not list(tmp_path.iterdir())

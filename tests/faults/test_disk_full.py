@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicom_node.adapters.census import take_census
 from dicom_node.domain.errors import TryAgain
+from dicom_node.storage.status.status import take_census
 from tests.encoded import chest
 from tests.listeners import Storescp
 from tests.negotiation.conftest import MakeWard, Ward

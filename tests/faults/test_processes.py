@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 from pydicom.uid import generate_uid
 
-from dicom_node.adapters.census import take_census
-from dicom_node.domain.census import Census
-from dicom_node.node import opened
-from dicom_node.settings import load_settings
+from dicom_node.assembly.parts import opened
+from dicom_node.domain.operations.status import Census
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.status.status import take_census
 from tests.faults.ward import OBJECTS, Ward, ward
 from tests.listeners import until
 

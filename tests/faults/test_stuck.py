@@ -12,14 +12,15 @@ import pytest
 from pydicom.uid import generate_uid
 from structlog.testing import capture_logs
 
-from dicom_node import node as parts_of
-from dicom_node import roles, supervisor
-from dicom_node.adapters.census import take_census
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.domain.census import Census
+from dicom_node.assembly import parts as parts_of
+from dicom_node.assembly.parts import opened
 from dicom_node.domain.errors import GiveUp
-from dicom_node.node import opened
-from dicom_node.settings import load_settings
+from dicom_node.domain.operations.status import Census
+from dicom_node.process import supervisor
+from dicom_node.roles import table
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.status import take_census
 from tests.faults.ward import Ward, ward
 from tests.listeners import until
 from tests.negotiation.conftest import MakeWard
@@ -128,6 +129,6 @@ def test_an_outbox_that_cannot_go_on_makes_room_for_another(
     monkeypatch.setattr(parts_of, "LONGEST_PAUSE_S", 0.01)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)  # as `discreet` does
     with capture_logs() as logs, pytest.raises(GiveUp, match="nobody sends to a any more"):
-        roles.run_deliver(parts.settings, threading.Event())
+        table.run_deliver(parts.settings, threading.Event())
     crashed = [one for one in logs if one["event"] == "turn_crashed"]
     assert len(crashed) == parts_of.MOST_CRASHES

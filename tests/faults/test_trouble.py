@@ -10,14 +10,14 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy import Connection, event
 
-from dicom_node import node
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.census import take_census
+from dicom_node.assembly import parts as node
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import JOB_RETRY, StoredFile
 from dicom_node.flow.deliver import deliver_once
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.status.status import take_census
 from tests.encoded import chest
 from tests.listeners import Storescp, free_port
 from tests.negotiation.conftest import MakeWard, Scripted

@@ -16,13 +16,14 @@ from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import generate_uid
 
-from dicom_node import faults, node
-from dicom_node.adapters import dimse_scu
-from dicom_node.adapters.dimse import Timeouts, prepare
-from dicom_node.adapters.dimse_line import Target
+from dicom_node.assembly import parts
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.study import Peer
-from dicom_node.phantom import phantom_dx
-from dicom_node.settings import load_settings
+from dicom_node.network.dimse import scu
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.options import Timeouts, prepare
+from dicom_node.process import crash_points
+from dicom_node.settings.settings import load_settings
 from tests.conftest import ROOT
 from tests.faults.rude import RudePacs
 from tests.listeners import HL7Listener, Storescp, free_port, until
@@ -136,7 +137,7 @@ class Ward:
         target = Target(us, "MODALITY", Timeouts(connect_s=2, acse_s=5, dimse_s=10))
         give_up_at = time.monotonic() + 60
         while True:
-            (result,) = dimse_scu.store([dimse_scu.outgoing(path)], target)
+            (result,) = scu.store([scu.outgoing(path)], target)
             if isinstance(result, str):
                 self.sent.append(str(ds.StudyInstanceUID))
                 return self.sent[-1]
@@ -227,7 +228,7 @@ def ward(
         config = folder / "node.toml"
         known = {"port": free_port(), "pacs": pacs.port, "ris": ris.port, "folder": folder}
         config.write_text(CONFIGURATION.format(url=url or f"sqlite:///{folder}/node.db", **known))
-        node.open_parts(load_settings(config), migrate=True).close()
+        parts.open_parts(load_settings(config), migrate=True).close()
         roles = [Role(name, config) for name in names]
         roles += [replace(role, config=config) for role in extra]
         made = Ward(config, pacs, ris, roles, film)
@@ -238,9 +239,9 @@ def ward(
 def crash_at(folder: Path, role: str, point: str) -> dict[str, str]:
     """The environment that lets a role die once at a point."""
     mark = folder / f"{role}-{point.replace(' ', '-')}"
-    return {faults.AT: f"{role}:{point}", faults.MARK: str(mark)}
+    return {crash_points.AT: f"{role}:{point}", crash_points.MARK: str(mark)}
 
 
 def died(environment: Mapping[str, str]) -> bool:
     """Whether the role did die there."""
-    return Path(environment[faults.MARK]).exists()
+    return Path(environment[crash_points.MARK]).exists()

@@ -10,7 +10,7 @@ from typing import Any, Self
 from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 
-from dicom_node.domain.web import FhirDestination
+from dicom_node.domain.exchange.destinations import FhirDestination
 
 Answer = tuple[int, bytes]
 FHIR = "application/fhir+json"

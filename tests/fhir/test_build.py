@@ -13,11 +13,11 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from dicom_node.domain.errors import GiveUp
+from dicom_node.domain.exchange.destinations import FhirDestination
+from dicom_node.domain.exchange.orders import OrderNumber, Patient, PatientKey, Registered
 from dicom_node.domain.findings import Findings, Presence, Side
-from dicom_node.domain.orders import OrderNumber, Patient, PatientKey, Registered
-from dicom_node.domain.web import FhirDestination
-from dicom_node.reports import fhir
-from dicom_node.reports.example import example
+from dicom_node.results.example import example
+from dicom_node.results.messages import fhir
 
 EMR = FhirDestination("emr", "http://localhost/fhir")
 CONTEXT = fhir.FhirContext(1_700_000_000.0, EMR, "General Hospital", UTC)

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.work import (
     Acknowledgement,
     NewDelivery,
@@ -15,6 +13,8 @@ from dicom_node.domain.work import (
     ReportObject,
     StoredFile,
 )
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import ONE_JOB, READ, arrival, claimed
 
 

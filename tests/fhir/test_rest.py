@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.fhir_rest import post, probe, send, settled
 from dicom_node.domain.errors import GiveUp, TryAgain
-from dicom_node.domain.web import FhirDestination
+from dicom_node.domain.exchange.destinations import FhirDestination
 from dicom_node.domain.work import (
     Acknowledgement,
     Delivery,
@@ -15,8 +14,9 @@ from dicom_node.domain.work import (
     StoredFile,
     Undelivered,
 )
-from dicom_node.reports import fhir
-from dicom_node.reports.example import example
+from dicom_node.network.fhir import post, probe, send, settled
+from dicom_node.results.example import example
+from dicom_node.results.messages import fhir
 from tests.fhir.server import FhirServer, outcome
 from tests.listeners import free_port
 

@@ -9,16 +9,17 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from pydicom import dcmread
 
-from dicom_node import cli, node
-from dicom_node.adapters.header import read_header
-from dicom_node.adapters.pixels import read_radiograph
-from dicom_node.adapters.schema import deliveries, objects
+from dicom_node.assembly import parts as node
+from dicom_node.commands import cli
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Presence
 from dicom_node.flow.deliver import deliver_once
 from dicom_node.flow.infer import Reader
-from dicom_node.phantom import phantom_dx
-from dicom_node.settings import load_settings
+from dicom_node.formats.dicom.header import read_header
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.schema import deliveries, objects
 from tests.fhir.server import FhirServer
 from tests.lifecycle.site import CONFIGURATION, Site
 from tests.negotiation.conftest import Scripted

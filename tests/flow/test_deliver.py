@@ -11,11 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from dicom_node.adapters import dimse_scu, mllp
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.errors import GiveUp, NotTaken, TryAgain
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.study import HL7Destination, Instance, InstanceRef
@@ -34,6 +29,12 @@ from dicom_node.domain.work import (
     Undelivered,
 )
 from dicom_node.flow.deliver import Courier, deliver_once
+from dicom_node.network.dimse import scu
+from dicom_node.network.dimse.options import prepare
+from dicom_node.network.hl7 import mllp
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.adapters.dimse_fakes import SEG, SR, make_object, running_scp
 from tests.listeners import HL7Listener
 
@@ -129,7 +130,7 @@ def test_results_reach_a_pacs_and_a_ris(outbox: Outbox) -> None:
     with running_scp() as scp, HL7Listener() as listener, capture_logs() as events:
         receiver = HL7Destination("ris", listener.host, listener.port)
         couriers: dict[str, Courier] = {
-            "pacs": partial(dimse_scu.send, target=scp.target),
+            "pacs": partial(scu.send, target=scp.target),
             "ris": partial(mllp.send, receiver=receiver),
         }
         # the urgent message first, then both objects on one association
@@ -241,7 +242,7 @@ def test_file_that_is_gone_is_a_dead_letter_and_the_other_arrives(
     )
     lost.unlink()
     with running_scp() as scp:
-        outbox.turn({"pacs": partial(dimse_scu.send, target=scp.target)}, "pacs")
+        outbox.turn({"pacs": partial(scu.send, target=scp.target)}, "pacs")
     assert outbox.rows("state")[:2] == [("discarded",), ("completed",)]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dicom_node.domain.errors import GiveUp, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Findings
-from dicom_node.domain.ports import Check
+from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.flow.infer import Question, Reader, answer, read
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.file_meta import file_head
-from dicom_node.adapters.header import describe, describe_bytes, read_header
-from dicom_node.adapters.queue import SqlLedger
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import Refused, TryAgain
 from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import Admission, Arrival, Recorded
 from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+from dicom_node.formats.dicom.header import describe, describe_bytes, read_header
+from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.encoded import chest
 from tests.raw_scu import CR, EXPLICIT
 

@@ -6,16 +6,16 @@ import pytest
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.orphans import delete_old, old_keys
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.retention import SqlRetention
-from dicom_node.adapters.schema import instances, jobs
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.study import Instance, InstanceRef
 from dicom_node.domain.work import Admission, Arrival, NewJob, Recorded, StoredFile
 from dicom_node.flow import tidy
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.archive.orphans import delete_old, old_keys
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.database.schema import instances, jobs
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.retention import SqlRetention
 from tests.engine.rows import ONE_JOB, column, outcome, rows
 
 DAY_S = 86_400.0

@@ -16,7 +16,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from dicom_node.adapters.dimse import IMAGE_SYNTAXES
+from dicom_node.network.dimse.options import IMAGE_SYNTAXES
 from tests.adapters.pixel_fixtures import (
     BY_GDCM,
     BY_PYDICOM,

@@ -13,23 +13,23 @@ from email.message import Message as Headers
 from io import BytesIO
 from pathlib import Path
 
-from dicom_node.adapters.dicomweb_body import Body, chunked
-from dicom_node.adapters.dicomweb_head import HeadRefused, bearer, judge_head
-from dicom_node.adapters.dicomweb_multipart import Malformed, TooLarge, parts
-from dicom_node.adapters.dicomweb_store import refuse_unsupported, store_request
-from dicom_node.adapters.dimse import IMAGE_SYNTAXES
-from dicom_node.adapters.dimse_messages import Assembler, BrokenMessage, encode_response
-from dicom_node.adapters.dimse_reactor import DataPDU
-from dicom_node.adapters.header import describe_bytes
-from dicom_node.adapters.mllp import Unframer, frame, parse_acknowledgement, settled
-from dicom_node.adapters.orders_answers import acknowledgement
-from dicom_node.adapters.orders_messages import parse
-from dicom_node.adapters.orders_segments import envelope_of
-from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.errors import BadSettings, GiveUp, NotAnalysable, Refused, TryAgain
-from dicom_node.domain.orders import Fault, MessageRefused
+from dicom_node.domain.exchange.orders import Fault, MessageRefused
 from dicom_node.domain.reception import Caller
-from dicom_node.settings import load_settings
+from dicom_node.formats.dicom.header import describe_bytes
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.formats.hl7.segments import envelope_of
+from dicom_node.network.dicomweb.request import HeadRefused, bearer, judge_head
+from dicom_node.network.dicomweb.store import refuse_unsupported, store_request
+from dicom_node.network.dimse.messages import Assembler, BrokenMessage, encode_response
+from dicom_node.network.dimse.options import IMAGE_SYNTAXES
+from dicom_node.network.dimse.upper_layer import DataPDU
+from dicom_node.network.hl7.acknowledgement import acknowledgement
+from dicom_node.network.hl7.mllp import Unframer, frame, parse_acknowledgement, settled
+from dicom_node.network.hl7.orders import parse
+from dicom_node.network.http.body import Body, chunked
+from dicom_node.network.http.multipart import Malformed, TooLarge, parts
+from dicom_node.settings.settings import load_settings
 from tests.fuzz import seeds
 
 MEMORY_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - scratch

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.dicomweb_head import HeadRefused, judge_head
 from dicom_node.domain.errors import BadSettings
-from dicom_node.settings import load_settings
+from dicom_node.network.dicomweb.request import HeadRefused, judge_head
+from dicom_node.settings.settings import load_settings
 
 
 @pytest.mark.parametrize(

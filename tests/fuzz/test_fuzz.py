@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dicom_node.adapters.dimse import IMAGE_SYNTAXES
-from dicom_node.adapters.header import describe_bytes
-from dicom_node.adapters.orders_messages import parse
-from dicom_node.adapters.orders_segments import envelope_of
-from dicom_node.adapters.pixels import read_radiograph
-from dicom_node.settings import load_settings
+from dicom_node.formats.dicom.header import describe_bytes
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.formats.hl7.segments import envelope_of
+from dicom_node.network.dimse.options import IMAGE_SYNTAXES
+from dicom_node.network.hl7.orders import parse
+from dicom_node.settings.settings import load_settings
 from tests.fuzz import seeds
 from tests.fuzz.targets import TARGETS
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicom_node.adapters.dimse_messages import Assembler
-from dicom_node.adapters.header import describe_bytes
-from dicom_node.adapters.orders_answers import acknowledgement
-from dicom_node.adapters.orders_messages import parse
-from dicom_node.adapters.orders_segments import envelope_of
 from dicom_node.domain.errors import BadSettings, NotAnalysable
-from dicom_node.domain.orders import MessageRefused
-from dicom_node.settings import Settings, load_settings
+from dicom_node.domain.exchange.orders import MessageRefused
+from dicom_node.formats.dicom.header import describe_bytes
+from dicom_node.formats.hl7.segments import envelope_of
+from dicom_node.network.dimse.messages import Assembler
+from dicom_node.network.hl7.acknowledgement import acknowledgement
+from dicom_node.network.hl7.orders import parse
+from dicom_node.settings.settings import Settings, load_settings
 from tests.encoded import CHEST, explicit
 from tests.orders.messages import PID, message, msh
 from tests.raw_scu import EXPLICIT, command_set, us

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from dicom_node.adapters.hl7_check import judge
 from dicom_node.domain.study import HL7Destination
-from dicom_node.reports import er7, oru
-from dicom_node.reports.example import example
+from dicom_node.formats.hl7 import text as er7
+from dicom_node.formats.hl7.check import judge
+from dicom_node.results.example import example
+from dicom_node.results.messages import oru
 
 RIS = HL7Destination("ris", "127.0.0.1", 2575, "RIS", "HOSP")
 Say = Callable[..., list[list[str]]]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dicom_node.domain.findings import CodedConcept
-from dicom_node.reports import oru
-from dicom_node.reports.example import example
+from dicom_node.results.example import example
+from dicom_node.results.messages import oru
 from tests.hl7.conftest import Say
 
 STUDY = str(example()[0].StudyInstanceUID)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import housekeeping, node
-from dicom_node.adapters.queue_escalation import escalate
-from dicom_node.adapters.schema import deliveries, escalations
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.parts import Parts
 from dicom_node.domain.work import ReportObject
 from dicom_node.flow.deliver import deliver_once
 from dicom_node.flow.notify import standing_by
-from dicom_node.node import Parts
+from dicom_node.operations import schedule
+from dicom_node.storage.database.schema import deliveries, escalations
+from dicom_node.storage.queue.escalation import escalate
 from tests.hl7.conftest import RIS
 from tests.lifecycle.conftest import make_site, phantoms  # noqa: F401 - fixtures
 from tests.lifecycle.site import MakeSite, Site
@@ -103,12 +104,12 @@ def test_the_deliver_role_watches_the_time(
     phantoms: dict[str, Path],  # noqa: F811 - the fixture
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(housekeeping, "RESCUE_EVERY_S", 1)
+    monkeypatch.setattr(schedule, "RESCUE_EVERY_S", 1)
     with HL7Listener("AR") as ris, HL7Listener("AA") as ward:
         site = site_with(make_site, ris, ward, after_s=0.5)
         read(site, phantoms["right"])
         assert deliver(site.parts, "ris") == 1
-        with housekeeping.tidying(site.parts, node.couriers(site.settings)):
+        with schedule.tidying(site.parts, node.couriers(site.settings)):
             until(lambda: deliver(site.parts, "ward") == 1, "the escalation")
         assert len(ward.messages) == 1
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import cli
-from dicom_node.adapters.hl7_check import judge
+from dicom_node.commands import cli
 from dicom_node.domain.errors import GiveUp
+from dicom_node.formats.hl7.check import judge
 from tests.hl7.test_template import HEAD
 
 

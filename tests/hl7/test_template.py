@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.domain.errors import BadSettings
-from dicom_node.settings import load_settings
+from dicom_node.settings.settings import load_settings
 
 HEAD = '[[hl7]]\nname = "ris"\nhost = "127.0.0.1"\nport = 2575\n'
 SECOND = HEAD.replace("ris", "ris2")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import node
-from dicom_node.phantom import phantom_dx
-from dicom_node.settings import load_settings
+from dicom_node.assembly import parts
+from dicom_node.commands.demo.phantom import phantom_dx
+from dicom_node.settings.settings import load_settings
 from tests.lifecycle.site import CONFIGURATION, MakeSite, Site
 
 
@@ -20,7 +20,7 @@ def make_site(tmp_path: Path) -> Iterator[MakeSite]:
         config = tmp_path / "node.toml"
         config.write_text(CONFIGURATION + more)
         settings = load_settings(config)
-        made.append(Site(config, settings, node.open_parts(settings, migrate=True)))
+        made.append(Site(config, settings, parts.open_parts(settings, migrate=True)))
         return made[-1]
 
     yield make

@@ -8,15 +8,15 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
-from dicom_node import reading
-from dicom_node.adapters.header import describe, read_header
-from dicom_node.adapters.transactions import transaction
+from dicom_node.assembly import pipelines
+from dicom_node.assembly.builders import writer
+from dicom_node.assembly.parts import Parts
 from dicom_node.domain.admission import admit
 from dicom_node.domain.work import Arrival, Recorded
 from dicom_node.flow.infer import Reader, work_once
-from dicom_node.node import Parts
-from dicom_node.settings import Settings
-from dicom_node.writing import writer
+from dicom_node.formats.dicom.header import describe, read_header
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.database.transactions import transaction
 
 CONFIGURATION = """\
 [inference]
@@ -49,7 +49,7 @@ class Site:
         return instance.ref.sop_instance_uid
 
     def reader(self) -> Reader:
-        return reading.reader(self.settings)
+        return pipelines.reader(self.settings)
 
     def work(self, reader: Reader) -> bool:
         write = writer(self.settings, self.parts.engine, self.parts.archive)

@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import cli, reading
-from dicom_node.adapters.model_store import (
+from dicom_node.assembly import pipelines
+from dicom_node.commands import cli
+from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.findings import Findings
+from dicom_node.domain.operations.models import Switch
+from dicom_node.domain.pipeline import Check, Pipeline
+from dicom_node.domain.study import Radiograph
+from dicom_node.flow.infer import Reader
+from dicom_node.flow.shadow import Shadow
+from dicom_node.storage.database.schema import deliveries, jobs, objects, results
+from dicom_node.storage.models import (
     describe,
     history,
     install,
@@ -18,14 +27,6 @@ from dicom_node.adapters.model_store import (
     switch,
     write_down,
 )
-from dicom_node.adapters.schema import deliveries, jobs, objects, results
-from dicom_node.domain.errors import BadSettings
-from dicom_node.domain.findings import Findings
-from dicom_node.domain.models import Switch
-from dicom_node.domain.ports import Check, Pipeline
-from dicom_node.domain.study import Radiograph
-from dicom_node.flow.infer import Reader
-from dicom_node.flow.shadow import Shadow
 from tests.lifecycle.challengers import SHIPPED, challenger
 from tests.lifecycle.site import MakeSite, Site
 
@@ -62,7 +63,7 @@ def test_the_whole_life(
 ) -> None:
     assert models("compare") == 2  # nothing to compare with
     assert models("shadow", str(eager)) == 0
-    reader = reading.reader(site.settings, site.parts.engine)
+    reader = pipelines.reader(site.settings, site.parts.engine)
     uids = {name: site.receive(path) for name, path in phantoms.items()}
     assert site.work(reader) and site.work(reader) and not site.work(reader)
 
@@ -90,13 +91,13 @@ def test_the_whole_life(
 
     assert models("promote") == 1  # neither --data nor --force
     assert models("promote", "--force") == 0
-    assert reading.load_pipeline(site.settings, TASK).version == "9.9.9"
-    store = reading.model_store_of(site.settings)
+    assert pipelines.load_pipeline(site.settings, TASK).version == "9.9.9"
+    store = pipelines.model_store_of(site.settings)
     assert linked(store, TASK, "challenger") is None
     assert cli.main(["models", "list", "-c", str(site.config)]) == 0
     assert "9.9.9  promoted" in capsys.readouterr().out
     assert models("rollback") == 0
-    assert reading.load_pipeline(site.settings, TASK).version != "9.9.9"
+    assert pipelines.load_pipeline(site.settings, TASK).version != "9.9.9"
     assert models("rollback") == 1
     assert "no model served before it" in capsys.readouterr().err
     lines = (store.root / TASK / "history.jsonl").read_text().splitlines()
@@ -116,7 +117,7 @@ def test_a_challenger_that_does_not_verify_is_refused(
     assert "a version of its own" in capsys.readouterr().err
     assert models("shadow", str(tmp_path / "nowhere")) == 2
     assert models("shadow") == 2
-    store = reading.model_store_of(site.settings)
+    store = pipelines.model_store_of(site.settings)
     assert linked(store, TASK, "challenger") is None
     assert list((store.root / TASK / "versions").glob("*")) == []
 
@@ -137,9 +138,9 @@ def test_shadow_stops(make_site: MakeSite, eager: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "ok      challenger pneumothorax weights: version 9.9.9" in said
     assert "route chest pneumothorax: Pneumothorax judged at high_specificity, threshold" in said
-    assert reading.reader(site.settings, site.parts.engine).shadow is not None
+    assert pipelines.reader(site.settings, site.parts.engine).shadow is not None
     assert models("shadow", TASK, "--stop") == 0
-    assert reading.reader(site.settings, site.parts.engine).shadow is None
+    assert pipelines.reader(site.settings, site.parts.engine).shadow is None
 
 
 @dataclass
@@ -163,7 +164,7 @@ def shadowed(site: Site, failing: Pipeline) -> Reader:
     def keep(instance_id: int, findings: Findings, now: float) -> None:
         raise AssertionError("a failed reading is not kept")
 
-    return replace(reading.reader(site.settings), shadow=Shadow({TASK: failing}, keep))
+    return replace(pipelines.reader(site.settings), shadow=Shadow({TASK: failing}, keep))
 
 
 def test_a_failing_challenger_never_fails_the_job(site: Site, phantoms: dict[str, Path]) -> None:
@@ -179,15 +180,15 @@ def test_a_broken_challenger_does_not_keep_the_worker_from_starting(
     site: Site, models: Models, eager: Path
 ) -> None:
     assert models("shadow", str(eager)) == 0
-    store = reading.model_store_of(site.settings)
+    store = pipelines.model_store_of(site.settings)
     folder = models_dir(store, TASK, "challenger")
     assert folder is not None
     (folder / TASK / "model.onnx").write_bytes(b"damaged on disk")
-    assert reading.reader(site.settings, site.parts.engine).shadow is None
+    assert pipelines.reader(site.settings, site.parts.engine).shadow is None
 
 
 def test_a_switch_shows_one_model_or_the_other(site: Site, eager: Path) -> None:
-    store = reading.model_store_of(site.settings)
+    store = pipelines.model_store_of(site.settings)
     second = challenger(eager.parent / "second", 1.0, version="9.9.10")
     both = [install(store, TASK, folder, lambda _: None) for folder in (eager, second)]
     assert install(store, TASK, eager, lambda _: None) == both[0]  # the same is one
@@ -202,7 +203,7 @@ def test_a_switch_shows_one_model_or_the_other(site: Site, eager: Path) -> None:
     assert linked(store, TASK) == both[1]
     # a model once installed is never changed, so the source may go
     (second / "model.toml").write_text("")
-    assert reading.load_pipeline(site.settings, TASK).version == "9.9.10"
+    assert pipelines.load_pipeline(site.settings, TASK).version == "9.9.10"
     (place.parent / both[1].folder / "model.toml").unlink()
     with pytest.raises(BadSettings, match="leads to no model"):
         models_dir(store, TASK)
@@ -212,7 +213,7 @@ def test_a_switch_shows_one_model_or_the_other(site: Site, eager: Path) -> None:
 def test_rollback_mends_a_lost_model_and_a_torn_history(
     site: Site, models: Models, eager: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = reading.model_store_of(site.settings)
+    store = pipelines.model_store_of(site.settings)
     ref = install(store, TASK, eager, lambda _: None)
     shipped = linked(store, TASK)
     assert shipped is not None

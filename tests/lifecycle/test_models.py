@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dicom_node.domain.models import (
+from dicom_node.domain.operations.models import (
     Judgement,
     ModelRef,
     Pair,

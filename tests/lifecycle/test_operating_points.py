@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from dicom_node import reading
-from dicom_node.adapters.pixels import read_radiograph
-from dicom_node.adapters.schema import deliveries, objects, results
+from dicom_node.assembly import pipelines
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import (
     OWN_POINT,
@@ -19,7 +17,9 @@ from dicom_node.domain.findings import (
     Presence,
     chosen_point,
 )
-from dicom_node.reports.common import operating_point
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.results.common import operating_point
+from dicom_node.storage.database.schema import deliveries, objects, results
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
 from pipelines.session import Session, SharedSession
 from tests.conftest import ROOT
@@ -149,8 +149,8 @@ def test_a_route_says_which_pipelines_follow_its_point(
     site: Site, pipeline: PneumothoraxPipeline
 ) -> None:
     loaded = {"pneumothorax": pipeline}
-    assert list(reading.adjusted(site.settings, loaded)) == []
+    assert list(pipelines.adjusted(site.settings, loaded)) == []
     (route,) = site.settings.routes
     asking = replace(route, operating_point="balanced")
     settings = site.settings.model_copy(update={"routes": (asking,)})
-    assert list(reading.adjusted(settings, loaded)) == [(asking, "pneumothorax", pipeline)]
+    assert list(pipelines.adjusted(settings, loaded)) == [(asking, "pneumothorax", pipeline)]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicom_node import cli
-from dicom_node.adapters.schema import deliveries, objects, results
+from dicom_node.commands import cli
+from dicom_node.storage.database.schema import deliveries, objects, results
 from tests.lifecycle.site import MakeSite, Site
 
 RIS = """

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dicom_node import cli, reading
-from dicom_node.adapters.model_store import install, linked, models_dir, switch
-from dicom_node.adapters.schema import results
-from dicom_node.roles import run_work
+from dicom_node.assembly import pipelines
+from dicom_node.commands import cli
+from dicom_node.roles.table import run_work
+from dicom_node.storage.database.schema import results
+from dicom_node.storage.models import install, linked, models_dir, switch
 from pipelines.phantom import Condition, chest_phantom
 from tests.lifecycle.challengers import challenger
 from tests.lifecycle.site import Site
@@ -58,7 +59,7 @@ def test_a_worse_challenger_is_refused_with_figures(
         return cli.main(["models", action, TASK, *more, "-c", str(site.config)])
 
     data = ("--data", str(validation))
-    store = reading.model_store_of(site.settings)
+    store = pipelines.model_store_of(site.settings)
     # so high that every probability rounds to 1: no image is told from another
     blind = challenger(tmp_path / "blind", shift=2000.0)
     assert models("shadow", str(blind)) == 0
@@ -96,7 +97,7 @@ def test_a_running_worker_takes_up_what_is_promoted(
     try:
         site.receive(phantoms["none"])
         (shipped,) = versions_after(1)
-        store = reading.model_store_of(site.settings)
+        store = pipelines.model_store_of(site.settings)
         source = challenger(tmp_path / "next", shift=0.5)
         ref = install(store, TASK, source, lambda _: None)
         switch(store, TASK, "current", ref)
@@ -109,7 +110,7 @@ def test_a_running_worker_takes_up_what_is_promoted(
 
 
 def test_readers_meet_a_whole_model_at_every_moment_of_a_switch(site: Site, tmp_path: Path) -> None:
-    store = reading.model_store_of(site.settings)
+    store = pipelines.model_store_of(site.settings)
     made = [challenger(tmp_path / name, 1.0, version=name) for name in ("one", "two")]
     refs = [install(store, TASK, folder, lambda _: None) for folder in made]
     switch(store, TASK, "current", refs[0])

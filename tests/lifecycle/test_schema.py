@@ -6,12 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.migrations import HEAD, MIGRATIONS
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.queue_shadow import read_by_both, store_shadow
-from dicom_node.adapters.schema import results
-from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.findings import (
     Algorithm,
     CodedConcept,
@@ -20,7 +14,13 @@ from dicom_node.domain.findings import (
     OperatingPoint,
     Presence,
 )
-from dicom_node.domain.models import Judgement, ModelRef, Pair
+from dicom_node.domain.operations.models import Judgement, ModelRef, Pair
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.database.migrations.runner import HEAD, MIGRATIONS
+from dicom_node.storage.database.schema import results
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.shadow import read_by_both, store_shadow
 from tests.engine.rows import ONE_JOB, arrival, claimed, outcome, rows
 from tests.postgres_server import postgres_server
 

@@ -8,21 +8,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from dicom_node import alarms
-from dicom_node.adapters import alarm_facts
-from dicom_node.adapters.alarm_facts import settle_alarms
-from dicom_node.adapters.archive import FileArchive
-from dicom_node.adapters.census import take_census
-from dicom_node.adapters.metrics_readings import take_readings
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import instances, results, score_references
-from dicom_node.adapters.transactions import transaction
-from dicom_node.domain.drift import population_stability
+from dicom_node.assembly.parts import Parts
+from dicom_node.domain.operations.monitoring import DAY_S, Habit, population_stability, too_silent
 from dicom_node.domain.study import AETitle, Peer
-from dicom_node.domain.watch import DAY_S, Habit, too_silent
-from dicom_node.node import Parts
-from dicom_node.sections import AlarmsSection
-from dicom_node.settings import Settings
+from dicom_node.operations import alarms
+from dicom_node.settings.sections import AlarmsSection
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.database.schema import instances, results, score_references
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue import alarms as alarm_facts
+from dicom_node.storage.queue.alarms import settle_alarms
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.readings import take_readings
+from dicom_node.storage.status.status import take_census
 from tests.engine.rows import ONE_JOB, arrival, claimed, finished, jobs_of, outcome
 
 HOUR_S = 3600.0

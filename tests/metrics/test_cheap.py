@@ -8,11 +8,11 @@ from sqlalchemy import Engine, Executable, Select, Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 
-from dicom_node.adapters import metrics_tally
-from dicom_node.adapters.database import migrate, open_database, transaction
-from dicom_node.adapters.metrics_readings import counting
-from dicom_node.adapters.schema import deliveries, jobs
 from dicom_node.domain.work import State
+from dicom_node.storage.database.engine import migrate, open_database, transaction
+from dicom_node.storage.database.schema import deliveries, jobs
+from dicom_node.storage.status import counters
+from dicom_node.storage.status.readings import counting
 
 
 @pytest.fixture
@@ -34,16 +34,16 @@ def plan(engine: Engine, statement: Executable) -> str:
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        (metrics_tally._UNRECEIVED, "instances_unreceived"),
-        (metrics_tally._UNSETTLED, "instances_unsettled"),
-        (metrics_tally._ENDED_JOBS, "jobs_uncounted"),
-        (metrics_tally._ENDED_DELIVERIES, "deliveries_uncounted"),
+        (counters._UNRECEIVED, "instances_unreceived"),
+        (counters._UNSETTLED, "instances_unsettled"),
+        (counters._ENDED_JOBS, "jobs_uncounted"),
+        (counters._ENDED_DELIVERIES, "deliveries_uncounted"),
     ],
 )
 def test_what_is_not_counted_is_found_by_its_index(
     engine: Engine, statement: Select[int], index: str
 ) -> None:
-    words = plan(engine, metrics_tally.first(statement))
+    words = plan(engine, counters.first(statement))
     assert index in words
     assert "TEMP B-TREE" not in words
 

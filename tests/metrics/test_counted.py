@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine, update
 
-from dicom_node.adapters.metrics_tally import count_rows, read_tallies
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.retention import SqlRetention
-from dicom_node.adapters.schema import instances, jobs, objects
-from dicom_node.adapters.transactions import transaction
-from dicom_node.domain.watch import reason_class
+from dicom_node.domain.operations.monitoring import reason_class
 from dicom_node.domain.work import Acknowledgement, Admission
+from dicom_node.storage.database.schema import instances, jobs, objects
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.counters import count_rows, read_tallies
+from dicom_node.storage.status.retention import SqlRetention
 from tests.engine.rows import DECLINED, ONE_JOB, arrival, batch, claimed, finished, outcome
 
 NAMES = {"CR1": "room 1"}

@@ -12,14 +12,14 @@ import pytest
 import yaml  # type: ignore[import-untyped] # it publishes no types
 from sqlalchemy import Engine
 
-from dicom_node.adapters.alarm_facts import Model, keep_drift, keep_reference, settle_alarms
-from dicom_node.adapters.metrics import Disk, write_metrics
-from dicom_node.adapters.metrics_beats import beat
-from dicom_node.adapters.metrics_readings import take_readings
-from dicom_node.adapters.metrics_tally import count_rows
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.domain.watch import Gpu, Heartbeat, ServingModel
+from dicom_node.domain.operations.monitoring import Gpu, Heartbeat, ServingModel
 from dicom_node.domain.work import Admission
+from dicom_node.roles.console.metrics import Disk, write_metrics
+from dicom_node.storage.queue.alarms import Model, keep_drift, keep_reference, settle_alarms
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.beats import beat
+from dicom_node.storage.status.counters import count_rows
+from dicom_node.storage.status.readings import take_readings
 from tests.engine.rows import arrival, finished
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"

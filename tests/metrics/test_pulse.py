@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import node
-from dicom_node.adapters.gpus import read_gpus
-from dicom_node.adapters.metrics_beats import take_beats
-from dicom_node.domain.watch import Gpu, ServingModel
-from dicom_node.pulse import STUCK_S, Pulse, beating
-from dicom_node.settings import DatabaseSection, NodeSection, Settings
-from dicom_node.watching import needed_roles, views
+from dicom_node.assembly import parts as node
+from dicom_node.domain.operations.monitoring import Gpu, ServingModel
+from dicom_node.operations.heartbeat import STUCK_S, Pulse, beating, read_gpus
+from dicom_node.operations.monitoring import needed_roles
+from dicom_node.roles.console.views import views
+from dicom_node.settings.settings import DatabaseSection, NodeSection, Settings
+from dicom_node.storage.status.beats import take_beats
 from tests.listeners import until
 from tests.postgres_server import PostgresServer
 

@@ -6,12 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
-from dicom_node.adapters.metrics import Disk, write_metrics
-from dicom_node.adapters.metrics_beats import beat, end_beats, prune_beats, sample_disk, take_beats
-from dicom_node.adapters.metrics_readings import take_readings
-from dicom_node.adapters.metrics_tally import count_rows
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.domain.watch import (
+from dicom_node.domain.operations.monitoring import (
     DAY_S,
     DiskSample,
     Gpu,
@@ -21,6 +16,11 @@ from dicom_node.domain.watch import (
     lifeless,
 )
 from dicom_node.domain.work import DeliveryFailure, Failure
+from dicom_node.roles.console.metrics import Disk, write_metrics
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.status.beats import beat, end_beats, prune_beats, sample_disk, take_beats
+from dicom_node.storage.status.counters import count_rows
+from dicom_node.storage.status.readings import take_readings
 from tests.engine.rows import ONE_JOB, arrival, batch, finished
 
 NAMES = {"CR1": "room 1"}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from dicom_node import node
-from dicom_node.adapters.header import describe, read_header
-from dicom_node.adapters.pixels import read_radiograph
-from dicom_node.adapters.schema import deliveries, objects
-from dicom_node.adapters.transactions import transaction
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.builders import writer
+from dicom_node.assembly.negotiation import descender
+from dicom_node.assembly.parts import Parts
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain import codes
 from dicom_node.domain.admission import admit
 from dicom_node.domain.findings import (
@@ -25,16 +25,16 @@ from dicom_node.domain.findings import (
     Segment,
     Side,
 )
-from dicom_node.domain.ports import Check
+from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import Arrival
 from dicom_node.flow.deliver import deliver_once
 from dicom_node.flow.infer import Reader, work_once
-from dicom_node.negotiation import descender
-from dicom_node.node import Parts
-from dicom_node.phantom import phantom_dx
-from dicom_node.settings import load_settings
-from dicom_node.writing import writer
+from dicom_node.formats.dicom.header import describe, read_header
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.schema import deliveries, objects
+from dicom_node.storage.database.transactions import transaction
 
 
 @dataclass

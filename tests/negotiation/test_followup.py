@@ -6,7 +6,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicom_node.cli import main
+from dicom_node.commands.cli import main
 from dicom_node.domain.findings import Presence
 from tests.listeners import HL7Listener, Orthanc, Storescp
 from tests.negotiation.conftest import MakeWard, Scripted, Ward

@@ -2,7 +2,14 @@
 
 import pytest
 
-from dicom_node.domain.ladder import SOP_CLASSES, SR_SOP_CLASSES, Rung, choose, rung_of, rungs
+from dicom_node.domain.exchange.substitution import (
+    SOP_CLASSES,
+    SR_SOP_CLASSES,
+    Rung,
+    choose,
+    rung_of,
+    rungs,
+)
 from dicom_node.domain.study import SRClass
 from dicom_node.domain.work import OutputKind
 

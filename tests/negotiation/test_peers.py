@@ -8,12 +8,12 @@ from pydicom import dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from structlog.testing import capture_logs
 
-from dicom_node import checks
-from dicom_node.adapters.capabilities import refused_by
-from dicom_node.adapters.census import take_census
-from dicom_node.domain.ladder import SOP_CLASSES, SR_SOP_CLASSES
-from dicom_node.negotiation import ask_all, told
-from dicom_node.overview import in_words
+from dicom_node.assembly.negotiation import ask_all, told
+from dicom_node.commands import check as checks
+from dicom_node.commands.status import in_words
+from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
+from dicom_node.storage.queue.capabilities import refused_by
+from dicom_node.storage.status.status import take_census
 from tests.listeners import Storescp, free_port
 from tests.negotiation.conftest import MakeWard
 from tests.validators import errors_of, structured_report

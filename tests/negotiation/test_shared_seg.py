@@ -7,9 +7,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from dicom_node.commands.demo.phantom import phantom_dx
+from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
 from dicom_node.domain.findings import Presence
-from dicom_node.domain.ladder import SOP_CLASSES, SR_SOP_CLASSES
-from dicom_node.phantom import phantom_dx
 from tests.listeners import Storescp
 from tests.negotiation.conftest import MakeWard, Scripted, Ward
 from tests.negotiation.test_followup import read_again

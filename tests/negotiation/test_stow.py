@@ -5,8 +5,8 @@ from io import BytesIO
 
 from pydicom import dcmread
 
-from dicom_node.adapters.census import take_census
-from dicom_node.domain.ladder import SOP_CLASSES, SR_SOP_CLASSES
+from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
+from dicom_node.storage.status.status import take_census
 from tests.dicomweb.servers import Answer, Request, StowServer, answer_json
 from tests.negotiation.conftest import MakeWard
 

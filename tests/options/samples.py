@@ -16,7 +16,7 @@ from dicom_node.domain.findings import (
     Side,
 )
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
-from dicom_node.reports.attributes import item
+from dicom_node.formats.dicom.values import item
 
 SHAPE = (600, 500)
 POINT = OperatingPoint("balanced", 0.42, 0.88, 0.9)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicom_node.phantom import phantom_dx
+from dicom_node.commands.demo.phantom import phantom_dx
 from tests.hospital import configure, dcmsend, running_node
 from tests.listeners import HL7Listener, Orthanc
 from tests.validators import entity_errors, errors_of, structured_report

@@ -9,10 +9,10 @@ from scipy import ndimage
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Box, Findings, Segment
-from dicom_node.reports.colours import CONTOURS
-from dicom_node.reports.frame import MARGIN
-from dicom_node.reports.labels import Area, placed
-from dicom_node.reports.picture import HALO, LONGEST, drawn, scale_for
+from dicom_node.results.colours import CONTOURS
+from dicom_node.results.picture.frame import MARGIN
+from dicom_node.results.picture.labels import Area, placed
+from dicom_node.results.picture.picture import HALO, LONGEST, drawn, scale_for
 from tests.options.samples import SHAPE, findings, radiograph
 
 SCALE = scale_for(SHAPE)

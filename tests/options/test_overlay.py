@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.findings import Findings, Presence
 from dicom_node.domain.work import ReportObject
-from dicom_node.reports import panel
-from dicom_node.reports.common import ReportContext
-from dicom_node.reports.picture import drawn
-from dicom_node.reports.registry import BUILDERS
+from dicom_node.results.common import ReportContext
+from dicom_node.results.picture import panel
+from dicom_node.results.picture.picture import drawn
+from dicom_node.results.registry import BUILDERS
 from tests.options.samples import findings, radiograph, source
 from tests.validators import errors_of
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.domain.exchange.substitution import SR_SOP_CLASSES
 from dicom_node.domain.findings import Findings, Presence
-from dicom_node.domain.ladder import SR_SOP_CLASSES
 from dicom_node.domain.study import SRClass
-from dicom_node.reports.common import ReportContext
-from dicom_node.reports.registry import BUILDERS
+from dicom_node.results.common import ReportContext
+from dicom_node.results.registry import BUILDERS
 from tests.options.samples import findings, radiograph, source
 from tests.validators import errors_of, structured_report
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.orders_book import SqlOrderBook
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.queue.orders import SqlOrderBook
 from tests.postgres_server import PostgresServer, postgres_server
 
 numbers = itertools.count()

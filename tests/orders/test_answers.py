@@ -3,10 +3,10 @@
 import pytest
 from hl7apy.parser import parse_message
 
-from dicom_node.adapters.mllp import parse_acknowledgement
-from dicom_node.adapters.orders_answers import acknowledgement
-from dicom_node.adapters.orders_segments import envelope_of
-from dicom_node.domain.orders import Fault
+from dicom_node.domain.exchange.orders import Fault
+from dicom_node.formats.hl7.segments import envelope_of
+from dicom_node.network.hl7.acknowledgement import acknowledgement
+from dicom_node.network.hl7.mllp import parse_acknowledgement
 from tests.orders.messages import message, msh, orm
 
 FAULT = Fault("AE", 101, "no patient identifier", "PID", 1, 3)

@@ -6,10 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine, select, text
 
-from dicom_node.adapters.orders_book import SqlOrderBook
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import jobs, orders, patients
-from dicom_node.domain.orders import (
+from dicom_node.domain.exchange.orders import (
     Heard,
     ImageKeys,
     Merge,
@@ -20,6 +17,9 @@ from dicom_node.domain.orders import (
     Registered,
 )
 from dicom_node.domain.work import Arrival, Priority
+from dicom_node.storage.database.schema import jobs, orders, patients
+from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.orders import SqlOrderBook
 from tests.engine.rows import arrival, claimed, jobs_of, rows
 from tests.listeners import until
 

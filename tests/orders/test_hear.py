@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import pytest
 import structlog
 
-from dicom_node.adapters.orders_messages import parse
-from dicom_node.adapters.orders_segments import envelope_of
 from dicom_node.domain.errors import GiveUp, TryAgain
-from dicom_node.domain.orders import Fault, Heard
+from dicom_node.domain.exchange.orders import Fault, Heard
 from dicom_node.flow.orders import Clerk, Reply, hear
+from dicom_node.formats.hl7.segments import envelope_of
+from dicom_node.network.hl7.orders import parse
 from tests.orders.messages import message, msh, orm
 
 

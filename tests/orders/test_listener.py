@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from dicom_node.adapters.mllp import Timeouts, Unframer, deliver, frame
-from dicom_node.adapters.mllp_listener import Desk, MllpListener
 from dicom_node.domain.errors import TryAgain
+from dicom_node.network.hl7.listener import Desk, MllpListener
+from dicom_node.network.hl7.mllp import Timeouts, Unframer, deliver, frame
 from tests.orders.messages import message, msh
 
 MESSAGE = message(msh("ADT^A08"), "PID|1||P1")

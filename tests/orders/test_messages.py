@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom_node.adapters.orders_messages import parse
-from dicom_node.adapters.orders_segments import LARGEST_SEGMENT, envelope_of
-from dicom_node.domain.orders import (
+from dicom_node.domain.exchange.orders import (
     Fault,
     Heard,
     Merge,
@@ -16,6 +14,8 @@ from dicom_node.domain.orders import (
     Patient,
     PatientKey,
 )
+from dicom_node.formats.hl7.segments import LARGEST_SEGMENT, envelope_of
+from dicom_node.network.hl7.orders import parse
 from tests.orders.messages import PID, adt, message, msh, obr, orm
 
 ANNA = Patient(PatientKey("P1", "HOSP"), "Miller^Anna^B^Dr^Jr", "19800102", "F")

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from dicom_node.adapters.database import migrate, open_database
-from dicom_node.adapters.migration_orders import ORDERS_AND_FHIR
-from dicom_node.adapters.migrations import MIGRATIONS
-from dicom_node.adapters.queue import SqlLedger
-from dicom_node.adapters.schema import deliveries
-from dicom_node.adapters.transactions import transaction
 from dicom_node.domain.errors import GiveUp
+from dicom_node.storage.database.engine import migrate, open_database
+from dicom_node.storage.database.migrations.orders import ORDERS_AND_FHIR
+from dicom_node.storage.database.migrations.runner import MIGRATIONS
+from dicom_node.storage.database.schema import deliveries
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.ledger import SqlLedger
 from tests.engine.rows import rows
 from tests.postgres_server import PostgresServer
 

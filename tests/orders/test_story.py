@@ -11,16 +11,18 @@ import pytest
 import structlog
 from pydicom import dcmread
 
-from dicom_node import cli, node, roles
-from dicom_node.adapters.mllp import Timeouts, deliver
-from dicom_node.adapters.schema import deliveries, jobs, objects
+from dicom_node.assembly import parts as node
+from dicom_node.commands import cli
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
 from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.work import Recorded
 from dicom_node.flow.receive import receive
-from dicom_node.orders_role import caller_check
-from dicom_node.phantom import phantom_dx
-from dicom_node.settings import load_settings
+from dicom_node.network.hl7.mllp import Timeouts, deliver
+from dicom_node.roles import table
+from dicom_node.roles.orders import caller_check
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.schema import deliveries, jobs, objects
 from tests.lifecycle.site import CONFIGURATION, Site
 from tests.listeners import free_port
 from tests.orders.messages import adt, message, msh, orm
@@ -53,7 +55,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def hearing(site: Site) -> Iterator[None]:
     """Run the role as `dicom-node orders` does, in a thread."""
     stop = threading.Event()
-    role = threading.Thread(target=roles.run_orders, args=(site.settings, stop))
+    role = threading.Thread(target=table.run_orders, args=(site.settings, stop))
     role.start()
     try:
         yield
@@ -168,7 +170,7 @@ def test_a_listener_that_is_off_or_cannot_listen_says_so(site: Site) -> None:
     with hearing(site):
         tell(site, orm())
         with pytest.raises(BadSettings, match="cannot listen on 127"):
-            roles.run_orders(site.settings, threading.Event())
+            table.run_orders(site.settings, threading.Event())
     off = site.settings.orders.model_copy(update={"port": 0})
     with pytest.raises(BadSettings, match="the listener is off"):
-        roles.run_orders(site.settings.model_copy(update={"orders": off}), threading.Event())
+        table.run_orders(site.settings.model_copy(update={"orders": off}), threading.Event())

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from dicom_node.adapters import pixel_codestream
-from dicom_node.adapters.dicomweb_store import store_request
-from dicom_node.adapters.header import describe_bytes
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.reception import Caller
+from dicom_node.formats.dicom.header import describe_bytes
+from dicom_node.formats.dicom.pixels import codestream as pixel_codestream
+from dicom_node.network.dicomweb.store import store_request
 from tests.adapters.pixel_fixtures import (
     codestream,
     compress,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.dimse import Timeouts
-from dicom_node.adapters.dimse_reactor import PromptDUL
 from dicom_node.domain.study import Peer
+from dicom_node.network.dimse.options import Timeouts
+from dicom_node.network.dimse.upper_layer import PromptDUL
 from tests.encoded import chest
 from tests.fuzz.mutations import mutated
 from tests.overload.gauge import ALLOWED, held, unharmed, until

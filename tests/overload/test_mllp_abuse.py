@@ -7,12 +7,12 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from dicom_node.adapters.mllp import Timeouts, deliver
-from dicom_node.adapters.mllp_listener import Desk, MllpListener
-from dicom_node.adapters.orders_answers import acknowledgement
-from dicom_node.adapters.orders_messages import parse
-from dicom_node.adapters.orders_segments import envelope_of
 from dicom_node.flow.orders import Clerk, hear
+from dicom_node.formats.hl7.segments import envelope_of
+from dicom_node.network.hl7.acknowledgement import acknowledgement
+from dicom_node.network.hl7.listener import Desk, MllpListener
+from dicom_node.network.hl7.mllp import Timeouts, deliver
+from dicom_node.network.hl7.orders import parse
 from tests.orders.messages import orm
 from tests.overload.gauge import ALLOWED, held, unharmed
 

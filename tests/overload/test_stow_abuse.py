@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import node
-from dicom_node.adapters import dicomweb_scp
-from dicom_node.dicomweb_role import server
-from dicom_node.settings import load_settings
+from dicom_node.assembly import parts as node
+from dicom_node.network.dicomweb import scp as dicomweb_scp
+from dicom_node.roles.dicomweb import server
+from dicom_node.settings.settings import load_settings
 from tests.dicomweb.callers import BOUNDARY, TYPE, StowNode, image, multipart
 from tests.listeners import free_port
 from tests.overload.gauge import ALLOWED, held, unharmed

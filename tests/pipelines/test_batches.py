@@ -9,7 +9,7 @@ import pytest
 
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.findings import Findings
-from dicom_node.domain.ports import Batched
+from dicom_node.domain.pipeline import Batched
 from dicom_node.domain.study import Radiograph
 from pipelines.anatomy import pipeline as anatomy
 from pipelines.chest_findings import pipeline as chest_findings

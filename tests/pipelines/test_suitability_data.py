@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_node.adapters.pixels import read_radiograph
 from dicom_node.domain.errors import NotAnalysable
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from pipelines.phantom import chest_phantom
 from pipelines.suitability import codes
 from pipelines.suitability.cases import read_frontals, read_others

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from dicom_node.domain.findings import Findings
-from dicom_node.domain.ports import Pipeline
+from dicom_node.domain.pipeline import Pipeline
 from dicom_node.domain.study import Radiograph
 from tests.faults.reader import AlwaysUrgent
 from tests.privacy.marks import NAME, PATIENT_ID

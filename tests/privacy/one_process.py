@@ -5,12 +5,12 @@ import threading
 from functools import partial
 from pathlib import Path
 
-from dicom_node import roles
-from dicom_node.audit import audited_role
+from dicom_node.audit.node import audited_role
 from dicom_node.domain.work import DELIVERY_RETRY
-from dicom_node.logs import discreet, start_logs
-from dicom_node.settings import load_settings
-from dicom_node.supervisor import stop_signal
+from dicom_node.process.logs import discreet, start_logs
+from dicom_node.process.supervisor import stop_signal
+from dicom_node.roles import table
+from dicom_node.settings.settings import load_settings
 
 for key, value in (("first_s", 0.1), ("longest_s", 0.5), ("attempts", 3)):
     object.__setattr__(DELIVERY_RETRY, key, value)
@@ -22,7 +22,7 @@ def main(config: Path) -> None:
     with discreet(), stop_signal() as stop, audited_role(settings, "all"):
         running = [
             threading.Thread(target=partial(run, settings, stop), name=name)
-            for name, run in roles.ROLES.items()
+            for name, run in table.ROLES.items()
         ]
         for one in running:
             one.start()

@@ -16,17 +16,18 @@ import pytest
 from pydicom import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from dicom_node import cli, node
-from dicom_node.adapters.audit_chain import messages, verify
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.dimse_files import send_paths
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.adapters.mllp import Timeouts, deliver
-from dicom_node.adapters.vault_room import MEMORY
+from dicom_node.assembly import parts
+from dicom_node.audit.chain import messages, verify
+from dicom_node.commands import cli
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.study import Peer
-from dicom_node.phantom import phantom_dx
-from dicom_node.settings import load_settings
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.files import send_paths
+from dicom_node.network.dimse.options import prepare
+from dicom_node.network.hl7.mllp import Timeouts, deliver
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.archive.room import MEMORY
 from tests.conftest import ROOT
 from tests.listeners import HL7Listener, free_port, until
 from tests.privacy.marks import ACCESSION, BIRTH_DATE, MARKS, NAME, PATIENT_ID
@@ -125,7 +126,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     config, printed = tmp_path / "node.toml", tmp_path / "printed"
     with indiscreet_pacs() as pacs, HL7Listener("AE", text=f"unknown patient {NAME}") as ris:
         config.write_text(CONFIGURATION.format(**ports, pacs=pacs, ris=ris.port))
-        node.open_parts(load_settings(config), migrate=True).close()
+        parts.open_parts(load_settings(config), migrate=True).close()
         with printed.open("wb") as output:
             command = [sys.executable, "-m", "tests.privacy.one_process", config]
             process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
@@ -235,7 +236,7 @@ def test_no_failure_names_the_patient(
     settings = load_settings(site.config)
     gone = {"pacs", "ris"}
     until(
-        lambda: gone <= {one.where for one in node.census(settings).dead_letters},
+        lambda: gone <= {one.where for one in parts.census(settings).dead_letters},
         "the dead letters",
         60,
     )
@@ -244,7 +245,7 @@ def test_no_failure_names_the_patient(
     for where, text in seen.items():
         for mark in MARKS:
             assert mark not in text, f"{where}: {text[max(0, text.index(mark) - 300) :][:400]}"
-    dead = node.census(settings).dead_letters
+    dead = parts.census(settings).dead_letters
     assert any(NAME in one.words for one in dead), "the PACS did not quote the patient"
     cli.main(["status", "-c", str(site.config), "--quoted"])
     assert NAME in capsys.readouterr().out  # who asks for a destination's words has them

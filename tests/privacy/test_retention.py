@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import housekeeping, node
-from dicom_node.adapters.schema import metadata
+from dicom_node.assembly import parts as node
 from dicom_node.domain.study import Instance, InstanceRef
 from dicom_node.domain.work import Admission, Arrival
-from dicom_node.settings import load_settings
+from dicom_node.operations import schedule
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.schema import metadata
 from tests.privacy.marks import ACCESSION, PATIENT_ID
 
 CONFIGURATION = """
@@ -61,7 +62,7 @@ def test_files_go_first_and_rows_with_every_byte_of_them_later(config: Path) -> 
     var = config.parent / "var"
     assert PATIENT_ID.encode() in bytes_of(var)
     # received long ago, so files and rows go at once
-    housekeeping._expire(parts)
+    schedule._expire(parts)
     assert not [key for key in keys if (var / "archive" / key).exists()]
     for mark in (PATIENT_ID, ACCESSION, "1.2.3.7"):
         assert mark.encode() not in bytes_of(var), mark
@@ -75,7 +76,7 @@ def test_files_go_first_and_rows_with_every_byte_of_them_later(config: Path) -> 
 def test_rows_outlive_files_as_long_as_configured(config: Path) -> None:
     parts = opened(config, log_days=36_500)
     receive(parts, 1, at=1e9)
-    housekeeping._expire(parts)
+    schedule._expire(parts)
     assert PATIENT_ID.encode() in bytes_of(config.parent / "var")
     parts.close()
 

@@ -25,9 +25,9 @@ from dicom_node.domain.findings import (
 )
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
 from dicom_node.domain.work import ObjectKind, ReportObject
-from dicom_node.reports.common import ReportContext
-from dicom_node.reports.part10 import TYPE_2
-from dicom_node.reports.registry import BUILDERS
+from dicom_node.formats.dicom.part10 import TYPE_2
+from dicom_node.results.common import ReportContext
+from dicom_node.results.registry import BUILDERS
 from tests.validators import state_errors
 
 CR = "1.2.840.10008.5.1.4.1.1.1"

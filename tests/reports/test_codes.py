@@ -9,7 +9,7 @@ from pydicom.sr._concepts_dict import concepts  # pydicom publishes the table he
 
 from dicom_node.domain import codes
 from dicom_node.domain.findings import CodedConcept, Findings
-from dicom_node.reports.registry import BUILDERS
+from dicom_node.results.registry import BUILDERS
 
 TABLE = {
     "PNEUMOTHORAX": ("36118008", "SCT", "Pneumothorax"),

@@ -15,10 +15,10 @@ from pydicom.tag import Tag
 from dicom_node.domain.findings import CodedConcept, Findings
 from dicom_node.domain.study import NODE_MODEL, Radiograph
 from dicom_node.domain.work import ObjectKind, ReportObject
-from dicom_node.reports import source as header_of
-from dicom_node.reports import text_sr
-from dicom_node.reports.common import ReportContext
-from dicom_node.reports.registry import BUILDERS
+from dicom_node.formats.dicom import source as header_of
+from dicom_node.results.common import ReportContext
+from dicom_node.results.dicom import text_sr
+from dicom_node.results.registry import BUILDERS
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]

@@ -17,9 +17,9 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Findings, Segment, Side
 from dicom_node.domain.study import Radiograph, SRClass
-from dicom_node.reports import seg, sr
-from dicom_node.reports.attributes import coded
-from dicom_node.reports.common import ReportContext, tracking
+from dicom_node.formats.dicom.values import coded
+from dicom_node.results.common import ReportContext, tracking
+from dicom_node.results.dicom import seg, sr
 
 Make = Callable[..., Findings]
 Bytes = Callable[..., bytes]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.domain.findings import Box, Findings
-from dicom_node.reports import outline
+from dicom_node.results.picture import outline
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]

@@ -11,7 +11,8 @@ from dicom_node.domain import codes
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Algorithm, Findings, Measurement, Presence, Side
 from dicom_node.domain.study import HL7Destination
-from dicom_node.reports import er7, oru
+from dicom_node.formats.hl7 import text
+from dicom_node.results.messages import oru
 
 Make = Callable[..., Findings]
 MakeSource = Callable[..., Dataset]
@@ -26,7 +27,7 @@ def message(
     """Build, check with hl7apy's strict validation, and split by hand."""
     made = oru.build(source, None, findings, context)
     assert made is not None
-    said = made.content.decode(er7.codec(context.destination.charset))
+    said = made.content.decode(text.codec(context.destination.charset))
     assert said.endswith("\r")
     assert "\n" not in said
     assert parse_message(said, validation_level=VALIDATION_LEVEL.STRICT).validate()
@@ -194,7 +195,7 @@ def test_orders_of_the_source(source: MakeSource, positive: Make) -> None:
 
 
 def test_escaping_the_backslash_first() -> None:
-    assert er7.escaped("a\\b|c^d&e~f\r\ng\x0bh") == "a\\E\\b\\F\\c\\S\\d\\T\\e\\R\\f\\.br\\gh"
+    assert text.escaped("a\\b|c^d&e~f\r\ng\x0bh") == "a\\E\\b\\F\\c\\S\\d\\T\\e\\R\\f\\.br\\gh"
 
 
 def test_special_characters_survive_the_parser(source: MakeSource, positive: Make) -> None:
@@ -243,7 +244,7 @@ def test_names_in_the_receiver_s_character_set(
 
 def test_unknown_character_set_of_a_receiver() -> None:
     with pytest.raises(BadSettings, match="UNICODE UTF-8"):
-        er7.codec("KLINGON")
+        text.codec("KLINGON")
 
 
 @pytest.mark.parametrize("accession", ["ACC1", ""])

@@ -22,9 +22,10 @@ from dicom_node.domain.findings import (
     Side,
 )
 from dicom_node.domain.study import Radiograph
-from dicom_node.reports import fonts, pdf
-from dicom_node.reports.common import ReportContext
-from dicom_node.reports.pdf_page import day, person
+from dicom_node.results.common import ReportContext
+from dicom_node.results.dicom import pdf
+from dicom_node.results.page import fonts
+from dicom_node.results.page.page import day, person
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]

@@ -12,8 +12,8 @@ from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Box, Findings, Side
 from dicom_node.domain.study import Orientation, Radiograph, Spacing, SRClass
 from dicom_node.domain.work import ReportObject
-from dicom_node.reports.common import ReportContext
-from dicom_node.reports.registry import BUILDERS
+from dicom_node.results.common import ReportContext
+from dicom_node.results.registry import BUILDERS
 
 pytestmark = pytest.mark.peers
 

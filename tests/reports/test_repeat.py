@@ -4,13 +4,13 @@ from dataclasses import replace
 import pytest
 from pydicom.dataset import Dataset
 
+from dicom_node.domain.exchange.substitution import SR_SOP_CLASSES, Rung
 from dicom_node.domain.findings import Algorithm, Findings
-from dicom_node.domain.ladder import SR_SOP_CLASSES, Rung
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ObjectKind, ReportObject
-from dicom_node.reports import text_sr
-from dicom_node.reports.common import ReportContext, device_uid, tracking
-from dicom_node.reports.registry import BUILDERS, warm_up
+from dicom_node.results.common import ReportContext, device_uid, tracking
+from dicom_node.results.dicom import text_sr
+from dicom_node.results.registry import BUILDERS, warm_up
 
 Make = Callable[..., Findings]
 KINDS: tuple[ObjectKind, ...] = tuple(BUILDERS)

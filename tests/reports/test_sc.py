@@ -11,10 +11,11 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Box, Finding, Findings, Measurement, Side
 from dicom_node.domain.study import Orientation, Radiograph
-from dicom_node.reports import panel, sc, typeface
-from dicom_node.reports.colours import CONTOURS, cielab
-from dicom_node.reports.frame import MARGIN, opposite
-from dicom_node.reports.picture import LONGEST, drawn, marked, scale_for
+from dicom_node.results.colours import CONTOURS, cielab
+from dicom_node.results.dicom import sc
+from dicom_node.results.picture import panel, typeface
+from dicom_node.results.picture.frame import MARGIN, opposite
+from dicom_node.results.picture.picture import LONGEST, drawn, marked, scale_for
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Findings, Segment, Side
 from dicom_node.domain.study import Orientation, Spacing
-from dicom_node.reports import seg
+from dicom_node.results.dicom import seg
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]

@@ -12,8 +12,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
 from dicom_node.domain.work import ReportObject
-from dicom_node.reports.common import ReportContext
-from dicom_node.reports.registry import BUILDERS
+from dicom_node.results.common import ReportContext
+from dicom_node.results.registry import BUILDERS
 
 pytestmark = [pytest.mark.peers, pytest.mark.data]
 CHESTS = ("siim_*.dcm", "cxr_*.dcm", "simpleitk_cxr.dcm", "nih_google_nhsx.dcm", "RG1_J2KI.dcm")

@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Box, Finding, Findings, Side
 from dicom_node.domain.study import Radiograph, SRClass
-from dicom_node.reports import seg, sr
-from dicom_node.reports.common import ReportContext
+from dicom_node.results.common import ReportContext
+from dicom_node.results.dicom import seg, sr
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]

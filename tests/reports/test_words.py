@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dicom_node.domain.findings import Findings, OperatingPoint
-from dicom_node.reports import words
+from dicom_node.results import words
 
 
 @pytest.mark.parametrize("threshold", [0.42, 0.058, 0.0533, 0.19149, 0.9996, 0.0004])

@@ -10,15 +10,15 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_preamble
 
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.adapters.dimse_scu import outgoing, store
 from dicom_node.domain.followup import Sent
 from dicom_node.domain.study import InstanceRef, Peer, SRClass
 from dicom_node.domain.work import ReportObject
-from dicom_node.reports import rejection
-from dicom_node.reports.common import ReportContext
-from dicom_node.reports.registry import BUILDERS
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.options import prepare
+from dicom_node.network.dimse.scu import outgoing, store
+from dicom_node.results.common import ReportContext
+from dicom_node.results.dicom import rejection
+from dicom_node.results.registry import BUILDERS
 from tests.listeners import Orthanc, Storescp
 from tests.options.samples import findings, radiograph, source
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.domain.errors import BadSettings
-from dicom_node.settings import load_settings
+from dicom_node.settings.settings import load_settings
 
 PACS = '[[peers]]\nname = "pacs"\nae_title = "PACS"\nhost = "h"\nport = 104\n'
 PAIR = 'certificate = "c"\nkey = "k"\n'

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import cli
+from dicom_node.commands import cli
 from dicom_node.domain.admission import Route
+from dicom_node.domain.exchange.destinations import FhirDestination, StowDestination
 from dicom_node.domain.study import HL7Destination, Peer
-from dicom_node.domain.web import FhirDestination, StowDestination
-from dicom_node.settings import Settings, load_settings
+from dicom_node.settings.settings import Settings, load_settings
 from tests.torture.__main__ import BEGIN, CAMPAIGNS, END, HEAD
 
 ROOT = Path(__file__).resolve().parents[2]

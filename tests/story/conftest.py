@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.phantom import phantom_dx
+from dicom_node.commands.demo.phantom import phantom_dx
 from tests.listeners import HL7Listener, Orthanc
 from tests.postgres_server import PostgresServer, postgres_server
 

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.domain.work import derive_uid
-from dicom_node.reports.registry import BUILDERS
+from dicom_node.results.registry import BUILDERS
 from tests.hospital import configure, dcmsend, running_node
 from tests.listeners import HL7Listener, Orthanc
 from tests.validators import entity_errors, errors_of, printed, state_errors, structured_report

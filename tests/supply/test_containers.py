@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # it publishes no types
 
-from dicom_node.supervisor import DRAIN_S
+from dicom_node.process.supervisor import DRAIN_S
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER, UNIT = ROOT / "docker", ROOT / "config" / "systemd" / "dicom-node.service"

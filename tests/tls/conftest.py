@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.domain.tls import TlsFiles
+from dicom_node.domain.operations.tls import TlsFiles
 from tests.tls.certificates import Authority, Pair
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from dicom_node.adapters.tls import (
+from dicom_node.domain.errors import BadSettings, TryAgain
+from dicom_node.domain.operations.tls import TlsFiles, fingerprint
+from dicom_node.network.tls.contexts import (
     Following,
     accept,
     client_context,
     connect,
     server_context,
 )
-from dicom_node.adapters.tls_socket import Context, OtherCertificate, fingerprint_of, in_words
-from dicom_node.domain.errors import BadSettings, TryAgain
-from dicom_node.domain.tls import TlsFiles, fingerprint
+from dicom_node.network.tls.sockets import Context, OtherCertificate, fingerprint_of, in_words
 from tests.tls.certificates import Authority, Pair
 
 MUTUAL = partial(server_context, mutual=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from dicom_node.adapters.dimse import Timeouts
-from dicom_node.adapters.tls import Following, accept, client_context, server_context
+from dicom_node.domain.operations.tls import TlsFiles
 from dicom_node.domain.study import Peer
-from dicom_node.domain.tls import TlsFiles
+from dicom_node.network.dimse.options import Timeouts
+from dicom_node.network.tls.contexts import Following, accept, client_context, server_context
 from tests.encoded import chest
 from tests.listeners import until
 from tests.raw_scu import CR, EXPLICIT, RawSCU, associate_rq, message_pdus, uid, us

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicom_node.adapters.dimse import Timeouts, prepare
-from dicom_node.adapters.dimse_line import Target
-from dicom_node.adapters.dimse_scu import echo, store
-from dicom_node.adapters.tls import Following, client_context
 from dicom_node.domain.errors import TryAgain
+from dicom_node.domain.operations.tls import TlsFiles
 from dicom_node.domain.study import Peer
-from dicom_node.domain.tls import TlsFiles
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.options import Timeouts, prepare
+from dicom_node.network.dimse.scu import echo, store
+from dicom_node.network.tls.contexts import Following, client_context
 from tests.adapters.dimse_fakes import SC, SEG, make_object, raw_peer
 from tests.listeners import Orthanc, Storescp
 from tests.receiver import Setup, receiver

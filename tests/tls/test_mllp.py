@@ -12,13 +12,13 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
-from dicom_node.adapters.mllp import Timeouts, deliver, frame, probe
-from dicom_node.adapters.mllp_listener import Desk, MllpListener
-from dicom_node.adapters.tls import client_context, server_context
-from dicom_node.adapters.tls_socket import Context
 from dicom_node.domain.errors import TryAgain
+from dicom_node.domain.operations.tls import TlsFiles, fingerprint
 from dicom_node.domain.study import HL7Destination
-from dicom_node.domain.tls import TlsFiles, fingerprint
+from dicom_node.network.hl7.listener import Desk, MllpListener
+from dicom_node.network.hl7.mllp import Timeouts, deliver, frame, probe
+from dicom_node.network.tls.contexts import client_context, server_context
+from dicom_node.network.tls.sockets import Context
 from tests.listeners import HL7Listener, until
 from tests.orders.messages import message, msh
 from tests.tls.certificates import Authority, Pair

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node import dicomweb_role, node, orders_role
-from dicom_node.adapters.dimse import prepare
-from dicom_node.adapters.dimse_scu import echo
-from dicom_node.adapters.mllp import Timeouts, deliver
-from dicom_node.adapters.tls import certificate_shown, client_context, server_context
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.destinations import outgoing
+from dicom_node.assembly.parts import Parts
 from dicom_node.domain.study import Peer
-from dicom_node.expiry import certificate_faults
-from dicom_node.node import Parts
-from dicom_node.security import outgoing
-from dicom_node.settings import load_settings
+from dicom_node.network.dimse.options import prepare
+from dicom_node.network.dimse.scu import echo
+from dicom_node.network.hl7.mllp import Timeouts, deliver
+from dicom_node.network.tls.contexts import certificate_shown, client_context, server_context
+from dicom_node.operations.certificates import certificate_faults
+from dicom_node.roles import dicomweb, orders
+from dicom_node.settings.settings import load_settings
 from tests.listeners import free_port
 from tests.receiver import Setup, receiver
 from tests.tls.certificates import Authority, Pair
@@ -82,9 +83,9 @@ def renewed(
     return before, see()
 
 
-@pytest.mark.parametrize("role", [orders_role.listener, dicomweb_role.server])
+@pytest.mark.parametrize("role", [orders.listener, dicomweb.server])
 def test_callers_see_the_new_certificate(
-    role: Callable[[Parts], orders_role.MllpListener | dicomweb_role.StowSCP],
+    role: Callable[[Parts], orders.MllpListener | dicomweb.StowSCP],
     parts: Parts,
     authority: Authority,
     peer_pair: Pair,

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 import structlog
 
-from dicom_node import alarms, cli, node, roles
-from dicom_node.adapters.tls import client_context, server_context
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.destinations import outgoing
+from dicom_node.commands import cli
 from dicom_node.domain.errors import BadSettings
-from dicom_node.expiry import security_checks
-from dicom_node.security import outgoing
-from dicom_node.settings import Settings, load_settings
-from dicom_node.watching import views
+from dicom_node.network.tls.contexts import client_context, server_context
+from dicom_node.operations import alarms
+from dicom_node.operations.certificates import security_checks
+from dicom_node.roles import table
+from dicom_node.roles.console.views import views
+from dicom_node.settings.settings import Settings, load_settings
 from tests.encoded import chest
 from tests.listeners import free_port
 from tests.raw_scu import RawSCU
@@ -74,7 +77,7 @@ def config(tmp_path: Path, authority: Authority, node_pair: Pair) -> Path:
 def receiving(settings: Settings) -> Iterator[None]:
     """Run the role as `dicom-node receive` does, in a thread."""
     stop = threading.Event()
-    role = threading.Thread(target=roles.run_receive, args=(settings, stop))
+    role = threading.Thread(target=table.run_receive, args=(settings, stop))
     role.start()
     try:
         yield
@@ -145,7 +148,7 @@ def test_a_role_without_its_key_does_not_start(tmp_path: Path, authority: Author
     node.open_parts(settings, migrate=True).close()
     pair.key.unlink()
     with pytest.raises(BadSettings, match=r"tls\.key: .* cannot be read"):
-        roles.run_receive(settings, threading.Event())
+        table.run_receive(settings, threading.Event())
 
 
 def test_certificates_that_end_soon_are_told(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.adapters.tls import server_context
-from dicom_node.domain.tls import TlsFiles
-from dicom_node.phantom import phantom_dx
+from dicom_node.commands.demo.phantom import phantom_dx
+from dicom_node.domain.operations.tls import TlsFiles
+from dicom_node.network.tls.contexts import server_context
 from tests.hospital import configure, running_node
 from tests.listeners import Storescp, free_port
 from tests.tls.certificates import Authority, Pair

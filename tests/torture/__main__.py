@@ -17,10 +17,10 @@ from pathlib import Path
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import select
 
-from dicom_node.adapters.census import take_census
-from dicom_node.adapters.schema import instances
-from dicom_node.node import opened
-from dicom_node.settings import load_settings
+from dicom_node.assembly.parts import opened
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.schema import instances
+from dicom_node.storage.status.status import take_census
 from tests.conftest import ROOT, SHARED
 from tests.faults.campaign import Tally, count, kill_at_random, two_hosts
 from tests.faults.rude import RUDE_ANSWERS, RudePacs

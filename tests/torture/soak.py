@@ -17,10 +17,10 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from dicom_node.adapters import dimse_scu
-from dicom_node.adapters.dimse_line import Target
+from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.study import Peer
-from dicom_node.phantom import phantom_dx
+from dicom_node.network.dimse import scu
+from dicom_node.network.dimse.association import Target
 from tests.hospital import RunningNode, configure, running_node
 from tests.listeners import HL7Listener, Storescp, until
 
@@ -62,7 +62,7 @@ def load(node: RunningNode, film: Path, minutes: float, rate: float) -> list[dic
     target = Target(Peer("node", "CXRAI", "127.0.0.1", node.port), "MODALITY")
     started, seen, sent = time.monotonic(), [], 0
     while (spent := time.monotonic() - started) < 60 * minutes:
-        (answer,) = dimse_scu.store([dimse_scu.outgoing(_another(film))], target)
+        (answer,) = scu.store([scu.outgoing(_another(film))], target)
         assert isinstance(answer, str), answer
         sent += 1
         if spent >= BETWEEN_S * (len(seen) + 1):

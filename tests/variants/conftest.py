@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dicom_node.analyze import analyze
+from dicom_node.commands.analyze import analyze
 from tests.variants.films import VARIANTS, decoded, written
 
 FILM = "siim_ptx_00028876_003.dcm"

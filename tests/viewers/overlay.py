@@ -7,7 +7,7 @@ import pydicom
 from numpy.typing import NDArray
 from PIL import Image
 
-from dicom_node.reports.colours import CONTOURS
+from dicom_node.results.colours import CONTOURS
 from tests.viewers.viewport import Pixels, fitted
 
 Mask = NDArray[np.bool_]

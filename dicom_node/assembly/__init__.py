@@ -1,0 +1,1 @@
+"""The parts of a node, put together from its settings."""

@@ -1,0 +1,113 @@
+"""What a worker writes with: builders, receivers, what went out before."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import structlog
+from sqlalchemy import Engine
+
+import dicom_node
+from dicom_node.assembly.negotiation import chooser
+from dicom_node.domain.exchange.destinations import Receiver, over_stow, wanting_rejection
+from dicom_node.domain.exchange.orders import UNREGISTERED, Registered, hastened
+from dicom_node.domain.pipeline import Archive
+from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
+from dicom_node.flow.infer import Reading, Source
+from dicom_node.flow.notify import notified
+from dicom_node.flow.report import Address, Desk, report
+from dicom_node.formats.dicom.source import keys_of
+from dicom_node.results.common import ReportContext
+from dicom_node.results.dicom import rejection
+from dicom_node.results.messages import oru
+from dicom_node.results.registry import BUILDERS
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue.history import history_of
+from dicom_node.storage.queue.orders import SqlOrderBook
+
+log = structlog.get_logger()
+
+
+def writer(
+    settings: Settings, engine: Engine, archive: Archive
+) -> Callable[[Claim, Reading, float], Outcome]:
+    """Make what turns a reading into objects with destinations."""
+    over_hl7 = {one.name: one for one in settings.hl7}
+    receivers: dict[str, Receiver] = {**over_hl7, **{one.name: one for one in settings.fhir}}
+    servers = {one.name for one in settings.stow}
+    desk = Desk(
+        routes={route.name: route for route in settings.routes},
+        build=partial(_build, settings, UNREGISTERED),
+        notified=partial(notified, receivers=receivers),
+        choose=chooser(settings, engine),
+        history=partial(history_of, engine),
+        wants_rejection=wanting_rejection(settings.peers, settings.stow),
+        archive=archive,
+        receivers=over_hl7,
+    )
+
+    def write(claim: Claim, reading: Reading, now: float) -> Outcome:
+        known = registered(settings, engine, reading.source)
+        if known.contradicted:
+            study_uid = claim.arrival.instance.study_uid
+            log.warning("order_of_another_patient", study_uid=study_uid)
+        routes = {
+            name: replace(route, priority=hastened(route.priority, known.priority))
+            for name, route in desk.routes.items()
+        }
+        at_this = replace(desk, routes=routes, build=partial(_build, settings, known))
+        return over_stow(report(claim, reading, at_this, now), servers)
+
+    return write
+
+
+def registered(settings: Settings, engine: Engine, source: Source) -> Registered:
+    """Say what the order system knows of an image; nothing where none is listened to."""
+    if not settings.orders.port:
+        return UNREGISTERED
+    return SqlOrderBook(engine).registered(keys_of(source))
+
+
+def _build(
+    settings: Settings,
+    known: Registered,
+    kind: ObjectKind,
+    to: Address,
+    reading: Reading,
+    now: float,
+) -> ReportObject | None:
+    shown = (reading.source, reading.radiograph, reading.findings)
+    if kind == "oru":
+        receiver = next(one for one in settings.hl7 if one.name == to.destination)
+        who = (settings.node.ae_title, settings.node.institution)
+        context = oru.HL7Context(now, receiver, *who, corrected=to.corrected, known=known)
+        return oru.build(*shown, context)
+    if kind == "fhir":
+        # its models take a second to load, and few sites want them
+        from dicom_node.results.messages import fhir
+
+        server = next(one for one in settings.fhir if one.name == to.destination)
+        institution = settings.node.institution
+        told = fhir.FhirContext(
+            now,
+            server,
+            institution,
+            corrected=to.corrected,
+            known=known,
+            route=to.route.name,
+        )
+        return fhir.build(*shown, told)
+    make = rejection.build if kind == "rejection" else BUILDERS[kind]
+    return make(
+        *shown,
+        ReportContext(
+            made_at=now,
+            node_version=dicom_node.__version__,
+            ae_title=settings.node.ae_title,
+            institution=settings.node.institution,
+            sr_class="comprehensive" if to.rung is None else to.rung.sr_class,
+            references_seg="seg" in to.route.outputs and to.with_seg,
+            before=to.before,
+            overlay=to.route.overlay,
+        ),
+    )

@@ -1,0 +1,77 @@
+"""Storage commitment between the configuration's peers and the database."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from dicom_node.assembly.parts import Parts, target
+from dicom_node.domain.errors import NodeError
+from dicom_node.domain.exchange.commitment import PUSH_MODEL
+from dicom_node.domain.pipeline import Check
+from dicom_node.domain.reception import Caller
+from dicom_node.domain.study import Peer
+from dicom_node.flow.commit import ask_once, hear
+from dicom_node.network.dimse import commitment_scu, scu
+from dicom_node.network.dimse.commitment import SYNTAXES, Hear
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue.commitments import SqlCommitments
+
+ASK_EVERY_S = 5
+TIDY_EVERY_S = 3600
+DAY_S = 86_400.0
+
+
+def commit_jobs(parts: Parts) -> tuple[tuple[int, Callable[[], None]], ...]:
+    """List what is to be done, with how often in seconds."""
+    asking = (
+        (ASK_EVERY_S, partial(ask_peer, parts, peer))
+        for peer in parts.settings.peers
+        if peer.storage_commitment
+    )
+    return (*asking, (TIDY_EVERY_S, partial(_tidy, parts)))
+
+
+def ask_peer(parts: Parts, peer: Peer) -> None:
+    """Ask a peer about what is due, in one request."""
+    ask = partial(
+        commitment_scu.ask,
+        target=target(parts.settings, peer.name),
+        hear=_hearer(parts, (peer.name,)),
+    )
+    book = SqlCommitments(parts.engine)
+    ask_once(book, ask, peer.name, peer.commit_timeout_s, parts.clock)
+
+
+def probe(settings: Settings, peer: Peer) -> Iterator[Check]:
+    """Say whether a peer that is to commit offers to; nothing for others."""
+    if not peer.storage_commitment:
+        return
+    name = f"{peer.name} commits"
+    offers = [(PUSH_MODEL, str(syntax)) for syntax in SYNTAXES]
+    try:
+        offered = any(scu.accepted(target(settings, peer.name), offers))
+    except NodeError as error:
+        yield Check(name, False, str(error))
+        return
+    words = "offers storage commitment" if offered else commitment_scu.NOT_OFFERED
+    yield Check(name, offered, words)
+
+
+def reports(parts: Parts, caller: Caller) -> Hear | None:
+    """Give what hears a caller's reports; None for who is asked for none."""
+    names = tuple(
+        peer.name
+        for peer in parts.settings.peers
+        if peer.storage_commitment and peer.ae_title == caller.calling_ae
+    )
+    return _hearer(parts, names) if names else None
+
+
+def _hearer(parts: Parts, names: tuple[str, ...]) -> Hear:
+    book = SqlCommitments(parts.engine)
+    return lambda report: hear(book, report, names, parts.clock())
+
+
+def _tidy(parts: Parts) -> None:
+    committing = [peer.name for peer in parts.settings.peers if peer.storage_commitment]
+    before = parts.clock() - parts.settings.retention.log_days * DAY_S
+    SqlCommitments(parts.engine).tidy(committing, before)

@@ -1,0 +1,120 @@
+"""Which object each destination gets: asked once, remembered, asked again."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import structlog
+from pydicom.uid import UID
+from sqlalchemy import Engine
+
+from dicom_node.assembly import parts
+from dicom_node.domain.errors import NodeError
+from dicom_node.domain.exchange.substitution import (
+    SOP_CLASSES,
+    SR_SOP_CLASSES,
+    Rung,
+    choose,
+    rung_of,
+)
+from dicom_node.domain.pipeline import Check
+from dicom_node.domain.study import Peer, SRClass
+from dicom_node.domain.work import Delivery, OutputKind
+from dicom_node.network.dimse import scu
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue.capabilities import refused_by, remember
+
+log = structlog.get_logger()
+
+CLASSES = (*SR_SOP_CLASSES.values(), *SOP_CLASSES.values())
+
+
+def sr_class_of(settings: Settings, destination: str) -> SRClass:
+    """Tell which class of structured report a destination is configured for."""
+    peers = {one.name: one.sr_class for one in settings.peers}
+    servers = {one.name: one.sr_class for one in settings.stow}
+    return (peers | servers)[destination]
+
+
+def chooser(settings: Settings, engine: Engine) -> Callable[[OutputKind, str], tuple[Rung, Rung]]:
+    """Make what chooses an object's form by what its destination takes."""
+
+    def choose_for(kind: OutputKind, destination: str) -> tuple[Rung, Rung]:
+        wanted = choose(kind, sr_class_of(settings, destination), lambda _: False)
+        refused = refused_by(engine, destination, time.time())
+        taken = choose(kind, wanted.sr_class, lambda rung: rung.sop_class_uid in refused)
+        return wanted, taken
+
+    return choose_for
+
+
+def descender(settings: Settings, engine: Engine) -> Callable[[Delivery], bool]:
+    """Make what learns from a refused delivery and says whether a plainer object may do."""
+
+    def descend(delivery: Delivery) -> bool:
+        if delivery.kind == "oru" or delivery.kind == "fhir" or delivery.kind == "rejection":
+            return False  # nothing plainer says the same
+        peers = {peer.name: peer for peer in settings.peers}
+        # of a batch's refused objects the first has the peer asked about all
+        known = refused_by(engine, delivery.destination, time.time())
+        if delivery.destination in peers and delivery.sop_class_uid not in known:
+            ask(settings, engine, peers[delivery.destination])
+        remember(engine, delivery.destination, {delivery.sop_class_uid: ()}, time.time())
+        refused = refused_by(engine, delivery.destination, time.time())
+        delivered = rung_of(delivery.kind, delivery.sop_class_uid)
+        below = choose(delivery.kind, delivered.sr_class, lambda r: r.sop_class_uid in refused)
+        return below != delivered
+
+    return descend
+
+
+def ask(settings: Settings, engine: Engine, peer: Peer) -> dict[str, list[str]]:
+    """Ask a peer which of our objects it takes in which syntax, and remember it.
+
+    Empty when it cannot be asked; what was known of it stays then.
+    """
+    target = parts.target(settings, peer.name)
+    offers = [(kind, str(syntax)) for kind in CLASSES for syntax in scu.NATIVE]
+    try:
+        answers = scu.accepted(target, offers)
+    except NodeError as error:
+        log.warning("peer_not_asked", peer=peer.name, reason=str(error))
+        return {}
+    taken: dict[str, list[str]] = {kind: [] for kind in CLASSES}
+    for (kind, syntax), answer in zip(offers, answers, strict=True):
+        taken[kind] += [syntax] if answer else []
+    remember(engine, peer.name, taken, time.time())
+    log.info("peer_asked", peer=peer.name, accepts=sum(map(bool, taken.values())))
+    return taken
+
+
+def ask_all(settings: Settings, engine: Engine) -> None:
+    """Ask every peer that a route sends to."""
+    named = {name for route in settings.routes for name in route.send_to}
+    for peer in settings.peers:
+        if peer.name in named:
+            ask(settings, engine, peer)
+
+
+def told(settings: Settings, engine: Engine, peer: Peer) -> Iterator[Check]:
+    """Ask a peer, and say for each kind that routes send it what it will get.
+
+    A kind that the peer takes in no form is a failed check, and so is silence.
+    """
+    taken = ask(settings, engine, peer)
+    if not taken:
+        yield Check(f"{peer.name} accepts", False, "cannot be asked now; the log says why")
+        return
+    kinds = {k: None for r in settings.routes if peer.name in r.send_to for k in r.outputs}
+    for kind in kinds:
+        wanted = choose(kind, peer.sr_class, lambda _: False)
+        rung = choose(kind, peer.sr_class, lambda one: not taken.get(one.sop_class_uid))
+        syntaxes = ", ".join(UID(one).name for one in taken.get(rung.sop_class_uid, ()))
+        words = f"accepts {UID(wanted.sop_class_uid).name} ({syntaxes})"
+        if not syntaxes:
+            words = f"accepts neither {UID(wanted.sop_class_uid).name} nor what could replace it"
+        elif rung != wanted:
+            words = (
+                f"does not accept {UID(wanted.sop_class_uid).name}: "
+                f"gets {rung} ({syntaxes}) instead"
+            )
+        yield Check(f"{peer.name} {kind}", bool(syntaxes), words)

@@ -1,0 +1,163 @@
+"""Fetch what a PACS has and the node never received."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from urllib.parse import urlsplit
+
+from dicom_node.assembly import parts as node
+from dicom_node.audit.queries import telling
+from dicom_node.domain.admission import Route
+from dicom_node.domain.errors import BadSettings, Refused
+from dicom_node.domain.exchange.destinations import caller_at
+from dicom_node.domain.exchange.retrieval import Origin
+from dicom_node.domain.reception import OUT_OF_RESOURCES, StoreRequest
+from dicom_node.domain.study import Peer
+from dicom_node.domain.work import Recorded
+from dicom_node.flow.backfill import Desk, Filled, Pace, Wait, Wish, fill, gaps
+from dicom_node.flow.receive import receive
+from dicom_node.network.dicomweb.retrieve import WebOrigin
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.dimse.options import IMAGE_CLASSES
+from dicom_node.network.dimse.query import QueryOrigin, Terms
+from dicom_node.network.dimse.retrieve import GetOrigin, MoveOrigin
+from dicom_node.network.hosts import HostBook
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue.callers import known_uids
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """From whom to fetch, how, and how fast (images a minute; 0: no limit)."""
+
+    peer: str = ""
+    web: str = ""
+    """A DICOMweb server, in place of a peer."""
+    move: bool = False
+    per_minute: float = 0.0
+    route: str = ""
+    """The only route that what is fetched goes by, whatever its callers; "": all."""
+
+
+def backfill(
+    settings: Settings, wish: Wish, means: Means, wait: Wait, *, dry_run: bool = False
+) -> Iterator[Filled]:
+    """Fetch a wish's images; yields each study that has any, as it is done.
+
+    What was received before is skipped, so a run that was killed is repeated to go
+    on. The images queue at low priority: those that arrive meanwhile go first.
+    """
+    with closing(node.open_parts(settings)) as parts:
+        routes = _routes(settings, means)
+        run = looked if dry_run else fetched
+        yield from run(parts, wish, means, wait, routes)
+
+
+def looked(
+    parts: node.Parts, wish: Wish, means: Means, wait: Wait, routes: tuple[Route, ...]
+) -> Iterator[Filled]:
+    """Yield each study that has images for `routes`; fetches nothing."""
+    catalogue = (
+        _web(parts, means.web, ())
+        if means.web
+        else QueryOrigin(_target(parts.settings, means), Terms(()))
+    )
+    with closing(catalogue):
+        for gap in gaps(catalogue, wish, _desk(parts, means, wait, routes)):
+            yield Filled(gap, 0, (gap.fault,) if gap.fault else ())
+
+
+def fetched(
+    parts: node.Parts, wish: Wish, means: Means, wait: Wait, routes: tuple[Route, ...]
+) -> Iterator[Filled]:
+    """Yield each study that has images for `routes`, when they are here."""
+    with opened(parts, means, routes) as origin:
+        found = gaps(origin, wish, _desk(parts, means, wait, routes))
+        yield from fill(found, origin, Pace(means.per_minute, time.monotonic, wait), wait)
+
+
+def _desk(parts: node.Parts, means: Means, wait: Wait, routes: tuple[Route, ...]) -> Desk:
+    peer = "" if means.web else _peer(parts.settings, means.peer).name
+    asked = telling(parts.audit, parts.settings, peer, means.web)
+    return Desk(routes, partial(known_uids, parts.engine), IMAGE_CLASSES, wait, asked)
+
+
+def _routes(settings: Settings, means: Means) -> tuple[Route, ...]:
+    """Choose the routes for what is fetched, at low priority; raises BadSettings."""
+    if not means.route:
+        return tuple(replace(route, priority="low") for route in settings.routes)
+    if means.move:
+        raise BadSettings("--route and --move exclude each other: the receiver knows its routes")
+    chosen = [route for route in settings.routes if route.name == means.route]
+    if not chosen:
+        listed = ", ".join(route.name for route in settings.routes) or "none"
+        raise BadSettings(f"--route {means.route}: no such [[routes]]; known are: {listed}")
+    return (replace(chosen[0], callers=("*",), priority="low"),)
+
+
+@contextmanager
+def opened(parts: node.Parts, means: Means, routes: tuple[Route, ...]) -> Iterator[Origin]:
+    """Give the PACS to fetch from; what it sends over our association goes by `routes`."""
+    origin: GetOrigin | MoveOrigin | WebOrigin
+    if means.web:
+        origin = _web(parts, means.web, routes)
+    elif means.move:
+        origin = MoveOrigin(
+            _target(parts.settings, means), lambda uid: bool(known_uids(parts.engine, [uid]))
+        )
+    else:
+        origin = GetOrigin(_target(parts.settings, means), receiver(parts, routes))
+    with closing(origin):
+        yield origin
+
+
+def _web(parts: node.Parts, name: str, routes: tuple[Route, ...]) -> WebOrigin:
+    """Make the origin of a DICOMweb server; its images count as those of the peer there."""
+    settings = parts.settings
+    servers = {one.name: one for one in settings.stow}
+    if name not in servers:
+        listed = ", ".join(servers) or "none"
+        raise BadSettings(f"--web {name}: no such [[stow]]; known are: {listed}")
+    addresses_of = HostBook().addresses_of
+    host = urlsplit(servers[name].url).hostname or ""
+    address = next(iter(sorted(addresses_of(host))), host)
+    caller = caller_at(address, settings.peers, addresses_of, settings.node.ae_title)
+    return WebOrigin(servers[name], caller, receiver(parts, routes))
+
+
+def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreRequest], Recorded]:
+    """Give what stores an image as if its sender had called."""
+    reception = replace(node.reception(parts), routes=routes)
+    return lambda request: receive(request, reception, parts.clock())
+
+
+def offered(settings: Settings, means: Means, *, fetching: bool) -> None:
+    """Open an association as finding, or fetching by C-GET, does; raises NodeError."""
+    target = _target(settings, means)
+    origin = GetOrigin(target, _take_nothing) if fetching else QueryOrigin(target, Terms(()))
+    with closing(origin):
+        origin.query.line()
+
+
+def _take_nothing(request: StoreRequest) -> Recorded:
+    raise Refused(OUT_OF_RESOURCES, "nothing was asked for")
+
+
+def _target(settings: Settings, means: Means) -> Target:
+    return node.target(settings, _peer(settings, means.peer).name)
+
+
+def _peer(settings: Settings, name: str) -> Peer:
+    """Choose the peer; without a name the only one that has an address."""
+    able = {peer.name: peer for peer in settings.peers if peer.host and peer.port}
+    if not name and len(able) == 1:
+        return next(iter(able.values()))
+    if name not in able:
+        listed = ", ".join(able) or "none"
+        raise BadSettings(
+            f"--peer {name or '(not given)'}: no [[peers]] of that name with host and port; "
+            f"known are: {listed}"
+        )
+    return able[name]

@@ -1,0 +1,1 @@
+"""The audit trail: events, their chain, who asks and who forwards."""

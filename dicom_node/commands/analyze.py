@@ -1,0 +1,167 @@
+"""Read image files without a network and write the results."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dicom_node
+from dicom_node.assembly.pipelines import load_gate, load_pipeline, readers
+from dicom_node.domain.admission import Route, admit
+from dicom_node.domain.errors import BadSettings, NotAnalysable
+from dicom_node.domain.findings import Findings, finding_as_json, findings_as_json
+from dicom_node.domain.regions import sets_of
+from dicom_node.domain.study import HL7Destination
+from dicom_node.flow.infer import Reader, Reading, read
+from dicom_node.formats.dicom.header import describe, read_header
+from dicom_node.formats.dicom.images import is_dicom, secondary_capture
+from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.results.common import ReportContext
+from dicom_node.results.messages import oru
+from dicom_node.results.registry import BUILDERS
+from dicom_node.settings.settings import Settings
+
+Result = dict[str, Any]
+"""The content of one `findings.json` (DESIGN.md section 5)."""
+NODE = "CXRAI"
+
+
+def analyze(paths: list[Path], out: Path, names: tuple[str, ...], device: str) -> Iterator[Result]:
+    """Write a folder of results below `out` per image; yields each findings.json.
+
+    Folders are searched for files. An image that cannot be read gets a
+    `findings.json` with the reason. Raises BadSettings for a path that does not
+    exist or an unknown pipeline.
+    """
+    files = list(_files(paths))
+    defaults = Settings()
+    settings = defaults.model_copy(
+        update={"inference": defaults.inference.model_copy(update={"device": device})}
+    )
+    pipelines = {name: load_pipeline(settings, name) for name in names or readers(settings)}
+    reader = Reader(read_header, read_radiograph, pipelines, load_gate(settings))
+    taken: set[str] = set()
+    for path in files:
+        folder = out / _free_name(path.stem, taken)
+        folder.mkdir(parents=True, exist_ok=True)
+        result = _analyze_one(path, folder, reader)
+        (folder / "findings.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
+        yield result
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file())
+        elif path.is_file():
+            yield path
+        else:
+            raise BadSettings(f"{path}: no such file or folder")
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    name, number = stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name)
+    return name
+
+
+def _analyze_one(path: Path, folder: Path, reader: Reader) -> Result:
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            stored = path if is_dicom(path) else _converted(path, Path(scratch))
+            instance = describe(read_header(stored))
+            refusal = admit(instance, "", (Route("analyze"),)).not_analysed
+            if refusal is not None:
+                raise NotAnalysable(refusal)
+        except NotAnalysable as error:
+            return _result(path, "", str(error), None, ())
+        reading = read(stored, tuple(reader.pipelines), reader)
+    objects = tuple(_written(reading, folder))
+    reasons = [f.not_analysed for f in reading.findings if f.not_analysed is not None]
+    refused = reasons[0] if len(reasons) == len(reading.findings) else None
+    return _result(path, instance.ref.sop_instance_uid, refused, reading, objects)
+
+
+def _converted(path: Path, scratch: Path) -> Path:
+    target = scratch / "image.dcm"
+    secondary_capture(path).save_as(target, enforce_file_format=True)
+    return target
+
+
+def _written(reading: Reading, folder: Path) -> Iterator[str]:
+    """Write every object that has something to say; yields the file names."""
+    now = time.time()
+    context = ReportContext(now, dicom_node.__version__, NODE)
+    for kind, build in BUILDERS.items():
+        parts = sets_of(kind, reading.findings)
+        for part in parts:
+            made = build(reading.source, reading.radiograph, part, context)
+            if made is not None:
+                of = "" if len(parts) == 1 else f"-{part[0].algorithm.name}"
+                yield _write(folder, f"{kind}{of}.dcm", made.content)
+    receiver = HL7Destination("file", "", 0, allow_empty_patient_id=True)
+    message = oru.build(
+        reading.source, reading.radiograph, reading.findings, oru.HL7Context(now, receiver)
+    )
+    if message is not None:
+        yield _write(folder, "oru.hl7", message.content)
+
+
+def _write(folder: Path, name: str, content: bytes) -> str:
+    (folder / name).write_bytes(content)
+    return name
+
+
+def _result(
+    path: Path, uid: str, refused: str | None, reading: Reading | None, objects: tuple[str, ...]
+) -> Result:
+    read_by = reading.findings if reading else ()
+    pipelines = [findings_as_json(one)["pipeline"] for one in read_by]
+    return {
+        "source": str(path),
+        "sop_instance_uid": uid or None,
+        "not_analysed": refused,
+        "pipeline": pipelines[0] if pipelines else None,
+        "pipelines": pipelines,
+        "findings": [finding_as_json(finding) for one in read_by for finding in one.findings],
+        "notes": list(reading.radiograph.notes) if reading and reading.radiograph else [],
+        "objects": list(objects),
+        "timings_ms": _timings(read_by),
+    }
+
+
+def _timings(read_by: tuple[Findings, ...]) -> dict[str, float]:
+    """Add up each step over the pipelines; what was done once for all counts once."""
+    total: dict[str, float] = {}
+    for one in read_by:
+        for name, spent in one.timings_ms.items():
+            once = all(other.timings_ms.get(name) == spent for other in read_by)
+            total[name] = spent if once else total.get(name, 0.0) + spent
+    return {name: round(spent, 1) for name, spent in total.items()}
+
+
+def in_words(result: Result) -> str:
+    """Say one result in a line for a terminal."""
+    source = Path(str(result["source"])).name
+    if result["not_analysed"] is not None:
+        return f"{source}: not analysed: {result['not_analysed']}"
+    return f"{source}: " + "; ".join(map(_in_words, result["findings"]))
+
+
+def _in_words(finding: dict[str, Any]) -> str:
+    name, present = finding["code"]["meaning"].lower(), finding["present"]
+    words = f"{name} {present} (p={finding['probability']:.2f})"
+    if present == "present":
+        words += f", {finding['side']} side" if finding["side"] != "undetermined" else ""
+        words += "".join(f", {_measured(m)}" for m in finding["measurements"])
+    return words + (", URGENT" if finding["urgent"] else "")
+
+
+def _measured(one: dict[str, Any]) -> str:
+    unit = "" if one["unit"] == "1" else f" {one['unit'].strip('{}')}"
+    return f"{one['name']} {one['value']}{unit}"

@@ -1,0 +1,1 @@
+"""The conformance statement, written from the configuration."""

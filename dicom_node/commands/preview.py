@@ -1,0 +1,119 @@
+"""Show the message that a study would give, without sending it."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.builders import registered
+from dicom_node.assembly.pipelines import reader
+from dicom_node.domain.admission import admit
+from dicom_node.domain.errors import BadSettings, GiveUp
+from dicom_node.domain.exchange.destinations import Receiver
+from dicom_node.domain.exchange.orders import UNREGISTERED, Registered
+from dicom_node.domain.study import HL7Destination
+from dicom_node.domain.work import ReportObject
+from dicom_node.flow.infer import Question, Reading, answer
+from dicom_node.flow.lending import lent
+from dicom_node.formats.dicom.header import describe, read_header
+from dicom_node.formats.hl7 import text
+from dicom_node.formats.hl7.check import judge
+from dicom_node.results.example import example
+from dicom_node.results.messages import oru
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.status.status import stored_of_study
+
+
+def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
+    """Read a stored study again and yield each image's message, readable.
+
+    Nothing is stored and nothing is sent. Raises BadSettings for a receiver that
+    the configuration lacks, GiveUp where the study is not stored or gives no message.
+    """
+    receiver = _receiver(settings, to)
+    with closing(node.open_parts(settings)) as parts, lent(parts.archive) as path_of:
+        stored = stored_of_study(parts.engine, study_uid)
+        paths = [(path_of(key), calling_ae) for key, calling_ae in stored]
+        known = {path: registered(settings, parts.engine, read_header(path)) for path, _ in paths}
+        yield from _messages(settings, receiver, study_uid, paths, known)
+
+
+def _messages(
+    settings: Settings,
+    receiver: Receiver,
+    study_uid: str,
+    paths: list[tuple[Path, str]],
+    known: dict[Path, Registered],
+) -> Iterator[str]:
+    if not paths:
+        raise GiveUp(f"study {study_uid}: no image of it is stored here (any more)")
+    eyes, reasons = reader(settings), []
+    for path, calling_ae in paths:
+        admission = admit(describe(read_header(path)), calling_ae, settings.routes)
+        if admission.not_analysed is not None:
+            reasons.append(admission.not_analysed)
+            continue
+        choices = {route.name: route.choice for route in settings.routes}
+        questions = tuple(Question(job.pipeline, choices[job.routes[0]]) for job in admission.jobs)
+        found = answer(path, questions, eyes)
+        made = _made(settings, receiver, found, known[path])
+        if made is not None:
+            yield _readable(made.content, receiver)
+        else:
+            refused = [one.not_analysed for one in found.findings if one.not_analysed]
+            reasons.append(refused[0] if refused else "no patient identifier")
+    if len(reasons) == len(paths):
+        raise GiveUp(f"study {study_uid}: no message: {'; '.join(dict.fromkeys(reasons))}")
+
+
+def example_message(settings: Settings, to: str) -> str:
+    """Give a receiver's message of a made-up finding, readable.
+
+    Needs no database. Raises BadSettings for a receiver that the configuration lacks.
+    """
+    receiver = _receiver(settings, to)
+    source, radiograph, findings = example()
+    made = _made(settings, receiver, Reading(source, radiograph, (), findings), UNREGISTERED)
+    assert made is not None  # noqa: S101 - the example has a patient and findings
+    return _readable(made.content, receiver)
+
+
+def verdict(message: str) -> str:
+    """Say that a message given by this module is valid; raises GiveUp."""
+    if message.startswith("{"):
+        from dicom_node.results.messages import fhir
+
+        return fhir.judge(message.encode())
+    return judge(message.replace("\n", "\r"))
+
+
+def _made(
+    settings: Settings, receiver: Receiver, reading: Reading, known: Registered
+) -> ReportObject | None:
+    """Make the message of a reading for a receiver; None: nothing to say."""
+    shown = (reading.source, reading.radiograph, reading.findings)
+    if isinstance(receiver, HL7Destination):
+        who = (settings.node.ae_title, settings.node.institution)
+        return oru.build(*shown, oru.HL7Context(time.time(), receiver, *who, known=known))
+    from dicom_node.results.messages import fhir
+
+    institution = settings.node.institution
+    return fhir.build(*shown, fhir.FhirContext(time.time(), receiver, institution, known=known))
+
+
+def _receiver(settings: Settings, to: str) -> Receiver:
+    every: tuple[Receiver, ...] = (*settings.hl7, *settings.fhir)
+    receiver = next((one for one in every if one.name == to), None)
+    if receiver is None:
+        known = ", ".join(one.name for one in every) or "none"
+        raise BadSettings(f"--to {to}: no such [[hl7]] or [[fhir]]; known are: {known}")
+    return receiver
+
+
+def _readable(content: bytes, receiver: Receiver) -> str:
+    """Give a message with a segment, or a value, a line."""
+    if isinstance(receiver, HL7Destination):
+        return content.decode(text.codec(receiver.charset)).replace("\r", "\n")
+    return json.dumps(json.loads(content), indent=2, ensure_ascii=False)

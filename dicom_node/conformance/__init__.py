@@ -1,1 +1,0 @@
-"""Conformance statements, generated from configuration and code."""

@@ -1,0 +1,1 @@
+"""Values of the talk with peers, servers and receivers."""

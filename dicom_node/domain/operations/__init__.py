@@ -1,0 +1,1 @@
+"""Values of watching and running a node."""

@@ -1,0 +1,1 @@
+"""Bytes that others define, as values."""

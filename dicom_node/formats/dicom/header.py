@@ -1,0 +1,186 @@
+"""Headers: DICOM bytes to the facts that rules look at."""
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
+
+from dicom_node.domain.study import NODE_MODEL, Instance, InstanceRef, Orientation, Spacing
+from dicom_node.formats.dicom.attributes import (
+    decimals,
+    integer,
+    items,
+    odd_elements,
+    text,
+    texts,
+    unknown_charset,
+)
+from dicom_node.formats.dicom.parsing import guess_syntax, parse_file, read_file_meta
+
+_VALID_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
+_AXES = {"L": 0, "R": 0, "H": 1, "F": 1, "A": 2, "P": 2}
+
+# Codes of the view (CID 4010) and of the region (CID 4009), SCT and its older SRT names
+_VIEW_OF_CODE = {
+    "272479007": "PA",
+    "R-10214": "PA",
+    "R-40888": "PA",
+    "399348003": "AP",
+    "R-10206": "AP",
+    "399173006": "LL",
+    "R-10236": "LL",
+    "399198007": "RL",
+    "R-10232": "RL",
+    "399033003": "",  # "frontal" may be either
+    "R-10202": "",
+}
+_CHEST_CODES = {"816094009", "51185008", "T-D3000", "43799004", "T-D3200", "39607008", "T-28000"}
+
+
+def read_header(path: Path) -> Dataset:
+    """Read a file's attributes up to the pixels, with `file_meta`.
+
+    Without a preamble or File Meta (PS3.10 7.1) the encoding is guessed. Raises
+    NotAnalysable when the data set cannot be parsed.
+    """
+    with path.open("rb") as file:
+        meta = read_file_meta(file)
+        named = text(meta, "TransferSyntaxUID")
+        syntax = named if _is_valid_uid(named) else guess_syntax(file)
+        ds = parse_file(file, syntax)
+    meta.TransferSyntaxUID = UID(syntax)
+    ds.file_meta = meta
+    return ds
+
+
+def parse(content: bytes, transfer_syntax_uid: str) -> Dataset:
+    """Parse a data set as received, up to the pixels.
+
+    Raises NotAnalysable when it cannot be decoded.
+    """
+    ds = parse_file(BytesIO(content), transfer_syntax_uid)
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    return ds
+
+
+def describe_bytes(content: bytes, transfer_syntax_uid: str) -> Instance:
+    """Describe a data set as received; raises NotAnalysable."""
+    return describe(parse(content, transfer_syntax_uid))
+
+
+def describe(ds: Dataset) -> Instance:
+    """Say what the rules need to know; never fails on a wrong value."""
+    meta = getattr(ds, "file_meta", None)
+    return Instance(
+        ref=InstanceRef(text(ds, "SOPClassUID"), text(ds, "SOPInstanceUID")),
+        study_uid=text(ds, "StudyInstanceUID"),
+        series_uid=text(ds, "SeriesInstanceUID"),
+        transfer_syntax_uid="" if meta is None else text(meta, "TransferSyntaxUID"),
+        patient_id=text(ds, "PatientID"),
+        accession_number=text(ds, "AccessionNumber"),
+        modality=text(ds, "Modality"),
+        body_part=body_part(ds),
+        view_position=view_position(ds),
+        photometric=text(ds, "PhotometricInterpretation"),
+        rows=integer(ds, "Rows"),
+        columns=integer(ds, "Columns"),
+        samples_per_pixel=integer(ds, "SamplesPerPixel", missing=1),
+        frames=integer(ds, "NumberOfFrames", missing=1),
+        bits_stored=integer(ds, "BitsStored"),
+        burned_in=text(ds, "BurnedInAnnotation").upper() == "YES",
+        orientation=orientation(ds),
+        made_by_node=made_by_node(ds),
+        deviations=deviations(ds),
+    )
+
+
+def body_part(ds: Dataset) -> str:
+    """Give BodyPartExamined, else the region's code (PS3.3 10.5) in words."""
+    named = text(ds, "BodyPartExamined").upper()
+    if named:
+        return named
+    for region in items(ds, "AnatomicRegionSequence"):
+        if text(region, "CodeValue") in _CHEST_CODES:
+            return "CHEST"
+        return text(region, "CodeMeaning").upper()
+    return ""
+
+
+def view_position(ds: Dataset) -> str:
+    """Give ViewPosition, else the view's code (CID 4010) in words."""
+    named = text(ds, "ViewPosition").upper()
+    if named:
+        return named
+    for view in items(ds, "ViewCodeSequence"):
+        meaning = text(view, "CodeMeaning").upper()
+        return _VIEW_OF_CODE.get(text(view, "CodeValue"), meaning)
+    return ""
+
+
+def orientation(ds: Dataset) -> Orientation | None:
+    """Give PatientOrientation (PS3.3 C.7.6.1.1.1), or None if it says nothing.
+
+    Laterality or the view never stand in for it: a guessed side is worse than none.
+    """
+    directions = texts(ds, "PatientOrientation")
+    if len(directions) != 2 or not all(set(one) <= set(_AXES) and one for one in directions):
+        return None
+    row, column = directions
+    return Orientation(row, column) if _AXES[row[0]] != _AXES[column[0]] else None
+
+
+def spacing(ds: Dataset) -> Spacing | None:
+    """Give the spacing of the pixels in mm and the plane that it holds in.
+
+    PixelSpacing is the patient's only where something says that magnification was
+    corrected: a PixelSpacingCalibrationType, or values that differ from those at
+    the detector (ImagerPixelSpacing) or on the film (NominalScannedPixelSpacing).
+    Equal values are uncorrected; with neither attribute it "cannot be determined"
+    (PS3.3 10.7.1.1), so the weaker claim is made.
+    """
+    pixel, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
+    uncorrected = imager or _pair(ds, "NominalScannedPixelSpacing")
+    if pixel and (text(ds, "PixelSpacingCalibrationType") or uncorrected not in (None, pixel)):
+        return Spacing(*pixel, plane="patient")
+    if imager:
+        factor = decimals(ds, "EstimatedRadiographicMagnificationFactor")[:1]
+        if factor and factor[0] >= 1:  # source-detector over source-patient distance
+            return Spacing(imager[0] / factor[0], imager[1] / factor[0], plane="patient")
+    measured = pixel or imager
+    return Spacing(*measured, plane="detector") if measured else None
+
+
+def _pair(ds: Dataset, keyword: str) -> tuple[float, float] | None:
+    """Give row and column spacing (PS3.3 10.7.1.3: positive, rows first)."""
+    values = decimals(ds, keyword)
+    return (values[0], values[1]) if len(values) == 2 and min(values) > 0 else None
+
+
+def made_by_node(ds: Dataset) -> bool:
+    """Whether a node of this kind made or changed the object."""
+    contributors = items(ds, "ContributingEquipmentSequence")
+    return any(text(one, "ManufacturerModelName") == NODE_MODEL for one in (ds, *contributors))
+
+
+def deviations(ds: Dataset) -> tuple[str, ...]:
+    """Name what is wrong but harmless, without values."""
+    words = [
+        f"malformed {keyword}"
+        for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+        if not _is_valid_uid(text(ds, keyword))
+    ]
+    if not text(ds, "PatientID"):
+        words.append("empty PatientID")
+    if unknown_charset(ds):
+        words.append("unknown SpecificCharacterSet")
+    if text(ds, "PatientOrientation") and orientation(ds) is None:
+        words.append("malformed PatientOrientation")
+    words += [f"unknown VR or odd length in {tag}" for tag in odd_elements(ds)]
+    return tuple(words)
+
+
+def _is_valid_uid(uid: str) -> bool:
+    return len(uid) <= 64 and _VALID_UID.fullmatch(uid) is not None

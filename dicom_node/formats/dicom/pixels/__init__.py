@@ -1,0 +1,1 @@
+"""From pixel data to what a display would show."""

@@ -1,0 +1,1 @@
+"""STOW-RS in and out, WADO-RS and QIDO-RS as a client."""

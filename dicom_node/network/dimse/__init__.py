@@ -1,0 +1,1 @@
+"""DIMSE as provider and user."""

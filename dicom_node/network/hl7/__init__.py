@@ -1,0 +1,1 @@
+"""MLLP in and out, orders and acknowledgements."""

@@ -1,0 +1,1 @@
+"""HTTP below DICOMweb: sessions, servers, bodies."""

@@ -1,0 +1,98 @@
+"""What is wrong with the certificates and keys of the configuration."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from dicom_node.assembly.destinations import outgoing, secured_entry
+from dicom_node.domain.errors import BadSettings, TryAgain
+from dicom_node.domain.pipeline import Check
+from dicom_node.domain.study import HL7Destination, Peer
+from dicom_node.network.tls import contexts as tls
+from dicom_node.network.tls.certificates import certificate_in, certificates_of
+from dicom_node.settings.settings import Settings
+
+SHOW_S = 5.0
+"""For a destination to show its certificate."""
+
+
+def uses_tls(settings: Settings) -> bool:
+    """Say whether anything of the configuration speaks TLS with the files of [tls]."""
+    called = [one.tls for one in settings.peers] + [one.tls for one in settings.hl7]
+    told = bool(settings.audit.syslog) and settings.audit.transport == "tls"
+    return settings.tls.mode != "off" or told or any(called)
+
+
+def certificate_faults(settings: Settings, now: float) -> list[str]:
+    """Name the certificates that have run out, will soon, or cannot be read."""
+    faults = []
+    for setting in ("certificate", "ca"):
+        path = getattr(settings.tls, setting)
+        if not path or not uses_tls(settings):
+            continue
+        try:
+            found = [one.fault(now) for one in certificates_of(f"tls.{setting}", path)]
+        except BadSettings as error:
+            found = [str(error)]
+        faults += [fault for fault in found if fault]
+    return faults
+
+
+def security_checks(settings: Settings, now: float) -> Iterator[Check]:
+    """Load what TLS needs, and look at dates and at who can read the key."""
+    if not uses_tls(settings):
+        return
+    section = settings.tls
+    try:
+        if section.mode != "off":
+            secured_entry(settings)
+        tls.client_context(section.files)
+    except BadSettings as error:
+        yield Check("tls", False, str(error))
+        return
+    yield Check("tls", True, _doors(settings))
+    shut_out = ", ".join(_shut_out(settings))
+    if shut_out:
+        needs = '"server" or "mutual", and "mutual" for a peer with tls_fingerprint'
+        words = f'{shut_out}: cannot send while tls.mode = "{section.mode}"; it takes {needs}'
+        yield Check("tls", True, words)
+    if section.key and Path(section.key).stat().st_mode & stat.S_IRWXO:
+        yield Check("tls", False, f"tls.key {section.key} can be read by everybody: chmod 600 it")
+    for fault in certificate_faults(settings, now):
+        yield Check("certificate", False, fault)
+    called: list[Peer | HL7Destination] = [*settings.peers, *settings.hl7]
+    for to in called:
+        yield from _shown(settings, to, now)
+
+
+def _shown(settings: Settings, to: Peer | HL7Destination, now: float) -> Iterator[Check]:
+    """Look at the dates of a destination's own certificate; it may be somebody else's duty."""
+    contexts = outgoing(settings, to)
+    if contexts is None or not (to.host and to.port):
+        return
+    try:
+        found = tls.certificate_shown(to.host, to.port, SHOW_S, contexts)
+        fault = certificate_in(f"the certificate of {to.name}", found).fault(now)
+    except (OSError, TryAgain, ValueError):
+        return  # the echo says why
+    if fault:
+        yield Check("certificate", False, fault)
+
+
+def _shut_out(settings: Settings) -> Iterator[str]:
+    """Name the peers that may send and cannot."""
+    mode = settings.tls.mode
+    for peer in settings.peers:
+        unproven = mode == "server" and peer.tls_fingerprint
+        if peer.tls and peer.may_send and (mode == "off" or unproven):
+            yield peer.name
+
+
+def _doors(settings: Settings) -> str:
+    section = settings.tls
+    if section.mode == "off":
+        return (
+            "callers are not served over TLS (tls.mode = off), some destinations are called over it"
+        )
+    plain = f", and without TLS on port {settings.node.port}" if section.plain else ""
+    return f"callers are served over TLS ({section.mode}) on port {section.port}{plain}"

@@ -1,0 +1,156 @@
+"""The sign of life that each process gives."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from dicom_node.assembly.parts import Parts, worker_name
+from dicom_node.domain.errors import NodeError
+from dicom_node.domain.operations.monitoring import BEAT_S, Gpu, Heartbeat, ServingModel
+from dicom_node.storage.status.beats import beat, end_beats
+
+log = structlog.get_logger()
+
+STUCK_S = 120.0
+"""A loop that has not turned for so long is stuck: its process stops giving signs."""
+HOPELESS_S = 600.0
+"""After so long the process ends, so that the queue goes on without what it hangs on."""
+HUNG = 3
+"""Exit code of a process that ended itself so."""
+
+
+@dataclass
+class Pulse:
+    """What a process says of itself; its loop calls `turned`."""
+
+    role: str
+    started_at: float
+    looping: bool = False
+    models: tuple[ServingModel, ...] = ()
+    turned_at: float | None = None
+
+    def watch(self, turn: Callable[[], object]) -> Callable[[], object]:
+        """Note each turn of a loop: without turns there is no life."""
+
+        def watched() -> object:
+            self.turned_at = time.monotonic()
+            return turn()
+
+        return watched
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether any model runs on a GPU."""
+        return any(model.device.startswith("cuda") for model in self.models)
+
+    def alive(self) -> bool:
+        """Say whether the loop turns; a process without one lives as long as it runs."""
+        if not self.looping:
+            return True
+        return self.turned_at is not None and time.monotonic() - self.turned_at < STUCK_S
+
+    def hopeless(self) -> bool:
+        """Say whether the loop has begun, and hangs for longer than anything may take."""
+        return self.turned_at is not None and time.monotonic() - self.turned_at > HOPELESS_S
+
+
+@contextmanager
+def beating(parts: Parts, role: str, *, looping: bool = False) -> Iterator[Pulse]:
+    """Give a sign of life every BEAT_S until the block ends; then take it back.
+
+    With `looping` only while the loop turns, so not before its first turn either.
+    """
+    pulse = Pulse(role, parts.clock(), looping)
+    ended = threading.Event()
+    thread = threading.Thread(target=_beat_on, args=(parts, pulse, ended), name="pulse")
+    thread.start()
+    try:
+        yield pulse
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _beat_on(parts: Parts, pulse: Pulse, ended: threading.Event) -> None:
+    worker = worker_name(pulse.role)
+    shown = False
+    while not ended.wait(BEAT_S if shown else 0.5):
+        if pulse.hopeless():
+            log.error("loop_hung", name=pulse.role, hung_s=HOPELESS_S)
+            os._exit(HUNG)  # no exception reaches a thread that hangs in a decoder's own code
+        if not pulse.alive():
+            continue
+        try:
+            beat(parts.engine, _sign(pulse, worker, parts.clock()))
+            shown = True
+        except NodeError as error:
+            shown = True  # not more often while the database is away
+            log.warning("beat_failed", error=type(error).__name__, reason=str(error))
+    if shown:
+        try:
+            end_beats(parts.engine, worker)
+        except NodeError as error:
+            log.warning("beat_failed", error=type(error).__name__, reason=str(error))
+
+
+def _sign(pulse: Pulse, worker: str, now: float) -> Heartbeat:
+    return Heartbeat(
+        worker=worker,
+        role=pulse.role,
+        started_at=pulse.started_at,
+        last_at=now,
+        resident_bytes=_resident_bytes(),
+        open_files=_open_files(),
+        models=pulse.models,
+        gpus=read_gpus() if pulse.on_gpu else (),
+    )
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:  # no Linux
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _open_files() -> int:
+    try:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:
+        return 0
+
+
+TOOL = "nvidia-smi"
+LONGEST_S = 5.0
+ASKED = "index,memory.used,memory.total,utilization.gpu"
+MIB = 1 << 20
+
+
+def read_gpus() -> tuple[Gpu, ...]:
+    """Give every GPU that the driver shows; none where the tool is missing or fails."""
+    program = shutil.which(TOOL)
+    if program is None:
+        return ()
+    command = (program, f"--query-gpu={ASKED}", "--format=csv,noheader,nounits")
+    try:
+        ended = subprocess.run(  # noqa: S603 - the driver's own tool, fixed arguments
+            command, capture_output=True, text=True, timeout=LONGEST_S, check=True
+        )
+        return tuple(_gpu(line) for line in ended.stdout.splitlines() if line)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        # ValueError: "[N/A]" of a GPU that does not tell; a metric is no reason to stop
+        return ()
+
+
+def _gpu(line: str) -> Gpu:
+    index, used, total, busy = (int(part) for part in line.split(","))
+    return Gpu(str(index), used * MIB, total * MIB, busy / 100)

@@ -1,0 +1,120 @@
+"""The nightly comparison of the PACS with what was received."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from dicom_node.assembly.parts import Parts
+from dicom_node.assembly.retrieval import Means, fetched, looked, offered
+from dicom_node.domain.errors import NodeError, speakable
+from dicom_node.domain.exchange.retrieval import Span
+from dicom_node.domain.pipeline import Check
+from dicom_node.flow.backfill import Filled, Stopped, Wait, Wish
+from dicom_node.settings.settings import Settings
+
+log = structlog.get_logger()
+
+MISSING = "missing_at_node"
+FAILED = "reconciliation_failed"
+"""Kinds of alarms."""
+LATE_S = 3600
+"""How much later than its time a night's run may still start."""
+
+
+@contextmanager
+def reconciling(parts: Parts, stop: threading.Event) -> Iterator[None]:
+    """Reconcile each night until the block ends; nothing without `reconcile.peer`.
+
+    Several processes may do this at once: what one fetched the other finds known.
+    """
+    if not parts.settings.reconcile.peer:
+        yield
+        return
+    hour, minute = parts.settings.reconcile.at.split(":")
+    # the hospital's own clock: study dates and its quiet hours follow it
+    trigger = CronTrigger(hour=int(hour), minute=int(minute))
+    scheduler = BackgroundScheduler(timezone="UTC")
+    scheduler.add_job(
+        nightly, trigger, (parts, stop.wait), misfire_grace_time=LATE_S, coalesce=True
+    )
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=True)  # `stop` is set: a run under way ends after its request
+
+
+def nightly(parts: Parts, wait: Wait) -> None:
+    """Reconcile once; whatever keeps it from an end becomes an alarm."""
+    try:
+        for one in reconcile(parts, date.today(), wait):
+            log.info("study_reconciled", study_uid=one.gap.study_uid, missing=left(one))
+    except Stopped:
+        return
+    except Exception as error:  # noqa: BLE001 - the night's edge: no failure may go unseen
+        kind, reason = type(error).__name__, speakable(error)
+        log.error("reconciliation_failed", error=kind, reason=reason)
+        _alarm(parts, FAILED, f"{parts.settings.reconcile.peer}: {reason or kind}")
+
+
+def reconcile(
+    parts: Parts, today: date, wait: Wait, *, fetch: bool | None = None
+) -> Iterator[Filled]:
+    """Compare the last days; yields each study that lacks images, raises an alarm after all.
+
+    `fetch` says whether they are had at once, in place of `reconcile.fetch`. The
+    alarm of an earlier run is closed. Raises as `flow.backfill.gaps` and `fill`.
+    """
+    wanted = parts.settings.reconcile
+    span = days_before(today, wanted.days)
+    wish, means = Wish(span), Means(wanted.peer)
+    run = fetched if (wanted.fetch if fetch is None else fetch) else looked
+    found = run(parts, wish, means, wait, parts.settings.routes)
+    images = studies = 0
+    for one in found:
+        if one.gap.missing or one.faults:
+            images, studies = images + left(one), studies + bool(left(one) or one.gap.fault)
+            yield one
+    parts.ledger.close_alarms(FAILED, time.time())
+    parts.ledger.close_alarms(MISSING, time.time())
+    if studies:
+        words = f"{images} images of {studies} studies of {span.first} to {span.last}"
+        _alarm(parts, MISSING, f"{wanted.peer}: {words} were never received")
+
+
+def probe(settings: Settings) -> Iterator[Check]:
+    """Say whether the PACS lets us ask, and fetch if that is wanted; nothing when off."""
+    wanted = settings.reconcile
+    if not wanted.peer:
+        return
+    name = f"reconcile {wanted.peer}"
+    try:
+        offered(settings, Means(wanted.peer), fetching=wanted.fetch)
+    except NodeError as error:
+        yield Check(name, False, str(error))
+    else:
+        services = "C-FIND and C-GET" if wanted.fetch else "C-FIND"
+        yield Check(name, True, f"offers {services}; compared each night at {wanted.at}")
+
+
+def days_before(today: date, days: int) -> Span:
+    """Give the last days that are over; what was made today may be on its way."""
+    return Span(today - timedelta(days=days), today - timedelta(days=1))
+
+
+def left(one: Filled) -> int:
+    """Say how many images of the study are missing still."""
+    return len(one.gap.missing) - one.fetched
+
+
+def _alarm(parts: Parts, kind: str, words: str) -> None:
+    try:
+        parts.ledger.alarm(kind, words, time.time())
+    except NodeError as error:
+        log.error("alarm_not_raised", kind=kind, reason=str(error))

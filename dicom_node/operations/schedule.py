@@ -1,0 +1,151 @@
+"""The tidying jobs on their clock."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from dicom_node.assembly.commitment import commit_jobs
+from dicom_node.assembly.negotiation import ask_all
+from dicom_node.assembly.parts import LEASE_S, Parts, worker_name
+from dicom_node.audit.retention import ToldRetention
+from dicom_node.domain.errors import NodeError
+from dicom_node.domain.operations.monitoring import DAY_S
+from dicom_node.flow import tidy
+from dicom_node.flow.deliver import Courier, deliver_once
+from dicom_node.operations.monitoring import watch_jobs
+from dicom_node.storage.database.engine import empty_journal
+from dicom_node.storage.queue.alarms import oldest_deliveries_at
+from dicom_node.storage.queue.escalation import escalate
+from dicom_node.storage.queue.orders import SqlOrderBook
+from dicom_node.storage.status.retention import SqlRetention
+
+log = structlog.get_logger()
+
+RESCUE_EVERY_S = 5
+DISK_EVERY_S = 60
+EXPIRE_EVERY_S = 3600
+ASK_EVERY_S = 12 * 3600
+STEP_S = 1.0
+"""A clock that goes back further within a second was set."""
+
+
+@contextmanager
+def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
+    """Run the tidying jobs until the block ends.
+
+    Several processes may do this at once: each job is one claim or deletion that
+    a second one finds done.
+    """
+    jobs = (
+        (RESCUE_EVERY_S, partial(_rescue, parts)),
+        (RESCUE_EVERY_S, partial(_escalate, parts)),
+        (DISK_EVERY_S, partial(_check_disk, parts)),
+        (DISK_EVERY_S, partial(_bury_homeless, parts, couriers)),
+        (EXPIRE_EVERY_S, partial(_expire, parts)),
+        (ASK_EVERY_S, partial(ask_all, parts.settings, parts.engine)),
+        *commit_jobs(parts),
+        *watch_jobs(parts),
+    )
+    # a thread for each: peers that hang must not keep the dead workers' images waiting
+    threads = ThreadPoolExecutor(len(jobs))
+    scheduler = BackgroundScheduler(timezone="UTC", executors={"default": threads})
+    for every_s, job in jobs:
+        # late is better than never: a busy machine must not make a rescue fall out
+        late = {"misfire_grace_time": None, "coalesce": True}
+        scheduler.add_job(_guarded, "interval", args=(job,), seconds=every_s, **late)
+    scheduler.start()
+    ended = threading.Event()
+    watch = threading.Thread(target=_follow_clock, args=(scheduler, ended), name="clock")
+    watch.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watch.join()
+        scheduler.shutdown(wait=True)
+
+
+def _follow_clock(scheduler: BackgroundScheduler, ended: threading.Event) -> None:
+    """Call all jobs when the clock was set back.
+
+    They are due by the time of day: an hour back, and for an hour nothing would be
+    rescued, nobody alarmed.
+    """
+    before_s = time.time() - time.monotonic()
+    while not ended.wait(STEP_S):
+        seen_s = time.time() - time.monotonic()
+        if before_s - seen_s > STEP_S:
+            log.warning("clock_set_back", seconds=round(before_s - seen_s))
+            for job in scheduler.get_jobs():
+                job.modify(next_run_time=datetime.now(UTC))
+        before_s = seen_s
+
+
+def _guarded(job: Callable[[], None]) -> None:
+    try:
+        job()
+    except NodeError as error:
+        log.error("tidying_failed", error=type(error).__name__, reason=str(error))
+
+
+def _rescue(parts: Parts) -> None:
+    tidy.rescue_work(parts.ledger, parts.clock())
+
+
+def _escalate(parts: Parts) -> None:
+    """Send what stands by for messages that nobody has acknowledged in time."""
+    sent = escalate(parts.engine, parts.clock())
+    if sent:
+        log.warning("messages_escalated", messages=sent)
+
+
+def _check_disk(parts: Parts) -> None:
+    """Raise an alarm while the reserve is used up: senders are being refused."""
+    reserve = parts.settings.receive.min_free_gb * 1e9
+    free = parts.archive.free_bytes()
+    if free < reserve:
+        parts.ledger.alarm("disk", "free disk space is below receive.min_free_gb", parts.clock())
+        log.error("disk_low", free_bytes=free, reserve_bytes=int(reserve))
+    else:
+        parts.ledger.close_alarms("disk", parts.clock())
+
+
+def _bury_homeless(parts: Parts, couriers: Mapping[str, Courier]) -> None:
+    """Give up deliveries whose destination the configuration has lost: they show then."""
+    for destination in oldest_deliveries_at(parts.engine).keys() - couriers.keys():
+        while deliver_once(  # one study's at a time
+            parts.ledger,
+            parts.archive,
+            couriers,
+            worker_name("tidy"),
+            destination=destination,
+            clock=parts.clock,
+            lease_s=LEASE_S,
+        ):
+            continue
+
+
+def _expire(parts: Parts) -> None:
+    """Apply the retention of the configuration to files, rows and orphans."""
+    kept, now = parts.settings.retention, parts.clock()
+    retention = ToldRetention(SqlRetention(parts.engine), parts.audit)
+    log_s = kept.log_days * DAY_S
+    tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)
+    tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)
+    tidy.prune_rows(retention, now, log_s)
+    SqlOrderBook(parts.engine).prune(now - log_s)
+    empty_journal(parts.engine)  # where it is in use: an hour later
+    parts.archive.tidy_spool(tidy.ORPHAN_AGE_S, now)
+    before = now - tidy.ORPHAN_AGE_S
+    tidy.sweep_orphans(
+        retention,
+        parts.archive.old_keys(before),
+        partial(parts.archive.delete_old, before=before),
+    )

@@ -1,0 +1,1 @@
+"""One process of the node: its logs, its crash points, its supervisor."""

@@ -1,1 +1,0 @@
-"""Findings to bytes: one kind of object per file."""

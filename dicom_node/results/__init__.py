@@ -1,0 +1,1 @@
+"""Findings to bytes: what a reader, a PACS or a RIS gets."""

@@ -1,0 +1,169 @@
+"""Presentation state: the findings as lines over the source image.
+
+Grayscale Softcopy Presentation State (PS3.3 A.33.1). It replaces the image's own
+display, so the source's modality and VOI transformations are written in again.
+"""
+
+from collections.abc import Iterator
+
+from pydicom.dataset import Dataset
+
+from dicom_node.domain.exchange.substitution import SOP_CLASSES
+from dicom_node.domain.findings import Findings, Presence
+from dicom_node.domain.regions import region_of
+from dicom_node.domain.study import Radiograph
+from dicom_node.domain.work import ReportObject
+from dicom_node.formats.dicom.part10 import copied_sequence
+from dicom_node.formats.dicom.source import ref_of, text
+from dicom_node.formats.dicom.values import add, clipped, da, decimal, item, reference, tm
+from dicom_node.results import words as say
+from dicom_node.results.colours import CONTOURS, cielab
+from dicom_node.results.common import (
+    NOT_FOR_DIAGNOSIS,
+    UNVERIFIED,
+    ReportContext,
+    body_part,
+    finished,
+    local_time,
+    new_object,
+)
+from dicom_node.results.picture.outline import outlines
+
+SOP_CLASS_UID = SOP_CLASSES["gsps"]
+LAYER = "AI_FINDINGS"
+TEXT_LENGTH = 1024
+"""Characters of an ST value (PS3.5 6.2)."""
+
+
+def build(
+    source: Dataset,
+    radiograph: Radiograph | None,
+    findings: tuple[Findings, ...],
+    context: ReportContext,
+) -> ReportObject | None:
+    """Outline what is present; None when nothing is."""
+    if radiograph is None or not any(one.positive for one in findings):
+        return None
+    made = local_time(source, context)
+    ds = new_object(SOP_CLASS_UID, "gsps", source, findings, context)
+    del ds.ContentDate, ds.ContentTime  # a state has a creation instead
+    copied, laterality = body_part(source)
+    add(
+        ds,
+        Modality="PR",
+        SeriesDescription="AI presentation state",
+        ContentLabel=LAYER,
+        ContentDescription=clipped(UNVERIFIED),
+        ContentCreatorName=None,
+        PresentationCreationDate=da(made),
+        PresentationCreationTime=tm(made),
+        ReferencedSeriesSequence=item(
+            SeriesInstanceUID=text(source, "SeriesInstanceUID"),
+            ReferencedImageSequence=_image(source),
+        ),
+        DisplayedAreaSelectionSequence=_displayed_area(source, radiograph),
+        GraphicAnnotationSequence=_annotation(source, radiograph, findings),
+        GraphicLayerSequence=item(
+            GraphicLayer=LAYER,
+            GraphicLayerOrder=1,
+            GraphicLayerRecommendedDisplayGrayscaleValue=0xFFFF,
+            GraphicLayerRecommendedDisplayCIELabValue=cielab(CONTOURS[0]),
+            GraphicLayerDescription=NOT_FOR_DIAGNOSIS,
+        ),
+        PresentationLUTShape=_lut_shape(source),
+        **laterality,
+    )
+    _add_window(ds, source)
+    modality = ("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "RescaleType")
+    return finished(ds, "gsps", source, (*copied, *modality))
+
+
+def _image(source: Dataset) -> Dataset:
+    ref = ref_of(source)
+    return reference(ref.sop_class_uid, ref.sop_instance_uid)
+
+
+def _lut_shape(source: Dataset) -> str:
+    inverse = text(source, "PhotometricInterpretation") == "MONOCHROME1"
+    return "INVERSE" if inverse else "IDENTITY"
+
+
+def _displayed_area(source: Dataset, radiograph: Radiograph) -> Dataset:
+    """Show the whole image (PS3.3 C.10.4)."""
+    rows, columns = radiograph.pixels.shape
+    area = item(
+        ReferencedImageSequence=_image(source),
+        DisplayedAreaTopLeftHandCorner=[1, 1],
+        DisplayedAreaBottomRightHandCorner=[columns, rows],
+        PresentationSizeMode="SCALE TO FIT",
+    )
+    if radiograph.spacing is None:
+        return add(area, PresentationPixelAspectRatio=[1, 1])
+    row, column = radiograph.spacing.row_mm, radiograph.spacing.column_mm
+    return add(area, PresentationPixelSpacing=[decimal(row), decimal(column)])
+
+
+def _add_window(ds: Dataset, source: Dataset) -> None:
+    """Write the source's VOI transformation in again (PS3.3 C.11.8)."""
+    table = copied_sequence(source, "VOILUTSequence")
+    shown = item(ReferencedImageSequence=_image(source))
+    if table is not None:
+        shown[table.tag] = table
+    elif text(source, "WindowCenter") and text(source, "WindowWidth"):
+        for keyword in ("WindowCenter", "WindowWidth", "VOILUTFunction"):
+            values = text(source, keyword)
+            if values:
+                add(shown, **{keyword: values.split("\\")})
+    else:
+        return
+    add(ds, SoftcopyVOILUTSequence=shown)
+
+
+def _annotation(source: Dataset, radiograph: Radiograph, findings: tuple[Findings, ...]) -> Dataset:
+    lines = list(_lines(findings))
+    annotation = item(
+        ReferencedImageSequence=_image(source),
+        GraphicLayer=LAYER,
+        TextObjectSequence=_words(findings),
+    )
+    if not lines:
+        return annotation
+    return add(annotation, GraphicObjectSequence=[_polyline(points) for points in lines])
+
+
+def _lines(findings: tuple[Findings, ...]) -> Iterator[list[tuple[float, float]]]:
+    """Give outlines, boxes and measured lines as (row, column) points."""
+    for finding in (each for one in findings for each in one.findings):
+        region = region_of(finding)
+        if region is not None:
+            yield from ([(float(r), float(c)) for r, c in path] for path in outlines(region))
+        for box in finding.boxes:
+            top, left = box.y, box.x
+            bottom, right = top + box.height, left + box.width
+            yield [(top, left), (top, right), (bottom, right), (bottom, left), (top, left)]
+        yield from (list(one.line) for one in finding.measurements if one.line)
+
+
+def _polyline(points: list[tuple[float, float]]) -> Dataset:
+    """Make a graphic object; its data are column, row (PS3.3 C.10.5)."""
+    return item(
+        GraphicAnnotationUnits="PIXEL",
+        GraphicDimensions=2,
+        NumberOfGraphicPoints=len(points),
+        GraphicData=[axis for row, column in points for axis in (column, row)],
+        GraphicType="POLYLINE",
+        GraphicFilled="N",
+    )
+
+
+def _words(findings: tuple[Findings, ...]) -> Dataset:
+    """Say what is present, in the display's upper left corner."""
+    present = (each for one in findings for each in one.findings)
+    said = [say.impression(each) for each in present if each.presence is Presence.PRESENT]
+    return item(
+        BoundingBoxAnnotationUnits="DISPLAY",
+        UnformattedTextValue="\r\n".join([*said, NOT_FOR_DIAGNOSIS])[:TEXT_LENGTH],
+        BoundingBoxTopLeftHandCorner=[0.01, 0.01],
+        BoundingBoxBottomRightHandCorner=[0.6, 0.12],
+        BoundingBoxTextHorizontalJustification="LEFT",
+    )

@@ -1,0 +1,1 @@
+"""Findings as HL7 and FHIR."""

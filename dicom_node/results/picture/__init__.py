@@ -1,0 +1,1 @@
+"""The overlay that a person can read."""

@@ -1,0 +1,274 @@
+"""The panel of words beside the picture."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from PIL import Image, ImageDraw
+
+from dicom_node.domain.findings import Algorithm, Finding, Findings, Presence, Side
+from dicom_node.domain.regions import region_of
+from dicom_node.domain.study import Radiograph
+from dicom_node.results import words as say
+from dicom_node.results.colours import RGB
+from dicom_node.results.common import NOT_FOR_DIAGNOSIS
+from dicom_node.results.picture.frame import BACKGROUND
+from dicom_node.results.picture.picture import Mark, marked
+from dicom_node.results.picture.typeface import font, legible
+
+WHITE: RGB = (245, 245, 245)
+SOFT: RGB = (200, 204, 210)
+QUIET: RGB = (150, 156, 165)
+ALARM: RGB = (190, 50, 0)
+FOUND: RGB = (150, 95, 0)
+CALM: RGB = (44, 62, 80)
+NOTICE: RGB = (240, 228, 66)
+PAD = 18
+APART = 2
+"""More absent findings than these share one paragraph."""
+SWATCH_ROOM = 26
+SIZES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.66, 0.62, 0.58, 0.55)
+"""Tried in turn until the words fit."""
+WIDTHS, READABLE = (400, 480, 560), 0.8
+"""Of a panel beside a picture, and the size from which on a wider one is not needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One paragraph: size in pixels, colours, space above."""
+
+    text: str
+    size: int
+    colour: RGB
+    above: int = 4
+    band: RGB | None = None
+    swatch: RGB | None = None
+
+
+def beside(
+    radiograph: Radiograph, findings: tuple[Findings, ...], made: str, height: int
+) -> Image.Image:
+    """Draw the words as high as a picture, in a panel that is as wide as they need."""
+    said = list(lines(radiograph, findings, made))
+    fitting = (one for one in WIDTHS if _needed(said, one, READABLE) <= height)
+    return panel(radiograph, findings, made, next(fitting, WIDTHS[-1]), height)
+
+
+def _needed(said: list[Line], width: int, factor: float) -> int:
+    """Give the height that words and notice take."""
+    return sum(_laid_out(line, width, factor).height for line in said) + _foot(factor) + PAD
+
+
+def _foot(factor: float) -> int:
+    return round(24 * factor) + 2 * PAD
+
+
+def panel(
+    radiograph: Radiograph,
+    findings: tuple[Findings, ...],
+    made: str,
+    width: int,
+    height: int | None,
+) -> Image.Image:
+    """Draw the words; without a height it is as high as they need.
+
+    The notice stands at the foot whatever the words need; what does not fit even
+    at the smallest size is cut above it.
+    """
+    said = list(lines(radiograph, findings, made))
+    sizes = SIZES if height is not None else SIZES[:1]
+    fitting = (one for one in sizes if height is None or _needed(said, width, one) <= height)
+    factor = next(fitting, sizes[-1])
+    blocks = [_laid_out(line, width, factor) for line in said]
+    return _drawn(blocks, (width, height or _needed(said, width, factor)), _foot(factor))
+
+
+def caption(findings: tuple[Findings, ...], width: int) -> Image.Image:
+    """Draw the legend that stands under a picture, with the notice."""
+    blocks = [_laid_out(line, width, 1.0) for line in legend(findings)]
+    foot = 20 + 2 * PAD
+    return _drawn(blocks, (width, sum(block.height for block in blocks) + foot), foot)
+
+
+def legend(findings: tuple[Findings, ...]) -> Iterator[Line]:
+    """Say the result in a word, what is marked, what is not there, what was not read."""
+    yield replace(banner(findings), size=22)
+    named, absent = names(findings), []
+    for mark in marked(findings):
+        if mark.finding.presence is Presence.ABSENT:
+            absent.append(named[id(mark.finding)].lower())
+        else:
+            yield _brief(mark, named[id(mark.finding)])
+        pairs = zip(mark.letters, mark.finding.measurements, strict=True)
+        lettered = [f"{letter}: {say.measurement(one)}" for letter, one in pairs if letter]
+        if lettered:
+            yield Line("; ".join(lettered), 18, SOFT, 2)
+    if absent:
+        yield Line(f"Not detected: {', '.join(absent)}", 17, QUIET, 6)
+    for each in findings:
+        if each.not_analysed is not None:
+            yield Line(say.refusal(each), 17, QUIET, 6)
+
+
+def names(findings: tuple[Findings, ...]) -> dict[int, str]:
+    """Name each finding, by its id; what two algorithms look for gets the algorithm's name."""
+    known = [(one, each.algorithm.name) for each in findings for one in each.findings]
+    often = Counter(code for code, _ in {(one.code.value, by) for one, by in known})
+    return {
+        id(one): f"{one.code.meaning} ({by})" if often[one.code.value] > 1 else one.code.meaning
+        for one, by in known
+    }
+
+
+def _brief(mark: Mark, name: str) -> Line:
+    """Say a marked finding in a line."""
+    finding = mark.finding
+    parts = [f"{name}: {say.STATE[finding.presence]}"]
+    if finding.side is not Side.UNDETERMINED:
+        parts.append(say.SIDE[finding.side])
+    parts.append(f"probability {say.probability(finding)}")
+    swatch = mark.colour if shown(finding) else None
+    return Line(", ".join(parts), 20, WHITE, 6, swatch=swatch)
+
+
+def shown(finding: Finding) -> bool:
+    """Say whether the picture marks the finding in its colour."""
+    return region_of(finding) is not None or bool(finding.boxes)
+
+
+def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> Iterator[Line]:
+    """Choose what is said, the most important first."""
+    yield banner(findings)
+    marks = marked(findings)
+    absent = [one for one in marks if one.finding.presence is Presence.ABSENT]
+    bare = [one for one in absent if not one.finding.measurements]
+    together = bare if len(bare) > APART else []
+    named, oriented = names(findings), radiograph.orientation
+    sides = oriented is not None and oriented.shows_sides
+    for mark in sorted(marks, key=lambda one: one.finding.presence is Presence.ABSENT):
+        if mark not in together:
+            yield from _about(mark, named[id(mark.finding)], sides)
+    if together:
+        listed = ", ".join(_odds(one.finding, named[id(one.finding)]) for one in together)
+        yield Line(f"Not detected (probability, threshold): {listed}", 20, WHITE, 14)
+    if not sides:
+        yield Line("Side not known: the image has no orientation", 18, SOFT, 12)
+    notes = (note.removesuffix(".") for note in say.remarks(radiograph, findings)[:-1])
+    yield Line(". ".join(notes) + ".", 17, QUIET, 8)
+    yield Line("; ".join(_who(one.algorithm) for one in findings), 16, QUIET, 8)
+    yield Line(made, 16, QUIET, 4)
+
+
+def _who(algorithm: Algorithm) -> str:
+    weights = f", weights {algorithm.model_sha256[:12]}" if algorithm.model_sha256 else ""
+    return f"{algorithm.name} {algorithm.version}{weights}"
+
+
+def banner(findings: tuple[Findings, ...]) -> Line:
+    """Say the result in a word."""
+    known = [finding for one in findings for finding in one.findings]
+    if any(finding.urgent for finding in known):
+        return Line("URGENT", 44, WHITE, 0, ALARM)
+    if any(finding.presence is Presence.PRESENT for finding in known):
+        return Line("FINDING", 36, WHITE, 0, FOUND)
+    if any(finding.presence is Presence.UNDETERMINED for finding in known):
+        return Line("UNDETERMINED", 32, WHITE, 0, CALM)
+    return Line("No finding detected", 30, WHITE, 0, CALM)
+
+
+def _about(mark: Mark, name: str, sides: bool) -> Iterator[Line]:
+    """Say all of one finding; that its side is unknown only where the image shows sides."""
+    finding, (value, threshold) = mark.finding, say.odds(mark.finding)
+    odds = f"Probability {value} (threshold {threshold}, {say.judged_at(finding)})"
+    if finding.presence is Presence.ABSENT:
+        yield Line(f"{name}: not detected", 23, WHITE, 14)
+        yield Line(odds, 19, SOFT)
+    else:
+        swatch = mark.colour if shown(finding) else None
+        yield Line(f"{name}: {say.STATE[finding.presence]}", 28, WHITE, 16, swatch=swatch)
+        placed = sides and swatch is not None and say.sided(finding)
+        if placed or finding.side is not Side.UNDETERMINED:
+            yield Line(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
+        yield Line(odds, 22, SOFT)
+    for letter, one in zip(mark.letters, finding.measurements, strict=True):
+        said = say.capital(say.measurement(one))
+        yield Line(f"{letter}: {said}" if letter else said, 22, SOFT)
+    if finding.size_class:
+        yield Line(f"Size: {finding.size_class}", 22, SOFT)
+    if finding.uncertainty is not None:
+        yield Line(say.capital(say.uncertainty(finding.uncertainty)), 22, SOFT)
+
+
+def _odds(finding: Finding, name: str) -> str:
+    """Say an absent finding in few words."""
+    value, threshold = say.odds(finding)
+    return f"{name.lower()} {value} (<{threshold})"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph as it will be drawn."""
+
+    line: Line
+    size: int
+    rows: tuple[str, ...]
+
+    @property
+    def height(self) -> int:
+        """Pixels from the paragraph above to the one below."""
+        inside = 2 * PAD if self.line.band else 0
+        return self.line.above + leading(self.size) * len(self.rows) + inside
+
+
+def leading(size: int) -> int:
+    """Give the distance of two rows."""
+    return round(size * 1.3)
+
+
+def _drawn(blocks: list[Block], size: tuple[int, int], foot: int) -> Image.Image:
+    image = Image.new("RGB", size, BACKGROUND)
+    canvas = ImageDraw.Draw(image)
+    top = 0
+    for block in blocks:
+        if top + block.height > image.height - foot:
+            break
+        _draw(canvas, block, top, image.width)
+        top += block.height
+    face = font(_notice_size(image.width))
+    at = (PAD, image.height - PAD)
+    canvas.text(at, NOT_FOR_DIAGNOSIS, fill=NOTICE, font=face, anchor="ld")
+    return image
+
+
+def _notice_size(width: int) -> int:
+    size = 26
+    while size > 10 and font(size).getlength(NOT_FOR_DIAGNOSIS) > width - 2 * PAD:
+        size -= 1
+    return size
+
+
+def _draw(canvas: ImageDraw.ImageDraw, block: Block, top: int, width: int) -> None:
+    line, size = block.line, block.size
+    left, y = PAD, top + line.above
+    if line.band is not None:
+        canvas.rectangle((0, top, width, y + leading(size) + PAD), fill=line.band)
+        y += PAD // 2
+    if line.swatch is not None:
+        canvas.rectangle((left, y + size * 0.25, left + 16, y + size), fill=line.swatch)
+        left += SWATCH_ROOM
+    for row in block.rows:
+        canvas.text((left, y), row, fill=line.colour, font=font(size))
+        y += leading(size)
+
+
+def _laid_out(line: Line, width: int, factor: float) -> Block:
+    size = round(line.size * factor)
+    room = width - 2 * PAD - (SWATCH_ROOM if line.swatch else 0)
+    rows: list[str] = []
+    for word in legible(line.text).split():
+        longer = f"{rows[-1]} {word}" if rows else word
+        if rows and font(size).getlength(longer) <= room:
+            rows[-1] = longer
+        else:
+            rows.append(word)
+    return Block(line, size, tuple(rows))

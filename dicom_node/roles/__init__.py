@@ -1,0 +1,1 @@
+"""The roles a process may play."""

@@ -1,0 +1,1 @@
+"""The console's role: status page, health and metrics."""

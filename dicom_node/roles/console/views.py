@@ -1,0 +1,35 @@
+"""What the console shows, read anew at each look."""
+
+from functools import partial
+
+from dicom_node.assembly import parts as node
+from dicom_node.domain.operations.monitoring import lifeless
+from dicom_node.operations.alarms import sender_names
+from dicom_node.operations.monitoring import needed_roles
+from dicom_node.roles.console.metrics import Disk, write_metrics
+from dicom_node.roles.console.server import Views
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.database.clock import DatabaseClock
+from dicom_node.storage.status.beats import take_beats
+from dicom_node.storage.status.readings import take_readings
+
+
+def views(settings: Settings) -> Views:
+    """Give the console what it shows; the database is opened for each look."""
+    return Views(
+        census=partial(node.census, settings),
+        missing=partial(_missing, settings),
+        metrics=partial(_metrics, settings),
+    )
+
+
+def _missing(settings: Settings) -> tuple[str, ...]:
+    with node.opened(settings) as engine:
+        return lifeless(needed_roles(settings), take_beats(engine), DatabaseClock(engine)())
+
+
+def _metrics(settings: Settings) -> str:
+    with node.opened(settings) as engine:
+        readings = take_readings(engine, sender_names(settings), DatabaseClock(engine)())
+    disk = Disk(node.free_bytes(settings), int(settings.receive.min_free_gb * 1e9))
+    return write_metrics(readings, disk)

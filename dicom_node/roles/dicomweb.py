@@ -1,0 +1,93 @@
+"""Receiving over HTTP: who may store, and how it is stored."""
+
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.destinations import secured_entry
+from dicom_node.domain.errors import BadSettings, Refused
+from dicom_node.domain.exchange.destinations import Visitor, caller_at
+from dicom_node.domain.reception import DATA_SET_DOES_NOT_MATCH, Caller, StoreRequest
+from dicom_node.domain.study import Instance
+from dicom_node.domain.work import Recorded
+from dicom_node.flow.receive import Reception, greet, receive
+from dicom_node.network.dicomweb.scp import StowSCP, StowService
+
+log = structlog.get_logger()
+
+
+def server(parts: node.Parts) -> StowSCP:
+    """Make the server that the configuration asks for; raises BadSettings."""
+    section = parts.settings.dicomweb
+    if not section.port:
+        raise BadSettings("dicomweb.port = 0: receiving over HTTP is off; set a port")
+    if section.token_file and not token_of(section.token_file):
+        raise BadSettings(f"dicomweb.token_file: {section.token_file} holds no readable token")
+    service = StowService(
+        knock=_doorkeeping(parts),
+        store=partial(_store, node.reception(parts)),
+        wants_token=bool(section.token_file),
+        max_requests=section.max_requests,
+        max_object=section.max_object_mb << 20,
+        max_request=section.max_request_mb << 20,
+        secure=parts.audit.guarded(secured_entry(parts.settings)) if section.tls else None,
+    )
+    return StowSCP(section.host, section.port, service)
+
+
+def _doorkeeping(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
+    """Know callers by the token, or without one by their address as over DIMSE."""
+    settings, doorkeeper = parts.settings, node.doorkeeper(parts)
+
+    def knock(visitor: Visitor) -> Caller | None:
+        ours = settings.node.ae_title
+        caller = caller_at(visitor.host, settings.peers, doorkeeper.addresses_of, ours)
+        caller = replace(caller, tls=visitor.tls, fingerprint=visitor.fingerprint)
+        if settings.dicomweb.token_file:
+            known = _has(visitor.token, settings.dicomweb.token_file)
+            parts.audit.credentials(caller, right=known)
+        else:
+            known = greet(caller, doorkeeper, time.time())
+        return caller if known else None
+
+    return knock
+
+
+def _has(token: str, file: str) -> bool:
+    """Compare with the file's token, read anew so that it may be replaced."""
+    wanted = token_of(file)
+    if not wanted:
+        log.error("token_unreadable", key="dicomweb.token_file")
+    shown = token.encode("utf-8", "surrogateescape")
+    return bool(wanted) and hmac.compare_digest(shown, wanted)
+
+
+def token_of(file: str) -> bytes:
+    """Read a token; none where it cannot be read."""
+    try:
+        return Path(file).read_bytes().strip()
+    except OSError:
+        return b""
+
+
+def _store(reception: Reception, request: StoreRequest, study_uid: str) -> Recorded:
+    """Store one instance, of the named study if one is named; raises Refused."""
+    if study_uid:
+        describe = partial(_of_study, reception.describe, study_uid)
+        reception = replace(reception, describe=describe)
+    return receive(request, reception, time.time())
+
+
+def _of_study(
+    describe: Callable[[bytes, str], Instance], study_uid: str, content: bytes, syntax: str
+) -> Instance:
+    instance = describe(content, syntax)
+    if instance.study_uid != study_uid:
+        raise Refused(DATA_SET_DOES_NOT_MATCH, "StudyInstanceUID is not the request's")
+    return instance

@@ -1,0 +1,59 @@
+"""What hears orders and patient updates by HL7."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from dicom_node.assembly.destinations import secured_entry
+from dicom_node.assembly.parts import Parts
+from dicom_node.domain.errors import BadSettings
+from dicom_node.flow.orders import Clerk, hear
+from dicom_node.formats.hl7.segments import envelope_of
+from dicom_node.network.hl7.acknowledgement import acknowledgement
+from dicom_node.network.hl7.listener import Desk, MllpListener
+from dicom_node.network.hl7.orders import parse
+from dicom_node.network.hosts import HostBook, canonical
+from dicom_node.storage.queue.orders import SqlOrderBook
+
+
+def listener(parts: Parts) -> MllpListener:
+    """Make the listener of the configuration, bound and not yet started.
+
+    Raises BadSettings where it is off, or its address cannot be had.
+    """
+    wanted = parts.settings.orders
+    if not wanted.port:
+        raise BadSettings("orders.port = 0: the listener is off; set a port and who may call")
+    parsing = partial(parse, processing_id=wanted.processing_id)
+    clerk = Clerk(envelope_of, parsing, SqlOrderBook(parts.engine))
+
+    def answer(message: bytes) -> bytes | None:
+        now = time.time()
+        reply = hear(message, clerk, now)
+        return acknowledgement(reply.to, reply.fault, now)
+
+    desk = Desk(
+        answer,
+        parts.audit.admitting(caller_check(wanted.callers)),
+        wanted.max_connections,
+        wanted.idle_s,
+        secure=parts.audit.guarded(secured_entry(parts.settings)) if wanted.tls else None,
+    )
+    try:
+        return MllpListener(wanted.host, wanted.port, desk)
+    except OSError as error:
+        where = f"{wanted.host}:{wanted.port}"
+        raise BadSettings(f"orders: cannot listen on {where}: {error.strerror}") from None
+
+
+def caller_check(callers: tuple[str, ...]) -> Callable[[str], bool]:
+    """Make what says whether an address may call; names are resolved when they are needed."""
+    book = HostBook()
+
+    def admits(address: str) -> bool:
+        ours = canonical(address)
+        if "*" in callers or ours in callers:
+            return True  # nobody else's connection waits for a name server that is away
+        return any(ours in book.addresses_of(one) for one in callers)
+
+    return admits

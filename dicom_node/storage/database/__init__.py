@@ -1,0 +1,1 @@
+"""Engine, transactions, clock and schema of both databases."""

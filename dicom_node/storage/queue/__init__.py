@@ -1,0 +1,1 @@
+"""The ledger of instances, jobs, results and deliveries."""

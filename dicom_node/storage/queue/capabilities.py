@@ -1,0 +1,43 @@
+"""Remembers what each destination takes."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Engine, select
+
+from dicom_node.storage.database.rows import ascii_json, insert_into, key
+from dicom_node.storage.database.schema import capabilities
+from dicom_node.storage.database.transactions import transaction
+
+KEPT_S = 86_400.0
+"""A peer that learned something new shows it within a day."""
+
+
+def remember(
+    engine: Engine, destination: str, taken: Mapping[str, Sequence[str]], now: float
+) -> None:
+    """Write which transfer syntaxes a destination takes for each SOP class; none: refused."""
+    rows = [
+        {
+            "destination": key(destination),
+            "sop_class_uid": sop_class_uid,
+            "syntaxes": ascii_json(list(syntaxes)),
+            "asked_at": now,
+        }
+        for sop_class_uid, syntaxes in taken.items()
+    ]
+    with transaction(engine) as conn:
+        insert = insert_into(conn, capabilities)
+        newer = {"syntaxes": insert.excluded.syntaxes, "asked_at": insert.excluded.asked_at}
+        place = ["destination", "sop_class_uid"]
+        conn.execute(insert.on_conflict_do_update(index_elements=place, set_=newer), rows)
+
+
+def refused_by(engine: Engine, destination: str, now: float) -> frozenset[str]:
+    """Name the SOP classes that a destination refused within the last day."""
+    asked = select(capabilities.c.sop_class_uid).where(
+        capabilities.c.destination == key(destination),
+        capabilities.c.syntaxes == "[]",
+        capabilities.c.asked_at > now - KEPT_S,
+    )
+    with transaction(engine, writing=False) as conn:
+        return frozenset(conn.scalars(asked))

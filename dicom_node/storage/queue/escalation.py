@@ -1,0 +1,149 @@
+"""Messages that stand by until another is acknowledged."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, cast
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    Text,
+    and_,
+    bindparam,
+    literal_column,
+    select,
+    update,
+)
+
+from dicom_node.domain.delivery import Fate, Step, decide
+from dicom_node.domain.work import Claim, DeliveryBatch, Outcome, Standby, State
+from dicom_node.storage.database.rows import insert_new, key, plain
+from dicom_node.storage.database.schema import deliveries, escalations
+from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.deliveries import new_row, object_ids
+from dicom_node.storage.queue.transitions import IDS, close_alarms, raise_alarm
+
+_WAITING = escalations.c.fate == literal_column("'waiting'")
+_OPEN = select(escalations.c.message_id).where(_WAITING).distinct()
+_OPEN_BESIDE = _OPEN.where(
+    escalations.c.instance_id.in_(select(deliveries.c.instance_id).where(deliveries.c.id.in_(IDS)))
+)
+_LOCKED = (
+    select(escalations.c.id)
+    .where(escalations.c.message_id.in_(IDS))
+    .order_by(escalations.c.id)  # in one order: two processes cannot wait for each other
+    .with_for_update()
+)
+_MESSAGES = select(deliveries.c.object_id, deliveries.c.state, deliveries.c.destination).where(
+    deliveries.c.object_id.in_(IDS)
+)
+_STEPS = (
+    select(escalations, deliveries.c.state)
+    .join_from(
+        escalations,
+        deliveries,
+        and_(
+            deliveries.c.object_id == escalations.c.object_id,
+            deliveries.c.destination == escalations.c.destination,
+            escalations.c.fate == literal_column("'sent'"),
+        ),
+        isouter=True,
+    )
+    .where(escalations.c.message_id.in_(IDS))
+    .order_by(escalations.c.message_id, escalations.c.place)
+)
+_DECIDED = (
+    update(escalations)
+    .where(escalations.c.id == bindparam("row_id", type_=BigInteger))
+    .values(fate=bindparam("new_fate", type_=Text))
+)
+
+
+def arm(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
+    """Write the standbys of an outcome, but for who hears directly; known ones stay."""
+    told = {(one.sop_instance_uid, one.destination) for one in outcome.deliveries}
+    wanted = [s for s in outcome.standbys if (s.sop_instance_uid, s.destination) not in told]
+    if not wanted:
+        return
+    ids = object_ids(
+        conn, (uid for one in wanted for uid in (one.sop_instance_uid, one.instead_of))
+    )
+    rows = [_row(one, ids, held, now) for one in wanted]
+    conn.execute(insert_new(conn, escalations), rows)
+
+
+def _row(one: Standby, ids: dict[str, int], held: Claim, now: float) -> dict[str, object]:
+    return {
+        "instance_id": held.instance_id,
+        "study_uid": key(held.arrival.instance.study_uid),
+        "message_id": ids[key(one.instead_of)],
+        "place": one.place,
+        "object_id": ids[key(one.sop_instance_uid)],
+        "destination": plain(one.destination),
+        "due_at": one.due_at,
+        "fate": "waiting",
+        "created_at": now,
+    }
+
+
+def escalate(engine: Engine, now: float) -> int:
+    """Send the standbys whose time has come; say how many."""
+    with transaction(engine, writing=False) as conn:
+        if not conn.execute(_OPEN.limit(1)).first():
+            return 0
+    with transaction(engine) as conn:
+        return _advance(conn, list(conn.execute(_OPEN).scalars()), now)
+
+
+def settled(conn: Connection, batch: DeliveryBatch, arrived: bool, now: float) -> None:
+    """Send or call off what stood by for messages that were taken or refused just now."""
+    if batch.protocol != "mllp":
+        return
+    ids = {"ids": [delivery.id for delivery in batch.deliveries]}
+    _advance(conn, list(conn.execute(_OPEN_BESIDE, ids).scalars()), now)
+    if arrived:
+        close_alarms(conn, _kind(batch.destination), now)
+
+
+def _advance(conn: Connection, message_ids: list[int], now: float) -> int:
+    if not message_ids:
+        return 0
+    open_ones = {"ids": sorted(message_ids)}
+    conn.execute(_LOCKED, open_ones)  # so that two processes do not both send
+    messages = {row.object_id: row for row in conn.execute(_MESSAGES, open_ones)}
+    sent = 0
+    steps = conn.execute(_STEPS, open_ones).all()
+    for message_id, rows in groupby(steps, attrgetter("message_id")):
+        sent += _settle(conn, messages.get(message_id), list(rows), now)
+    return sent
+
+
+def _settle(conn: Connection, message: Any, rows: list[Any], now: float) -> int:  # noqa: ANN401 - rows of SQLAlchemy
+    by_place = {row.place: row for row in rows}
+    state = None if message is None else State(message.state)
+    fates = list(decide(state, list(_steps(rows)), now))
+    for step, fate in fates:
+        row = by_place[step.place]
+        conn.execute(_DECIDED, {"row_id": row.id, "new_fate": fate})
+        if fate == "sent":
+            conn.execute(insert_new(conn, deliveries), _delivery_row(row, now))
+            words = f"{row.destination} heard: no acknowledgement of an urgent finding"
+            raise_alarm(conn, _kind(message.destination), words, now)
+    return sum(fate == "sent" for _, fate in fates)
+
+
+def _steps(rows: Iterable[Any]) -> Iterable[Step]:
+    for row in rows:
+        delivery = None if row.state is None else State(row.state)
+        yield Step(row.place, row.due_at, cast(Fate, row.fate), delivery)
+
+
+def _kind(destination: str) -> str:
+    return key(f"escalated from {destination}")
+
+
+def _delivery_row(row: Any, now: float) -> dict[str, object]:  # noqa: ANN401 - a row of SQLAlchemy
+    whose = {"object_id": row.object_id, "instance_id": row.instance_id, "study_uid": row.study_uid}
+    return new_row(row.destination, "mllp", "urgent", now) | whose

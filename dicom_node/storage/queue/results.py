@@ -1,0 +1,123 @@
+"""What finished jobs leave behind: findings, objects, deliveries."""
+
+from dataclasses import asdict
+
+from sqlalchemy import Connection, Insert
+
+from dicom_node.domain.findings import Findings, findings_as_json
+from dicom_node.domain.work import Claim, Outcome
+from dicom_node.storage.database.rows import (
+    ascii_json,
+    insert_into,
+    insert_new,
+    key,
+    one_or_many,
+    plain,
+)
+from dicom_node.storage.database.schema import deliveries, objects, replacements, results
+from dicom_node.storage.queue import escalation
+from dicom_node.storage.queue.deliveries import new_row, object_ids
+from dicom_node.storage.queue.jobs import settle_analysed, settle_not_analysed
+
+FILE_COLUMNS = ("file_key", "file_sha256", "file_size")
+READING = ("instance_id", "pipeline", "version", "model_sha256", "role", "point")
+"""What a row of `results` is known by."""
+
+
+def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
+    """Write an outcome; what exists already stays as it is."""
+    instance_id = held.instance_id
+    if outcome.findings:
+        rows = [result_row(instance_id, findings, now) for findings in outcome.findings]
+        # two routes may name the same operating point: one row may not be written twice at once
+        once = {tuple(row[name] for name in READING): row for row in rows}
+        conn.execute(_insert_results(conn), one_or_many(list(once.values())))
+    if outcome.objects:
+        conn.execute(_insert_objects(conn), _object_rows(instance_id, outcome, now))
+    if outcome.deliveries:
+        conn.execute(insert_new(conn, deliveries), _delivery_rows(conn, held, outcome, now))
+    escalation.arm(conn, held, outcome, now)
+    for one in outcome.replaced:
+        insert = insert_into(conn, replacements)
+        row = {**asdict(one), "destination": key(one.destination), "first_at": now, "last_at": now}
+        latest = {"reason": one.reason, "last_at": now}
+        place = ["destination", "wanted", "sent"]
+        conn.execute(insert.on_conflict_do_update(index_elements=place, set_=latest), row)
+    reasons = [f.not_analysed for f in outcome.findings if f.not_analysed is not None]
+    if len(reasons) < len(outcome.findings):
+        settle_analysed(conn, instance_id)
+    else:
+        reason = "; ".join(dict.fromkeys(reasons)) or "no pipeline answered"
+        settle_not_analysed(conn, [instance_id], reason)
+
+
+def result_row(
+    instance_id: int, findings: Findings, now: float, role: str = "live"
+) -> dict[str, object]:
+    """Describe findings as a row of `results`; `role` is "live" or "shadow"."""
+    return {
+        "instance_id": instance_id,
+        "pipeline": findings.algorithm.name,
+        "version": findings.algorithm.version,
+        "model_sha256": findings.algorithm.model_sha256,
+        "role": role,
+        "point": key(", ".join(findings.points)),
+        "findings": ascii_json(findings_as_json(findings)),
+        "created_at": now,
+        "generation": findings.generation,
+    }
+
+
+def _insert_results(conn: Connection) -> Insert:
+    """Keep what a repeated reading found; note that it is the latest, in which generation."""
+    insert = insert_into(conn, results)
+    return insert.on_conflict_do_update(
+        index_elements=READING,
+        set_={name: insert.excluded[name] for name in ("created_at", "generation")},
+    )
+
+
+def _insert_objects(conn: Connection) -> Insert:
+    """Leave an object that is known as it is, unless its file has gone since."""
+    insert = insert_into(conn, objects)
+    fresh = {name: insert.excluded[name] for name in (*FILE_COLUMNS, "created_at")}
+    return insert.on_conflict_do_update(
+        index_elements=["sop_instance_uid"],
+        set_=fresh | {"expired_at": None},
+        where=objects.c.expired_at.is_not(None),
+    )
+
+
+def _object_rows(instance_id: int, outcome: Outcome, now: float) -> list[dict[str, object]]:
+    return [
+        {
+            "instance_id": instance_id,
+            "kind": made.kind,
+            "sop_class_uid": plain(made.sop_class_uid),
+            "sop_instance_uid": key(made.sop_instance_uid),
+            "series_uid": plain(made.series_uid),
+            "file_key": file.key,
+            "file_sha256": file.sha256,
+            "file_size": file.size,
+            "created_at": now,
+            "slot": plain(made.slot),
+        }
+        for made, file in outcome.objects
+    ]
+
+
+def _delivery_rows(
+    conn: Connection, held: Claim, outcome: Outcome, now: float
+) -> list[dict[str, object]]:
+    ids = object_ids(conn, (one.sop_instance_uid for one in outcome.deliveries))
+    whose = {
+        "instance_id": held.instance_id,
+        "study_uid": key(held.arrival.instance.study_uid),
+    }
+    return [
+        new_row(one.destination, one.protocol, one.priority, now)
+        | whose
+        # an object that does not exist gives NULL, which the table refuses
+        | {"after_objects": one.after_objects, "object_id": ids.get(key(one.sop_instance_uid))}
+        for one in outcome.deliveries
+    ]
