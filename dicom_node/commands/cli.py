@@ -203,23 +203,21 @@ def _lifecycle(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    return _training_tool(f"pipelines.{options.task}.train", "train", options.rest)
+    return _training_tool("pipelines.tools.train", "train", [options.task, *options.rest])
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    return _training_tool("pipelines.evaluation", "evaluate", [options.task, *options.rest])
+    return _training_tool("pipelines.tools.evaluate", "evaluate", [options.task, *options.rest])
 
 
 def _quantize(options: argparse.Namespace) -> int:
-    return _training_tool("pipelines.quantize", "quantize", [options.task, *options.rest])
+    return _training_tool("pipelines.tools.quantize", "quantize", [options.task, *options.rest])
 
 
 def _training_tool(module: str, function: str, rest: list[str]) -> int:
     try:
         tool = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
-        if error.name and module.startswith(error.name):
-            raise BadSettings(f"no such task: {module.split('.')[1]}") from None
         raise BadSettings(f"{error.name} is missing: pip install 'dicom-node[train]'") from None
     code: int = tool(rest)
     return code

@@ -1,1 +1,1 @@
-"""Normal or abnormal: a score for the order of a worklist."""
+"""The name by which configurations load the head normal or abnormal."""

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image
 
 from dicom_node.domain.errors import BadSettings
-from pipelines import metrics
 from pipelines.anatomy.cases import Case, read_cases, read_labelled
 from pipelines.anatomy.outline import Mask, outline
 from pipelines.anatomy.pipeline import (
@@ -20,11 +19,12 @@ from pipelines.anatomy.pipeline import (
     infer,
     load,
 )
-from pipelines.anatomy.preprocess import Geometry, open_square, to_stored
-from pipelines.binary import rounded
-from pipelines.charts import Chart, Line
-from pipelines.page import Miss
-from pipelines.report import MISSES, Report, finish, parse
+from pipelines.geometry import Geometry, open_square, to_stored
+from pipelines.measuring import metrics
+from pipelines.measuring.binary import rounded
+from pipelines.measuring.charts import Chart, Line
+from pipelines.measuring.page import Miss
+from pipelines.measuring.report import MISSES, Report, finish, parse
 
 
 @dataclass(frozen=True, slots=True)

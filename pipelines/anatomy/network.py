@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pipelines.trunk import CHANNELS, Trunk, Up
+from pipelines.training.trunk import CHANNELS, Trunk, Up
 
 REGIONS = ("visible lungs", "whole lungs", "heart")
 """The lungs up to the heart's border; with what lies behind it; the heart."""

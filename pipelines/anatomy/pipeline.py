@@ -13,10 +13,10 @@ from dicom_node.domain.findings import Algorithm, Finding, Findings, Measurement
 from dicom_node.domain.study import Radiograph, Spacing
 from pipelines.anatomy import codes
 from pipelines.anatomy.outline import Outline, Width, outline
-from pipelines.anatomy.preprocess import Geometry, network_input, refuse_empty, square, to_stored
-from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
-from pipelines.session import Runner, readable, share_session
-from pipelines.task import Task, phantom_film
+from pipelines.geometry import Geometry, network_input, refuse_empty, square, to_stored
+from pipelines.serving.manifest import ModelManifest, PhantomReference, load_manifest
+from pipelines.serving.session import Runner, readable, share_session
+from pipelines.serving.task import Task, phantom_film
 
 NAME = "anatomy"
 VISIBLE, WHOLE, HEART = range(3)

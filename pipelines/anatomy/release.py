@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from dicom_node.domain.findings import OperatingPoint
-from pipelines import metrics
 from pipelines.anatomy import codes
 from pipelines.anatomy.cases import Labelled, read_cases, read_labelled
 from pipelines.anatomy.network import AnatomyNet, ServedNet
@@ -25,11 +24,12 @@ from pipelines.anatomy.pipeline import (
     infer,
     read_phantom,
 )
-from pipelines.anatomy.preprocess import Geometry, open_square, to_stored
-from pipelines.contract import WEIGHTS, Contract, publish
-from pipelines.export import LEAST_SLOPE, export, load_average, parser
-from pipelines.manifest import ModelManifest, PhantomReference
-from pipelines.session import Session, SharedSession, open_session, sha256_of
+from pipelines.geometry import Geometry, open_square, to_stored
+from pipelines.measuring import metrics
+from pipelines.release.contract import WEIGHTS, Contract, publish
+from pipelines.release.export import LEAST_SLOPE, export, load_average, parser
+from pipelines.serving.manifest import ModelManifest, PhantomReference
+from pipelines.serving.session import Session, SharedSession, open_session, sha256_of
 
 CALIBRATION_SHARE = 0.25
 """Share of the training patients whose labels calibrate; the network saw none."""
@@ -39,7 +39,7 @@ SOURCES = (
     "COVID-19 chest radiographs with lung masks (ieee8023/covid-chestxray-dataset)",
     "JSRT radiographs with SCR lung and heart masks",
     "wingspan radiographs with lung and heart masks",
-    "digital phantoms of pipelines/phantom.py",
+    "digital phantoms of pipelines/phantom",
     "NIH ChestX-ray14, Cardiomegaly labels: calibration of the ratio only",
     "ImageNet MobileNetV2 weights derived from Google Coral, as the trunk's start",
 )

@@ -13,9 +13,12 @@ from pipelines.anatomy.cases import Case, read_cases
 from pipelines.anatomy.network import REGIONS, AnatomyNet
 from pipelines.anatomy.outline import outline
 from pipelines.anatomy.pipeline import HEART, NAME, VISIBLE, WHOLE, grid_outline
-from pipelines.anatomy.preprocess import open_square, square
 from pipelines.anatomy.release import release
-from pipelines.loop import (
+from pipelines.geometry import open_square, square
+from pipelines.measuring.metrics import dice
+from pipelines.phantom.chest import chest_phantom
+from pipelines.training.augment import augment, dice_loss
+from pipelines.training.loop import (
     Draws,
     Losses,
     Marks,
@@ -27,10 +30,7 @@ from pipelines.loop import (
     run,
     to_input,
 )
-from pipelines.metrics import dice
-from pipelines.phantom import chest_phantom
-from pipelines.rundir import open_run, say
-from pipelines.training import augment, dice_loss
+from pipelines.training.rundir import open_run, say
 
 BATCH = 14
 TRUNK_RATE, NEW_RATE = 5e-4, 2e-3

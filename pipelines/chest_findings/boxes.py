@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicom_node.domain.findings import Box
-from pipelines.chest_findings.preprocess import resize
+from pipelines.geometry import resize
 
 FINE = 112
 """Maps are smoothed up to this grid, so that borders fall between cells."""

@@ -21,9 +21,9 @@ from pipelines.chest_findings.boxes import boxes_of
 from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.network import WIDTH, TrunkNet
-from pipelines.chest_findings.preprocess import square
 from pipelines.chest_findings.readings import Told, marked_boxes, recall_at
 from pipelines.datasets.picture import open_grey
+from pipelines.geometry import square
 
 COLUMNS = [SCORES.index(name) for name in MAPPED]
 SPREAD = 1.5

@@ -4,9 +4,6 @@ from functools import partial
 
 import numpy as np
 
-from pipelines import metrics
-from pipelines.binary import LEAST_CASES, Figures, Row, Told, beside, rounded
-from pipelines.charts import Chart, Line
 from pipelines.chest_findings.cases import Case
 from pipelines.chest_findings.codes import MAPPED
 from pipelines.chest_findings.pipeline import NAME
@@ -26,8 +23,11 @@ from pipelines.chest_findings.summary import (
     read_split,
     told_of,
 )
-from pipelines.labelled import LabelledManifest
-from pipelines.report import Report, finish, parse
+from pipelines.measuring import metrics
+from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, beside, rounded
+from pipelines.measuring.charts import Chart, Line
+from pipelines.measuring.report import Report, finish, parse
+from pipelines.serving.labelled import LabelledManifest
 
 WRONG_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
 DRAWN_TO = 8.0

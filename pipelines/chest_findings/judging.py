@@ -9,7 +9,7 @@ from pipelines.chest_findings.cases import BoxLabel
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MAPPED, SCORES
 from pipelines.chest_findings.network import highest_cells, map_scores
 from pipelines.chest_findings.shelf import SOURCES, Shelf
-from pipelines.metrics import auc
+from pipelines.measuring.metrics import auc
 
 AT_ONCE = 16
 MIXES = (0.0, 0.25, 0.5, 1.0)

@@ -125,3 +125,9 @@ def load_encoder(network: TrunkNet, checkpoint: Path) -> None:
     network.encoder.load_state_dict(
         {name.removeprefix(prefix): value for name, value in state.items() if prefix in name[:8]}
     )
+
+
+__all__ = ["ServedNet", "TrunkNet"]
+
+
+__all__ = ["ServedNet", "TrunkNet"]

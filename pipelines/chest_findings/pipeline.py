@@ -8,9 +8,9 @@ from dicom_node.domain.study import Radiograph
 from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.chest_findings.boxes import boxes_of
 from pipelines.chest_findings.codes import BOXES_ARE_COARSE, MAPPED, REPORTED
-from pipelines.chest_findings.preprocess import box_to_stored
 from pipelines.chest_findings.reading import SharedModel, open_model
 from pipelines.chest_findings.task import LabelledPipeline, Said, open_task, side_of
+from pipelines.geometry import box_to_stored
 
 USES = ("anatomy",)
 """Pipelines that `load` takes by name, where they are installed."""

@@ -14,11 +14,11 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
 from pipelines.chest_findings.codes import MAPPED
-from pipelines.chest_findings.preprocess import Geometry, network_input, refuse_empty, square
-from pipelines.ensemble import SPREAD, Columns, check_members, gather
-from pipelines.labelled import LabelledManifest, load_labelled
-from pipelines.phantom import CONDITIONS, chest_phantom
-from pipelines.session import (
+from pipelines.geometry import Geometry, network_input, refuse_empty, square
+from pipelines.phantom.chest import CONDITIONS, chest_phantom
+from pipelines.serving.ensemble import SPREAD, Columns, check_members, gather
+from pipelines.serving.labelled import LabelledManifest, load_labelled
+from pipelines.serving.session import (
     Runner,
     Session,
     SharedSession,

@@ -10,12 +10,12 @@ from dicom_node.domain.findings import Box
 from pipelines.chest_findings.boxes import boxes_of, overlap
 from pipelines.chest_findings.cases import BoxLabel, Case
 from pipelines.chest_findings.codes import MAPPED, SCORES
-from pipelines.chest_findings.preprocess import square
 from pipelines.chest_findings.reading import infer
 from pipelines.datasets.picture import open_grey
-from pipelines.labelled import LabelledManifest
-from pipelines.metrics import Flags, Numbers
-from pipelines.session import Runner
+from pipelines.geometry import square
+from pipelines.measuring.metrics import Flags, Numbers
+from pipelines.serving.labelled import LabelledManifest
+from pipelines.serving.session import Runner
 
 IOU = 0.3
 """A box is met when it overlaps the expert's by this much."""

@@ -12,27 +12,26 @@ import onnx
 from onnx import numpy_helper
 
 from dicom_node.domain.findings import CodedConcept, OperatingPoint
-from pipelines import metrics
-from pipelines.abnormality import codes as abnormality
 from pipelines.chest_findings import codes
 from pipelines.chest_findings.cases import read_cases
+from pipelines.chest_findings.heads import abnormality, pneumonia
 from pipelines.chest_findings.judging import MIXES, auc_marks, mixed_scores, run
 from pipelines.chest_findings.network import ServedNet, TrunkNet
 from pipelines.chest_findings.reading import SharedModel, read_phantom
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
 from pipelines.chest_findings.shelf import fill
-from pipelines.contract import OTHERS_LICENCES
-from pipelines.export import LEAST_SLOPE, export, finding_parser, load_average
-from pipelines.labelled import (
+from pipelines.measuring import metrics
+from pipelines.release.contract import OTHERS_LICENCES
+from pipelines.release.export import LEAST_SLOPE, export, finding_parser, load_average
+from pipelines.serving.labelled import (
     Label,
     LabelledManifest,
     ScoreReference,
     load_labelled,
     write_labelled,
 )
-from pipelines.manifest import Calibration, InputSpec
-from pipelines.pneumonia import codes as pneumonia
-from pipelines.session import SharedSession, open_session, sha256_of
+from pipelines.serving.manifest import Calibration, InputSpec
+from pipelines.serving.session import SharedSession, open_session, sha256_of
 
 SHARED, WEIGHTS = "chest_findings", "model.onnx"
 POINTS = ("high_sensitivity", "balanced", "high_specificity")

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from pipelines.chest_findings.cases import BoxLabel, Case, mined_labels
 from pipelines.chest_findings.codes import MAPPED, NO_FINDING, SCORES
-from pipelines.chest_findings.preprocess import square
 from pipelines.datasets.picture import open_grey
-from pipelines.phantom import Condition, chest_phantom
-from pipelines.training import equalise, photograph, random_affine, write_markers
+from pipelines.geometry import square
+from pipelines.phantom.chest import Condition, chest_phantom
+from pipelines.training.augment import equalise, photograph, random_affine, write_markers
 
 SOURCES = ("full", "small", "child", "nih", "phantom", "siim", "rsna", "classes", "feedback")
 CONDITIONS: tuple[Condition, ...] = ("none", "right", "none", "left")

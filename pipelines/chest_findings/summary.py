@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.binary import Figures, Told, figures
-from pipelines.charts import Chart
 from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.reading import SharedModel, open_model
 from pipelines.chest_findings.readings import Readings, read_all
-from pipelines.curves_of import calibration_chart, precision_chart, roc_chart
-from pipelines.labelled import Label, LabelledManifest
-from pipelines.page import Miss
-from pipelines.report import MISSES
+from pipelines.measuring.binary import Figures, Told, figures
+from pipelines.measuring.charts import Chart
+from pipelines.measuring.curves import calibration_chart, precision_chart, roc_chart
+from pipelines.measuring.page import Miss
+from pipelines.measuring.report import MISSES
+from pipelines.serving.labelled import Label, LabelledManifest
 
 
 def read_split(

@@ -18,11 +18,11 @@ from dicom_node.domain.findings import (
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Radiograph
 from pipelines.anatomy.pipeline import AnatomyPipeline
-from pipelines.anatomy.thorax import find_thorax
 from pipelines.chest_findings.codes import AP_VIEW, NO_ORIENTATION, OUTSIDE
 from pipelines.chest_findings.reading import Answer, SharedModel
-from pipelines.ensemble import digest_of
-from pipelines.labelled import Label
+from pipelines.serving.ensemble import digest_of
+from pipelines.serving.labelled import Label
+from pipelines.thorax import find_thorax
 
 GRID = 128
 """Cells across the square on which the rib cage is looked for."""

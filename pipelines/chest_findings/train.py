@@ -20,10 +20,19 @@ from pipelines.chest_findings.network import (
 from pipelines.chest_findings.release import SOURCES as OWN_SOURCES
 from pipelines.chest_findings.release import release
 from pipelines.chest_findings.shelf import SOURCES, Batch, Shelf, batch, columns_of, fill, pick
-from pipelines.loop import Draws, Losses, finding_parser, imagenet_of, mixed, rates, run, to_input
-from pipelines.rundir import open_run, say
-from pipelines.start import MODELS, load_start, shipped, sources_of, weights_of
-from pipelines.training import dice_loss
+from pipelines.training.augment import dice_loss
+from pipelines.training.loop import (
+    Draws,
+    Losses,
+    finding_parser,
+    imagenet_of,
+    mixed,
+    rates,
+    run,
+    to_input,
+)
+from pipelines.training.rundir import open_run, say
+from pipelines.training.start import MODELS, load_start, shipped, sources_of, weights_of
 
 NAME = "chest_findings"
 ENCODER_RATE, HEAD_RATE = 4e-4, 1.5e-3
@@ -190,3 +199,9 @@ if __name__ == "__main__":
     import sys
 
     raise SystemExit(train(sys.argv[1:]))
+
+
+__all__ = ["train"]
+
+
+__all__ = ["train"]

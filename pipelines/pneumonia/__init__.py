@@ -1,1 +1,1 @@
-"""Pneumonia of adults and of children on frontal chest radiographs."""
+"""The names by which configurations load the heads for pneumonia."""

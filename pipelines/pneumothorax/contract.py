@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dicom_node.domain.findings import OperatingPoint
-from pipelines.contract import OTHERS_LICENCES
-from pipelines.manifest import Member, PhantomReference
 from pipelines.pneumothorax import codes
+from pipelines.release.contract import OTHERS_LICENCES
+from pipelines.serving.manifest import Member, PhantomReference
 
 PHANTOM_SIZE = 512
 PROBABILITY_TOLERANCE = 0.03
@@ -16,7 +16,7 @@ MASK_TOLERANCE_MM2 = 150.0
 SOURCES = (
     "NIH ChestX-ray14, copies of 448 px, training split (SIIM-ACR, Google and box labels first)",
     "SIIM-ACR pneumothorax stage 2, copies of 384 px, labelled by a published classifier",
-    "digital phantoms of pipelines/phantom.py",
+    "digital phantoms of pipelines/phantom",
     "ImageNet MobileNetV2 weights derived from Google Coral, as the encoder's start",
 )
 LICENCES = (

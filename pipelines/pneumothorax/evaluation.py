@@ -6,18 +6,18 @@ from functools import partial
 import numpy as np
 
 from dicom_node.domain.errors import BadSettings
-from pipelines import metrics
-from pipelines.binary import Figures, Row, Told, beside, figures, rounded
-from pipelines.charts import Chart, Line
-from pipelines.curves_of import calibration_chart, precision_chart, roc_chart
 from pipelines.datasets.picture import open_mask
-from pipelines.manifest import ModelManifest
-from pipelines.metrics import Flags
-from pipelines.page import Miss
+from pipelines.measuring import metrics
+from pipelines.measuring.binary import Figures, Row, Told, beside, figures, rounded
+from pipelines.measuring.charts import Chart, Line
+from pipelines.measuring.curves import calibration_chart, precision_chart, roc_chart
+from pipelines.measuring.metrics import Flags
+from pipelines.measuring.page import Miss
+from pipelines.measuring.report import MISSES, Report, finish, parse
 from pipelines.pneumothorax.cases import Case, read_cases
 from pipelines.pneumothorax.pipeline import NAME, load
 from pipelines.pneumothorax.readings import Fit, Readings, fits, mask_at, read_all
-from pipelines.report import MISSES, Report, finish, parse
+from pipelines.serving.manifest import ModelManifest
 
 SMALL, LARGE = 0.01, 0.04
 """Shares of the film that part small, middle and large pneumothoraces."""

@@ -15,10 +15,10 @@ from dicom_node.domain.findings import (
     Side,
 )
 from dicom_node.domain.study import Radiograph, Spacing
-from pipelines.anatomy.thorax import Thorax
-from pipelines.manifest import ModelManifest
+from pipelines.geometry import Geometry, standard_from_network
 from pipelines.pneumothorax import codes, measure
-from pipelines.pneumothorax.preprocess import Geometry, standard_from_network
+from pipelines.serving.manifest import ModelManifest
+from pipelines.thorax import Thorax
 
 
 @dataclass(frozen=True, slots=True)

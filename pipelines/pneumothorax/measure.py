@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 
 from dicom_node.domain.findings import Side
-from pipelines.anatomy.thorax import UNKNOWN, Thorax
+from pipelines.thorax import UNKNOWN, Thorax
 
 Mask = NDArray[np.bool_]
 Point = tuple[float, float]

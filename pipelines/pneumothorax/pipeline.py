@@ -20,19 +20,14 @@ from dicom_node.domain.findings import (
 )
 from dicom_node.domain.study import Radiograph, Spacing
 from pipelines.anatomy.pipeline import AnatomyPipeline
-from pipelines.anatomy.thorax import find_thorax
-from pipelines.ensemble import SPREAD, digest_of, open_ensemble
-from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
+from pipelines.geometry import Geometry, network_input, refuse_empty, square
 from pipelines.pneumothorax import codes
 from pipelines.pneumothorax.finding import Answer, finding_of, grid_scale, notes_of
-from pipelines.pneumothorax.preprocess import (
-    Geometry,
-    network_input,
-    refuse_empty,
-    square,
-)
-from pipelines.session import Runner, SharedSession, open_session, readable
-from pipelines.task import Task, phantom_film
+from pipelines.serving.ensemble import SPREAD, digest_of, open_ensemble
+from pipelines.serving.manifest import ModelManifest, PhantomReference, load_manifest
+from pipelines.serving.session import Runner, SharedSession, open_session, readable
+from pipelines.serving.task import Task, phantom_film
+from pipelines.thorax import find_thorax
 
 NAME = "pneumothorax"
 USES = ("anatomy",)

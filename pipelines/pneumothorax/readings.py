@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from pipelines import metrics
 from pipelines.datasets.picture import open_grey, open_mask
-from pipelines.manifest import ModelManifest
-from pipelines.metrics import Flags, Numbers
+from pipelines.geometry import Geometry, square, standard_from_network
+from pipelines.measuring import metrics
+from pipelines.measuring.metrics import Flags, Numbers
 from pipelines.pneumothorax.cases import Case
 from pipelines.pneumothorax.measure import plausible
 from pipelines.pneumothorax.pipeline import infer
-from pipelines.pneumothorax.preprocess import Geometry, square, standard_from_network
-from pipelines.session import Runner
+from pipelines.serving.manifest import ModelManifest
+from pipelines.serving.session import Runner
 
 
 @dataclass(frozen=True, slots=True)

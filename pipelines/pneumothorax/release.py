@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from dicom_node.domain.findings import OperatingPoint
-from pipelines import metrics
-from pipelines.ensemble import open_ensemble
-from pipelines.export import LEAST_SLOPE, export, finding_parser, load_average
-from pipelines.manifest import (
+from pipelines.measuring import metrics
+from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
+from pipelines.pneumothorax.contract import SOURCES, Facts, as_toml
+from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
+from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, read_phantom
+from pipelines.pneumothorax.readings import Readings, dice_of, read_all
+from pipelines.release.export import LEAST_SLOPE, export, finding_parser, load_average
+from pipelines.serving.ensemble import open_ensemble
+from pipelines.serving.manifest import (
     Calibration,
     Member,
     ModelManifest,
     PhantomReference,
     load_manifest,
 )
-from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
-from pipelines.pneumothorax.contract import SOURCES, Facts, as_toml
-from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
-from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, read_phantom
-from pipelines.pneumothorax.readings import Readings, dice_of, read_all
-from pipelines.session import SharedSession, open_session, sha256_of
-from pipelines.table import FILE_NAME
+from pipelines.serving.session import SharedSession, open_session, sha256_of
+from pipelines.serving.table import FILE_NAME
 
 WEIGHTS = "model.onnx"
 SENSITIVE, SPECIFIC = 0.90, 0.95

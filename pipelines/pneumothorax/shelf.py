@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.datasets.picture import open_grey, small_mask
-from pipelines.manifest import load_manifest
-from pipelines.phantom import Condition, chest_phantom
+from pipelines.geometry import network_input, square
+from pipelines.phantom.chest import Condition, chest_phantom
 from pipelines.pneumothorax.cases import AUXILIARY, Case
 from pipelines.pneumothorax.measure import plausible
-from pipelines.pneumothorax.preprocess import network_input, square
-from pipelines.session import open_session
+from pipelines.serving.manifest import load_manifest
+from pipelines.serving.session import open_session
 
 BATCH = {
     "mask": 4,

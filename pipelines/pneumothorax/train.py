@@ -8,7 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipelines.loop import (
+from pipelines.measuring.metrics import Numbers, auc
+from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
+from pipelines.pneumothorax.contract import SOURCES
+from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet, load_imagenet
+from pipelines.pneumothorax.release import release
+from pipelines.pneumothorax.shelf import WEIGHTS, Shelf, draw_masks, fill, pick
+from pipelines.training.augment import augment, dice_loss
+from pipelines.training.loop import (
     Draws,
     Losses,
     Marks,
@@ -20,15 +27,8 @@ from pipelines.loop import (
     run,
     to_input,
 )
-from pipelines.metrics import Numbers, auc
-from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
-from pipelines.pneumothorax.contract import SOURCES
-from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet, load_imagenet
-from pipelines.pneumothorax.release import release
-from pipelines.pneumothorax.shelf import WEIGHTS, Shelf, draw_masks, fill, pick
-from pipelines.rundir import open_run, say
-from pipelines.start import MODELS, load_start, shipped, sources_of, weights_of
-from pipelines.training import augment, dice_loss
+from pipelines.training.rundir import open_run, say
+from pipelines.training.start import MODELS, load_start, shipped, sources_of, weights_of
 
 NAME = "pneumothorax"
 ENCODER_RATE, DECODER_RATE = 4e-4, 1.5e-3

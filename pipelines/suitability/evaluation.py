@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
-from pipelines import metrics
-from pipelines.binary import rounded
-from pipelines.report import Report, finish, parse
+from pipelines.geometry import open_square
+from pipelines.measuring import metrics
+from pipelines.measuring.binary import rounded
+from pipelines.measuring.report import Report, finish, parse
 from pipelines.suitability import codes
 from pipelines.suitability.cases import Frontal, Other, read_frontals, read_others
 from pipelines.suitability.pipeline import NAME, SuitabilityPipeline, infer, load
-from pipelines.suitability.preprocess import open_square
 
 Image = NDArray[np.float32]
 AS_IT_IS: Callable[[Image], Image] = np.asarray

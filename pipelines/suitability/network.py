@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pipelines.trunk import CHANNELS, Trunk
+from pipelines.training.trunk import CHANNELS, Trunk
 
 TURNS = 4
 """Quarter turns counterclockwise: 0 (upright), 1, 2, 3."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.study import Radiograph
-from pipelines.manifest import ModelManifest, PhantomReference, load_manifest
-from pipelines.session import Runner, readable, share_session
+from pipelines.geometry import network_input, refuse_empty, square
+from pipelines.serving.manifest import ModelManifest, PhantomReference, load_manifest
+from pipelines.serving.session import Runner, readable, share_session
+from pipelines.serving.task import Task, phantom_film
 from pipelines.suitability import codes
-from pipelines.suitability.preprocess import network_input, refuse_empty, square
-from pipelines.task import Task, phantom_film
 
 NAME = "suitability"
 OUTPUTS = ("frontal", "turn", "inverted")

@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from dicom_node.domain.findings import OperatingPoint
-from pipelines import metrics
-from pipelines.contract import WEIGHTS, Contract, publish
-from pipelines.export import LEAST_SLOPE, export, load_average, parser
-from pipelines.manifest import ModelManifest, PhantomReference
-from pipelines.session import Session, SharedSession, open_session, sha256_of
+from pipelines.geometry import network_input, open_square
+from pipelines.measuring import metrics
+from pipelines.release.contract import WEIGHTS, Contract, publish
+from pipelines.release.export import LEAST_SLOPE, export, load_average, parser
+from pipelines.serving.manifest import ModelManifest, PhantomReference
+from pipelines.serving.session import Session, SharedSession, open_session, sha256_of
 from pipelines.suitability import codes
 from pipelines.suitability.cases import read_frontals
 from pipelines.suitability.network import ServedNet, SuitabilityNet
 from pipelines.suitability.pipeline import NAME, OUTPUTS, SuitabilityPipeline, read_phantom
-from pipelines.suitability.preprocess import network_input, open_square
 from pipelines.suitability.synthetic import picture
 from pipelines.suitability.wreck import spoil
 
@@ -34,7 +34,7 @@ SOURCES = (
     "NIH ChestX-ray14, SIIM-ACR stage 2, Kermany and the lung mask sets: frontal chests",
     "first half of each kind of ood.csv: laterals, CT, hands, photographs, text, ultrasound",
     "drawn pictures and spoilt chests of pipelines/suitability (synthetic.py, wreck.py)",
-    "digital phantoms of pipelines/phantom.py",
+    "digital phantoms of pipelines/phantom",
     "ImageNet MobileNetV2 weights derived from Google Coral, as the trunk's start",
 )
 LICENCES = (

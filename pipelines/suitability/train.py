@@ -8,7 +8,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipelines.loop import (
+from pipelines.geometry import open_square, square
+from pipelines.phantom.chest import chest_phantom
+from pipelines.suitability.cases import read_frontals, read_others
+from pipelines.suitability.network import TURNS, SuitabilityNet
+from pipelines.suitability.pipeline import NAME
+from pipelines.suitability.release import release
+from pipelines.suitability.synthetic import picture
+from pipelines.suitability.wreck import spoil
+from pipelines.training.augment import augment
+from pipelines.training.loop import (
     Draws,
     Losses,
     Marks,
@@ -20,16 +29,7 @@ from pipelines.loop import (
     run,
     to_input,
 )
-from pipelines.phantom import chest_phantom
-from pipelines.rundir import open_run, say
-from pipelines.suitability.cases import read_frontals, read_others
-from pipelines.suitability.network import TURNS, SuitabilityNet
-from pipelines.suitability.pipeline import NAME
-from pipelines.suitability.preprocess import open_square, square
-from pipelines.suitability.release import release
-from pipelines.suitability.synthetic import picture
-from pipelines.suitability.wreck import spoil
-from pipelines.training import augment
+from pipelines.training.rundir import open_run, say
 
 FRONTALS, OTHERS, SPOILT, DRAWN = 14, 8, 6, 6
 """Images per step: chests; real other pictures; parts of chests; synthetic pictures."""

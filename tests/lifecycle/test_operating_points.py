@@ -21,7 +21,7 @@ from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.results.common import operating_point
 from dicom_node.storage.database.schema import deliveries, objects, results
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
-from pipelines.session import Session, SharedSession
+from pipelines.serving.session import Session, SharedSession
 from tests.conftest import ROOT
 from tests.lifecycle.site import MakeSite, Site
 

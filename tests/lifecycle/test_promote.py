@@ -16,7 +16,7 @@ from dicom_node.commands import cli
 from dicom_node.roles.table import run_work
 from dicom_node.storage.database.schema import results
 from dicom_node.storage.models import install, linked, models_dir, switch
-from pipelines.phantom import Condition, chest_phantom
+from pipelines.phantom.chest import Condition, chest_phantom
 from tests.lifecycle.challengers import challenger
 from tests.lifecycle.site import Site
 

@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
-from pipelines.manifest import load_manifest
-from pipelines.phantom import Phantom
+from pipelines.phantom.chest import Phantom
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
-from pipelines.session import Session, SharedSession
+from pipelines.serving.manifest import load_manifest
+from pipelines.serving.session import Session, SharedSession
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 REF = InstanceRef("1.2.840.10008.5.1.4.1.1.1.1", "1.2.3")

@@ -7,7 +7,7 @@ import pytest
 
 from dicom_node.domain import codes
 from dicom_node.domain.study import Radiograph
-from pipelines.abnormality.pipeline import load
+from pipelines.chest_findings.heads.abnormality import load
 from pipelines.chest_findings.task import LabelledPipeline
 
 
@@ -36,9 +36,9 @@ def test_the_shipped_model_is_what_was_released(shipped: LabelledPipeline) -> No
 def test_the_shipped_model_ranks_findings_above_none(
     shipped: LabelledPipeline, shared: Path
 ) -> None:
-    from pipelines import metrics
     from pipelines.chest_findings.cases import read_cases
     from pipelines.chest_findings.readings import read_all
+    from pipelines.measuring import metrics
 
     cases = [c for c in read_cases(shared) if c.split == "test" and c.source == "full"]
     model = shipped.model

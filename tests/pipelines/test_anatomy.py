@@ -14,9 +14,9 @@ from dicom_node.domain.findings import Finding, Measurement, OperatingPoint, Pre
 from dicom_node.domain.study import Orientation, Radiograph, Spacing
 from pipelines.anatomy import codes
 from pipelines.anatomy.pipeline import NAME, AnatomyPipeline, load
-from pipelines.contract import Contract, publish
-from pipelines.manifest import PhantomReference
-from pipelines.session import Session, SharedSession
+from pipelines.release.contract import Contract, publish
+from pipelines.serving.manifest import PhantomReference
+from pipelines.serving.session import Session, SharedSession
 
 SIZE = 64
 Regions = NDArray[np.float32]

@@ -8,8 +8,8 @@ import pytest
 from pipelines.anatomy.cases import read_cases
 from pipelines.anatomy.evaluation import mark
 from pipelines.anatomy.pipeline import AnatomyPipeline, load
-from pipelines.metrics import dice
-from pipelines.phantom import chest_phantom
+from pipelines.measuring.metrics import dice
+from pipelines.phantom.chest import chest_phantom
 from tests.pipelines.conftest import standard_film
 
 

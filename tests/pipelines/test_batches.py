@@ -13,7 +13,7 @@ from dicom_node.domain.pipeline import Batched
 from dicom_node.domain.study import Radiograph
 from pipelines.anatomy import pipeline as anatomy
 from pipelines.chest_findings import pipeline as chest_findings
-from pipelines.phantom import CONDITIONS, Phantom, chest_phantom
+from pipelines.phantom.chest import CONDITIONS, Phantom, chest_phantom
 from pipelines.pneumothorax import pipeline as pneumothorax
 from pipelines.suitability import pipeline as suitability
 from tests.pipelines.conftest import standard_film

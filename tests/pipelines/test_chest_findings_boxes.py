@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from dicom_node.domain.findings import Box
 from dicom_node.domain.study import Orientation
 from pipelines.chest_findings.boxes import boxes_of, overlap, refined, regions
-from pipelines.chest_findings.preprocess import box_to_stored, square
 from pipelines.chest_findings.readings import Marked, recall_at
+from pipelines.geometry import box_to_stored, square
 
 
 def bump(top: int, left: int, height: float = 0.8) -> NDArray[np.float32]:

@@ -17,9 +17,9 @@ from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.pipeline import load, task_on
 from pipelines.chest_findings.reading import SharedModel
 from pipelines.chest_findings.task import LabelledPipeline
-from pipelines.labelled import load_labelled
-from pipelines.phantom import Phantom, chest_phantom
-from pipelines.session import Session, SharedSession
+from pipelines.phantom.chest import Phantom, chest_phantom
+from pipelines.serving.labelled import load_labelled
+from pipelines.serving.session import Session, SharedSession
 from tests.pipelines.conftest import REF
 
 Film = Callable[[Phantom], Radiograph]
@@ -158,9 +158,9 @@ def test_a_mirrored_file_is_read_like_the_film(shipped: LabelledPipeline, film: 
 
 @pytest.mark.data
 def test_the_shipped_model_knows_a_large_heart(shipped: LabelledPipeline, shared: Path) -> None:
-    from pipelines import metrics
     from pipelines.chest_findings.cases import read_cases
     from pipelines.chest_findings.readings import read_all
+    from pipelines.measuring import metrics
 
     cases = [c for c in read_cases(shared) if c.split == "test" and c.source == "full"]
     large = [case for case in cases if case.has("Cardiomegaly")][:12]

@@ -9,12 +9,10 @@ import pytest
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Presence
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
-from pipelines.abnormality import pipeline as abnormality
 from pipelines.chest_findings import pipeline as chest_findings
 from pipelines.chest_findings.cases import BoxLabel, read_cases
-from pipelines.phantom import chest_phantom
-from pipelines.pneumonia import paediatric
-from pipelines.pneumonia import pipeline as pneumonia
+from pipelines.chest_findings.heads import abnormality, paediatric, pneumonia
+from pipelines.phantom.chest import chest_phantom
 
 torch = pytest.importorskip("torch", reason="training needs dicom-node[train]")
 
@@ -95,7 +93,7 @@ def test_real_radiographs_train_too(shared: Path) -> None:
     from pipelines.chest_findings.judging import judge
     from pipelines.chest_findings.network import TrunkNet, load_imagenet
     from pipelines.chest_findings.shelf import SOURCES, batch, fill
-    from pipelines.loop import to_input
+    from pipelines.training.loop import to_input
 
     cases = [case for case in read_cases(shared) if case.split == "train"]
     chosen = [case for case in cases if case.boxes][:4]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.labelled import load_labelled
-from pipelines.manifest import load_manifest
-from pipelines.phantom import Condition, chest_phantom
+from pipelines.phantom.chest import Condition, chest_phantom
 from pipelines.pneumothorax.pipeline import load
+from pipelines.serving.labelled import load_labelled
+from pipelines.serving.manifest import load_manifest
 
 torch = pytest.importorskip("torch", reason="training needs dicom-node[train]")
 
@@ -75,7 +75,7 @@ def test_the_shipped_network_is_taken_over_as_it_is(models_dir: Path) -> None:
     from pipelines.chest_findings.network import ServedNet as SharedServed
     from pipelines.chest_findings.network import TrunkNet
     from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
-    from pipelines.start import load_onnx
+    from pipelines.training.start import load_onnx
 
     size = load_manifest(models_dir / "pneumothorax").input.size
     network = PneumothoraxNet(13)
@@ -124,7 +124,7 @@ def test_corrected_cases_make_a_challenger_of_the_shipped_model(
 def test_a_start_that_does_not_fit_is_named(models_dir: Path, tmp_path: Path) -> None:
     from dicom_node.domain.errors import BadSettings
     from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
-    from pipelines.start import load_start
+    from pipelines.training.start import load_start
 
     network = PneumothoraxNet(13)
     served = ServedNet(network)

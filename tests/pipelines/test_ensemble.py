@@ -11,11 +11,11 @@ import pytest
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.study import Radiograph
 from pipelines.chest_findings import pipeline as chest_findings
-from pipelines.ensemble import SPREAD, Columns, Ensemble, digest_of
-from pipelines.manifest import Calibration, load_manifest
-from pipelines.phantom import Phantom, chest_phantom
+from pipelines.phantom.chest import Phantom, chest_phantom
 from pipelines.pneumothorax import pipeline as pneumothorax
-from pipelines.session import Session
+from pipelines.serving.ensemble import SPREAD, Columns, Ensemble, digest_of
+from pipelines.serving.manifest import Calibration, load_manifest
+from pipelines.serving.session import Session
 
 
 class Fixed:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.labelled import load_labelled, write_labelled
+from pipelines.serving.labelled import load_labelled, write_labelled
 
 
 def test_what_is_written_is_read_back(models_dir: Path, tmp_path: Path) -> None:

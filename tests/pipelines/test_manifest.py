@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.manifest import Calibration, load_manifest
+from pipelines.serving.manifest import Calibration, load_manifest
 
 
 def changed(models_dir: Path, folder: Path, old: str, new: str) -> Path:

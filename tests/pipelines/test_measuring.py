@@ -13,12 +13,21 @@ from PIL import Image
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OperatingPoint
-from pipelines import metrics
-from pipelines.binary import Told, at_point, beside, figures
-from pipelines.charts import Chart, Line, draw
-from pipelines.evaluation import evaluate
-from pipelines.page import Miss
-from pipelines.report import BEGIN, END, Report, card_block, finish, page_of, parse, write_card
+from pipelines.measuring import metrics
+from pipelines.measuring.binary import Told, at_point, beside, figures
+from pipelines.measuring.charts import Chart, Line, draw
+from pipelines.measuring.page import Miss
+from pipelines.measuring.report import (
+    BEGIN,
+    END,
+    Report,
+    card_block,
+    finish,
+    page_of,
+    parse,
+    write_card,
+)
+from pipelines.tools.evaluate import evaluate
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 TASKS = sorted(path.parent.name for path in MODELS.glob("*/model.toml"))

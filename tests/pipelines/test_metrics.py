@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines import metrics
+from pipelines.measuring import metrics
 
 TRUTH = np.array([False, False, True, True])
 

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipelines.phantom import chest_phantom
+from pipelines.phantom.chest import chest_phantom
 
 SIDE = 384
 film = partial(chest_phantom, rows=SIDE, columns=SIDE)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import Finding, Measurement, Presence, Side
 from dicom_node.domain.study import Orientation, Radiograph, Spacing
-from pipelines.phantom import Phantom, chest_phantom
+from pipelines.phantom.chest import Phantom, chest_phantom
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
 
 Answering = Callable[..., PneumothoraxPipeline]

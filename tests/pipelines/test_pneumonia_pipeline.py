@@ -10,10 +10,10 @@ import pytest
 from dicom_node.domain.findings import Findings, Presence, Side
 from dicom_node.domain.study import Orientation, Radiograph
 from pipelines.chest_findings.codes import MAPPED, SCORES
+from pipelines.chest_findings.heads import paediatric, pneumonia
 from pipelines.chest_findings.reading import SharedModel
-from pipelines.labelled import load_labelled
-from pipelines.pneumonia import codes, paediatric, pipeline
-from pipelines.session import Session, SharedSession
+from pipelines.serving.labelled import load_labelled
+from pipelines.serving.session import Session, SharedSession
 
 Reading = Callable[[str, Radiograph], Findings]
 
@@ -42,7 +42,8 @@ def reading(models_dir: Path) -> Reading:
     def read(head: str, film: Radiograph) -> Findings:
         session = Session(OneHead(head), "image", manifest.outputs, "fixed")
         model = SharedModel(manifest, SharedSession(session))
-        return pipeline.task_on(model, "pneumonia", codes.ADULT, codes.ADULT_HEAD).read(film)
+        task = pneumonia.task_on(model, "pneumonia", pneumonia.ADULT, pneumonia.ADULT_HEAD)
+        return task.read(film)
 
     return read
 
@@ -52,7 +53,7 @@ def test_the_region_and_its_box_lie_where_the_map_says(
     reading: Reading, noise: Radiograph, turn: tuple[str, str]
 ) -> None:
     film = replace(noise, orientation=Orientation(*turn))
-    (finding,) = reading(codes.ADULT, film).findings
+    (finding,) = reading(pneumonia.ADULT, film).findings
     assert finding.presence is Presence.PRESENT
     assert finding.side is Side.LEFT
     assert finding.segment is not None
@@ -70,12 +71,12 @@ def test_the_region_and_its_box_lie_where_the_map_says(
 
 
 def test_each_head_has_its_own_task(reading: Reading, noise: Radiograph, models_dir: Path) -> None:
-    adult = reading(codes.CHILD, noise)
+    adult = reading(pneumonia.CHILD, noise)
     assert adult.findings[0].presence is Presence.ABSENT
     assert adult.findings[0].segment is None
     assert any("adult" in note for note in adult.notes)
     manifest = load_labelled(models_dir / "pneumonia")
-    session = Session(OneHead(codes.CHILD), "image", manifest.outputs, "fixed")
+    session = Session(OneHead(pneumonia.CHILD), "image", manifest.outputs, "fixed")
     model = SharedModel(manifest, SharedSession(session))
     children = replace(paediatric.load(models_dir, "cpu"), model=model)
     read = children.read(noise)
@@ -86,7 +87,7 @@ def test_each_head_has_its_own_task(reading: Reading, noise: Radiograph, models_
 
 def test_the_shipped_models_share_their_weights(models_dir: Path) -> None:
     shared = load_labelled(models_dir / "chest_findings")
-    for task in (pipeline.load(models_dir, "cpu"), paediatric.load(models_dir, "cpu")):
+    for task in (pneumonia.load(models_dir, "cpu"), paediatric.load(models_dir, "cpu")):
         assert task.model.manifest.sha256 == shared.sha256
         for label in task.model.manifest.labels:
             marks = [point.threshold for point in label.operating_points.values()]
@@ -96,13 +97,13 @@ def test_the_shipped_models_share_their_weights(models_dir: Path) -> None:
 
 @pytest.mark.data
 def test_the_shipped_model_tells_children_with_pneumonia(shared: Path, models_dir: Path) -> None:
-    from pipelines import metrics
     from pipelines.chest_findings.cases import read_cases
     from pipelines.chest_findings.readings import read_all
+    from pipelines.measuring import metrics
 
     cases = [c for c in read_cases(shared) if c.source == "child" and c.split == "test"]
-    ill = [case for case in cases if case.has(codes.CHILD)][:12]
-    well = [case for case in cases if not case.has(codes.CHILD)][:12]
+    ill = [case for case in cases if case.has(pneumonia.CHILD)][:12]
+    well = [case for case in cases if not case.has(pneumonia.CHILD)][:12]
     model = paediatric.load(models_dir, "cpu").model
     readings = read_all(model.session, model.manifest, ill + well)
-    assert metrics.auc(*readings.of_label(codes.CHILD)) > 0.8
+    assert metrics.auc(*readings.of_label(pneumonia.CHILD)) > 0.8

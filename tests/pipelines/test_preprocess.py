@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dicom_node.domain.study import Orientation
-from pipelines.pneumothorax.preprocess import normalise, resize, square, standard_from_network
+from pipelines.geometry import normalise, resize, square, standard_from_network
 
 ORIENTATIONS = [
     Orientation("L", "F"),

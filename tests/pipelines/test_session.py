@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.manifest import ModelManifest, load_manifest
-from pipelines.session import open_session, sha256_of
+from pipelines.serving.manifest import ModelManifest, load_manifest
+from pipelines.serving.session import open_session, sha256_of
 from tests.conftest import ROOT
 
 
@@ -68,8 +68,8 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from dicom_node.domain.errors import TryAgain
-from pipelines.manifest import load_manifest
-from pipelines.session import open_session
+from pipelines.serving.manifest import load_manifest
+from pipelines.serving.session import open_session
 
 def leave(megabytes):
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -1,5 +1,6 @@
 """Three tasks on one network: one inference per film, thresholds of their own."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,8 @@ import pytest
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import PointChoice, Presence
 from dicom_node.domain.study import Radiograph
-from pipelines.abnormality import pipeline as abnormality
 from pipelines.chest_findings import pipeline as chest_findings
-from pipelines.pneumonia import pipeline as pneumonia
+from pipelines.chest_findings.heads import abnormality, pneumonia
 
 
 def test_one_film_goes_through_the_network_once(models_dir: Path, noise: Radiograph) -> None:
@@ -44,3 +44,11 @@ def test_each_finding_is_judged_where_the_route_says(models_dir: Path, noise: Ra
     ]
     with pytest.raises(BadSettings, match="high_specificity"):
         task.points_of(PointChoice("best"))
+
+
+@pytest.mark.parametrize(
+    "dotted", ["pneumonia.pipeline", "pneumonia.paediatric", "abnormality.pipeline"]
+)
+def test_the_names_in_configurations_of_the_field_still_load(models_dir: Path, dotted: str) -> None:
+    head = importlib.import_module(f"pipelines.{dotted}").load(models_dir, "cpu")
+    assert head.version

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OperatingPoint
 from dicom_node.domain.study import Orientation, Radiograph
-from pipelines.contract import Contract, publish
-from pipelines.manifest import PhantomReference
-from pipelines.session import Session, SharedSession
+from pipelines.release.contract import Contract, publish
+from pipelines.serving.manifest import PhantomReference
+from pipelines.serving.session import Session, SharedSession
 from pipelines.suitability import codes
 from pipelines.suitability.cases import TEST_KINDS, read_frontals, read_others
 from pipelines.suitability.pipeline import NAME, OUTPUTS, SuitabilityPipeline, load

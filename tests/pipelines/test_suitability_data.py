@@ -7,7 +7,7 @@ import pytest
 
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
-from pipelines.phantom import chest_phantom
+from pipelines.phantom.chest import chest_phantom
 from pipelines.suitability import codes
 from pipelines.suitability.cases import read_frontals, read_others
 from pipelines.suitability.evaluation import AS_IT_IS, CHANGES, accepted, reason_of

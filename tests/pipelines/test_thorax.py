@@ -7,9 +7,9 @@ import pytest
 
 from dicom_node.domain.findings import Side
 from pipelines.anatomy import pipeline as anatomy
-from pipelines.anatomy.thorax import UNKNOWN, Thorax, find_thorax
-from pipelines.phantom import Condition, chest_phantom
+from pipelines.phantom.chest import Condition, chest_phantom
 from pipelines.pneumothorax import measure, pipeline
+from pipelines.thorax import UNKNOWN, Thorax, find_thorax
 from tests.pipelines.conftest import standard_film
 
 SIZE = 100

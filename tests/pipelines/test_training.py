@@ -31,7 +31,7 @@ def test_phantoms_alone_train_a_model_that_loads_and_resumes(tmp_path: Path) -> 
 
 
 def test_augmentation_moves_image_and_mask_together() -> None:
-    from pipelines.training import warp
+    from pipelines.training.augment import warp
 
     random = torch.Generator().manual_seed(0)
     masks = torch.zeros(8, 1, 96, 96)

@@ -19,8 +19,8 @@ class Killed(Exception):
 
 
 def begin(out: Path, *words: str) -> argparse.Namespace:
-    from pipelines.loop import parser
-    from pipelines.rundir import open_run
+    from pipelines.training.loop import parser
+    from pipelines.training.rundir import open_run
 
     options = parser("tiny", None, minutes=1, size=64).parse_args(
         ["--out", str(out), "--steps", "60", "--judge-every", "25", "--threads", "1", *words]
@@ -31,7 +31,7 @@ def begin(out: Path, *words: str) -> argparse.Namespace:
 
 def learn(options: argparse.Namespace, worth: Callable[[int], float], dies_at: int = 0) -> Path:
     """Teach a line to follow another; `worth` tells by the number of validations."""
-    from pipelines.loop import Draws, Losses, Marks, run
+    from pipelines.training.loop import Draws, Losses, Marks, run
 
     network = torch.nn.Linear(3, 1).to(options.device)
     beside = torch.nn.Parameter(torch.zeros(1))
@@ -132,7 +132,7 @@ def test_a_run_on_the_gpu_learns(tmp_path: Path) -> None:
 
 
 def test_equalising_makes_every_grey_level_as_frequent() -> None:
-    from pipelines.training import equalise
+    from pipelines.training.augment import equalise
 
     random = torch.Generator().manual_seed(0)
     images = torch.rand(40, 1, 32, 32, generator=random) ** 3
@@ -149,7 +149,7 @@ def test_equalising_makes_every_grey_level_as_frequent() -> None:
 
 
 def test_weights_of_labels_are_read_and_wrong_ones_named() -> None:
-    from pipelines.start import weights_of
+    from pipelines.training.start import weights_of
 
     known = {"siim": 1.0, "weak": 0.5}
     assert weights_of(["weak=0.25"], known) == {"siim": 1.0, "weak": 0.25}

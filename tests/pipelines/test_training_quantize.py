@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.manifest import load_manifest
-from pipelines.phantom import chest_phantom
+from pipelines.phantom.chest import chest_phantom
 from pipelines.pneumothorax.pipeline import load
+from pipelines.serving.manifest import load_manifest
 
 pytest.importorskip("torch", reason="training needs dicom-node[train]")
 
@@ -45,7 +45,7 @@ def test_a_variant_within_the_margin_is_a_model_folder_that_says_what_it_cost(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from pipelines import quantize
+    from pipelines.tools import quantize
 
     monkeypatch.setattr(quantize, "LEAST_GAIN", 0.0)  # a busy machine tells nothing of speed
     monkeypatch.setattr(quantize, "CALIBRATING", 12)
@@ -66,7 +66,7 @@ def test_a_variant_within_the_margin_is_a_model_folder_that_says_what_it_cost(
 def test_a_variant_that_is_worse_is_not_written(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipelines import quantize
+    from pipelines.tools import quantize
 
     assert quantize.quantize(words(folders, tmp_path / "out", "-2")) == 1
     assert "nothing written: auc falls by more than the margin" in capsys.readouterr().out
@@ -79,7 +79,7 @@ def test_a_variant_that_is_not_faster_is_not_written(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from pipelines import quantize
+    from pipelines.tools import quantize
 
     monkeypatch.setattr(quantize, "LEAST_GAIN", 1000.0)
     assert quantize.quantize(words(folders, tmp_path / "out", "1")) == 1

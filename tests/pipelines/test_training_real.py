@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.abnormality import pipeline as abnormality
 from pipelines.anatomy import pipeline as anatomy
 from pipelines.chest_findings import pipeline as chest_findings
-from pipelines.pneumonia import pipeline as pneumonia
+from pipelines.chest_findings.heads import abnormality, pneumonia
 from pipelines.pneumothorax import pipeline as pneumothorax
 from pipelines.suitability import pipeline as suitability
 

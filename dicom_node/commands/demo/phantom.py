@@ -20,11 +20,11 @@ def phantom_dx(
 ) -> Dataset:
     """Make a DX radiograph of the phantom (PS3.3 A.26), as a modality would.
 
-    `shape` goes to `pipelines.phantom.chest_phantom`. UIDs depend on all the
+    `shape` goes to `pipelines.phantom.chest.chest_phantom`. UIDs depend on all the
     arguments alone, `made_at` (POSIX s) sets the study's date and time.
     """
     # by its dotted path: the service does not import pipelines (DESIGN.md section 4)
-    phantom = importlib.import_module("pipelines.phantom").chest_phantom(
+    phantom = importlib.import_module("pipelines.phantom.chest").chest_phantom(
         seed, pneumothorax, **shape
     )
     identity = ("phantom", str(seed), pneumothorax, repr(sorted(shape.items())), f"{made_at:.3f}")

@@ -1,0 +1,1 @@
+"""Reading tasks beside the eight findings on the same network."""

@@ -1,0 +1,32 @@
+"""Score a chest radiograph: normal or abnormal."""
+
+from pathlib import Path
+
+from dicom_node.domain import codes
+from dicom_node.domain.findings import Finding
+from pipelines.chest_findings.codes import ABNORMAL
+from pipelines.chest_findings.reading import open_model
+from pipelines.chest_findings.task import LabelledPipeline, Said, open_task
+
+NAME = "abnormality"
+CODE = codes.ABNORMAL
+SITE = codes.CHEST
+LABEL = ABNORMAL
+"""The column of the shared network."""
+FOR_ORDER = "a score for the order of a worklist: it names no disease, and low is not normal"
+
+
+def load(models_dir: Path, device: str = "auto", threads: int = 0) -> LabelledPipeline:
+    """Load the model of `models_dir`/abnormality; BadSettings if unfit."""
+    model = open_model(models_dir, NAME, device, threads)
+    return open_task(LabelledPipeline(model, NAME, (LABEL,), _find, (FOR_ORDER,)))
+
+
+def _find(said: Said) -> Finding:
+    return Finding(
+        code=CODE,
+        presence=said.presence,
+        probability=said.probability,
+        operating_point=said.point,
+        site=SITE,
+    )

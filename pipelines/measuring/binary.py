@@ -1,0 +1,102 @@
+"""The figures of a yes-or-no reader, with intervals over patients."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_node.domain.findings import OperatingPoint
+from pipelines.measuring import metrics
+from pipelines.measuring.metrics import Estimate, Flags, Numbers
+
+LEAST_CASES = 5
+"""A group with fewer positives or negatives says nothing."""
+Figures = dict[str, object]
+Row = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is true of some images and what a reader said of them."""
+
+    truth: Flags
+    probabilities: Numbers
+    patients: Sequence[str]
+
+    def only(self, keep: Flags) -> "Told":
+        """Keep some of the images."""
+        owners = [one for one, kept in zip(self.patients, keep, strict=True) if kept]
+        return Told(self.truth[keep], self.probabilities[keep], owners)
+
+    def estimate(self, measure: Callable[[Flags, Numbers], float]) -> dict[str, float]:
+        """Give `measure(truth, probabilities)` with its interval."""
+        return rounded(
+            metrics.bootstrap(
+                lambda rows: measure(self.truth[rows], self.probabilities[rows]), self.patients
+            )
+        )
+
+
+def figures(
+    told: Told,
+    points: Mapping[str, OperatingPoint],
+    prevalence: float | None = None,
+    least: int = LEAST_CASES,
+) -> Figures:
+    """Give every figure; a group with fewer than `least` of either kind gets its counts only."""
+    truth, shares = told.truth, told.probabilities
+    found: Figures = {"images": len(truth), "positive": int(truth.sum())}
+    if min(int(truth.sum()), int((~truth).sum())) < least:
+        return found | {"too few": f"fewer than {least} of either kind"}
+    found["auc"] = told.estimate(metrics.auc)
+    found["pr_auc"] = told.estimate(metrics.average_precision)
+    found["brier"] = round(metrics.brier(truth, shares), 4)
+    found["ece"] = told.estimate(metrics.calibration_error)
+    for name, point in points.items():
+        found[name] = at_point(told, point.threshold, prevalence)
+    return found
+
+
+def at_point(told: Told, threshold: float, prevalence: float | None = None) -> Figures:
+    """Give a threshold's decisions: sensitivity and specificity with intervals, PPV, NPV, F1."""
+    truth, called = told.truth, told.probabilities >= threshold
+    hits = int((truth & called).sum())
+    found: Figures = {
+        "threshold": round(threshold, 5),
+        "sensitivity": told.estimate(lambda t, p: metrics.sensitivity(t, p >= threshold)),
+        "specificity": told.estimate(lambda t, p: metrics.specificity(t, p >= threshold)),
+        "ppv": round(hits / max(int(called.sum()), 1), 4),
+        "npv": round(int((~truth & ~called).sum()) / max(int((~called).sum()), 1), 4),
+        "f1": round(2 * hits / max(int(truth.sum()) + int(called.sum()), 1), 4),
+    }
+    if prevalence is not None:
+        rates = metrics.sensitivity(truth, called), metrics.specificity(truth, called)
+        found[f"ppv at {prevalence:.1%}"] = round(metrics.ppv_at(prevalence, *rates), 4)
+    return found
+
+
+def beside(told: Told, others: Numbers) -> Figures:
+    """Compare with another reader's scores on the same images."""
+    truth, ours = told.truth, told.probabilities
+    if min(int(truth.sum()), int((~truth).sum())) < LEAST_CASES:
+        return {"images": len(truth), "too few": "it scored too few of them"}
+
+    def gap(rows: Row) -> float:
+        return metrics.auc(truth[rows], ours[rows]) - metrics.auc(truth[rows], others[rows])
+
+    test = metrics.delong(truth, ours, others)
+    return {
+        "images": len(truth),
+        "positive": int(truth.sum()),
+        "this model": told.estimate(metrics.auc),
+        "the other": Told(truth, others, told.patients).estimate(metrics.auc),
+        "difference (bootstrap)": rounded(metrics.bootstrap(gap, told.patients)),
+        "difference (DeLong)": rounded(test.difference),
+        "p (DeLong)": round(test.p_value, 4),
+    }
+
+
+def rounded(estimate: Estimate) -> dict[str, float]:
+    """Give an estimate as it is printed and stored."""
+    return {name: round(value, 4) for name, value in asdict(estimate).items()}

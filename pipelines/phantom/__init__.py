@@ -1,0 +1,1 @@
+"""Digital chest phantoms: drawn anatomy, projected as X-rays are."""

@@ -1,0 +1,1 @@
+"""What every reading task serves with: manifests, sessions, ensembles."""

@@ -1,0 +1,149 @@
+"""Several model files of one task that answer together.
+
+The probability is the mean of the members' calibrated probabilities; how far they
+disagree is the uncertainty (Lakshminarayanan et al., "Simple and scalable predictive
+uncertainty estimation using deep ensembles", NeurIPS 2017).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_node.domain.errors import BadSettings
+from dicom_node.domain.pipeline import Check
+from pipelines.serving.manifest import Calibration, Member, ModelManifest
+from pipelines.serving.session import Runner, Session, open_session, sha256_of
+
+SPREAD = "spread"
+"""The output with the standard deviation of the members' probabilities."""
+CERTAIN = 1e-7
+Numbers = NDArray[np.float64]
+
+
+class Led(Protocol):
+    """What a model with members says of itself, whatever its manifest."""
+
+    @property
+    def sha256(self) -> str:
+        """The lead's digest."""
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The other files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of which output are logits, and how each is calibrated."""
+
+    output: str
+    numbers: tuple[int, ...]
+    calibrations: tuple[Calibration, ...]
+
+    def probabilities(self, logits: NDArray[np.float32]) -> Numbers:
+        """Give the calibrated probabilities (N, columns chosen)."""
+        slopes = np.array([one.slope for one in self.calibrations])
+        intercepts = np.array([one.intercept for one in self.calibrations])
+        exponents = slopes * logits[:, self.numbers] + intercepts
+        return np.asarray(1 / (1 + np.exp(-np.clip(exponents, -700, 700))), np.float64)
+
+    def logits(self, probabilities: Numbers) -> Numbers:
+        """Give the logits that are calibrated to these probabilities."""
+        slopes = np.array([one.slope for one in self.calibrations])
+        intercepts = np.array([one.intercept for one in self.calibrations])
+        sure = np.clip(probabilities, CERTAIN, 1 - CERTAIN)
+        return np.asarray((np.log(sure / (1 - sure)) - intercepts) / slopes, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """The lead's session and its members'; answers like a session.
+
+    The mean probability comes as the lead's logit, so that the lead's calibration
+    gives it back; every other output is the plain mean; `spread` (N, columns of the
+    lead's output) is zero where a column is not calibrated.
+    """
+
+    lead: Session
+    columns: Columns
+    others: tuple[tuple[Session, Columns], ...]
+
+    @property
+    def device(self) -> str:
+        """Where the networks compute, in words."""
+        return f"{self.lead.device}, {1 + len(self.others)} models"
+
+    def run(self, image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Give every output for a batch (N, 1, size, size), and the spread."""
+        everyone = ((self.lead, self.columns), *self.others)
+        told = [(session.run(image), columns) for session, columns in everyone]
+        output, chosen = self.columns.output, self.columns.numbers
+        shares = np.stack([columns.probabilities(one[output]) for one, columns in told])
+        means: dict[str, NDArray[np.float32]] = {
+            name: np.mean([one[name] for one, _ in told], axis=0) for name in told[0][0]
+        }
+        means[output][:, chosen] = self.columns.logits(shares.mean(axis=0))
+        spread = np.zeros_like(means[output])
+        spread[:, chosen] = shares.std(axis=0)
+        return means | {SPREAD: spread}
+
+
+def open_ensemble(
+    lead: Session, manifest: ModelManifest, output: str, device: str, threads: int
+) -> Runner:
+    """Open the members of a model with one label; the lead itself if there are none."""
+    columns = Columns(output, (0,), (manifest.calibration,))
+    return gather(
+        lead,
+        manifest,
+        columns,
+        [
+            (
+                open_session(
+                    replace(manifest, weights=one.weights, sha256=one.sha256), device, threads
+                ),
+                one,
+            )
+            for one in manifest.members
+        ],
+    )
+
+
+def gather(
+    lead: Session, manifest: Led, columns: Columns, others: Sequence[tuple[Session, Member]]
+) -> Runner:
+    """Put sessions together; raises BadSettings where a member's calibrations do not fit."""
+    for _, member in others:
+        if len(member.calibrations) != len(columns.calibrations):
+            raise BadSettings(
+                f"{member.weights}: model.toml gives {len(member.calibrations)} calibrations "
+                f"for {len(columns.calibrations)} labels"
+            )
+    if not others:
+        return lead
+    members = [
+        (session, replace(columns, calibrations=one.calibrations)) for session, one in others
+    ]
+    return Ensemble(lead, columns, tuple(members))
+
+
+def digest_of(manifest: Led) -> str:
+    """Give one SHA-256 for all the weights: the lead's own where it is alone."""
+    if not manifest.members:
+        return manifest.sha256
+    together = "".join([manifest.sha256, *(one.sha256 for one in manifest.members)])
+    return hashlib.sha256(together.encode()).hexdigest()
+
+
+def check_members(name: str, manifest: Led) -> list[Check]:
+    """Say of each member whether its weights are those that were released."""
+    checks = []
+    for one in manifest.members:
+        intact = sha256_of(one.weights) == one.sha256
+        words = f"SHA-256 {one.sha256[:12]}..." if intact else "SHA-256 differs"
+        checks.append(Check(f"{name} {one.weights.name}", intact, words))
+    return checks

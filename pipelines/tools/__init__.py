@@ -1,0 +1,1 @@
+"""Commands over whole tasks: train, evaluate, quantize."""
