@@ -12,14 +12,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from dicom_node.domain.operations.status import Census, Moment
+from dicom_node.domain.operations.status import Moment, StatusSnapshot
 from dicom_node.domain.study import Peer
 from dicom_node.network.dimse import scu
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.options import prepare
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.engine import open_database
-from dicom_node.storage.status.status import take_census, timeline
+from dicom_node.storage.status.status import take_snapshot, timeline
 from tests.listeners import free_port, until
 
 CONFIGURATION = """\
@@ -83,23 +83,23 @@ class RunningNode:
     def log(self) -> str:
         return (self.folder / "node.log").read_text()
 
-    def census(self) -> Census:
-        return take_census(self.engine, time.time())
+    def snapshot(self) -> StatusSnapshot:
+        return take_snapshot(self.engine, time.time())
 
     def timeline(self, study_uid: str) -> tuple[Moment, ...]:
         return timeline(self.engine, study_uid)
 
-    def settle(self, received: int, timeout_s: float = SETTLE_S) -> Census:
+    def settle(self, received: int, timeout_s: float = SETTLE_S) -> StatusSnapshot:
         """Wait until so many images are received and no work is left."""
 
         def settled() -> bool:
-            census = self.census()
+            census = self.snapshot()
             busy = sum(one.available + one.executing for one in census.deliveries)
             seen = sum(sender.instances for sender in census.senders)
             return seen >= received and census.pending == 0 and busy == 0
 
         until(settled, f"the end of all work on {received} images", timeout_s)
-        return self.census()
+        return self.snapshot()
 
     def children(self) -> dict[str, int]:
         """The process id of each role, by the role's name."""

@@ -14,11 +14,11 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.pipeline import Archive, Ledger
 from dicom_node.domain.reception import UnknownCallers
 from dicom_node.domain.study import Peer
-from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+from dicom_node.flow.receive import CallerPolicy, Reception, admit_caller, receive
 from dicom_node.formats.dicom.header import describe_bytes
 from dicom_node.network.dimse.options import Timeouts
 from dicom_node.network.dimse.scp import Service, StorageSCP
-from dicom_node.network.dimse.server import PromptAssociation, Secure
+from dicom_node.network.dimse.server import EventDrivenAssociation, Secure
 from dicom_node.network.hosts import HostBook
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.engine import migrate, open_database
@@ -60,7 +60,7 @@ class Receiver:
     def port(self) -> int:
         return self.scp.port
 
-    def connections(self) -> list[PromptAssociation]:
+    def connections(self) -> list[EventDrivenAssociation]:
         """The associations whose threads run."""
         server = self.scp._server
         return [] if server is None else server.connections
@@ -98,7 +98,7 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
         setup.routes,
         setup.min_free_bytes,
     )
-    doorkeeper = Doorkeeper(
+    caller_policy = CallerPolicy(
         setup.peers,
         setup.unknown_callers,
         HostBook().addresses_of,
@@ -107,7 +107,7 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
     )
     service = Service(
         ae_title="CXRAI",
-        greet=lambda caller: greet(caller, doorkeeper, time.time()),
+        greet=lambda caller: admit_caller(caller, caller_policy, time.time()),
         store=lambda request: receive(request, reception, time.time()),
         max_associations=setup.max_associations,
         max_per_caller=setup.max_per_caller,

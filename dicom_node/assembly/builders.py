@@ -10,12 +10,12 @@ from sqlalchemy import Engine
 import dicom_node
 from dicom_node.assembly.negotiation import chooser
 from dicom_node.domain.exchange.destinations import Receiver, over_stow, wanting_rejection
-from dicom_node.domain.exchange.orders import UNREGISTERED, Registered, hastened
+from dicom_node.domain.exchange.orders import UNREGISTERED, Registered, raised_priority
 from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
 from dicom_node.flow.infer import Reading, Source
 from dicom_node.flow.notify import notified
-from dicom_node.flow.report import Address, Desk, report
+from dicom_node.flow.report import Address, ReportingContext, report
 from dicom_node.formats.dicom.source import keys_of
 from dicom_node.results.common import ReportContext
 from dicom_node.results.dicom import rejection
@@ -35,7 +35,7 @@ def writer(
     over_hl7 = {one.name: one for one in settings.hl7}
     receivers: dict[str, Receiver] = {**over_hl7, **{one.name: one for one in settings.fhir}}
     servers = {one.name for one in settings.stow}
-    desk = Desk(
+    reporting = ReportingContext(
         routes={route.name: route for route in settings.routes},
         build=partial(_build, settings, UNREGISTERED),
         notified=partial(notified, receivers=receivers),
@@ -52,10 +52,10 @@ def writer(
             study_uid = claim.arrival.instance.study_uid
             log.warning("order_of_another_patient", study_uid=study_uid)
         routes = {
-            name: replace(route, priority=hastened(route.priority, known.priority))
-            for name, route in desk.routes.items()
+            name: replace(route, priority=raised_priority(route.priority, known.priority))
+            for name, route in reporting.routes.items()
         }
-        at_this = replace(desk, routes=routes, build=partial(_build, settings, known))
+        at_this = replace(reporting, routes=routes, build=partial(_build, settings, known))
         return over_stow(report(claim, reading, at_this, now), servers)
 
     return write
@@ -105,7 +105,7 @@ def _build(
             node_version=dicom_node.__version__,
             ae_title=settings.node.ae_title,
             institution=settings.node.institution,
-            sr_class="comprehensive" if to.rung is None else to.rung.sr_class,
+            sr_class="comprehensive" if to.form is None else to.form.sr_class,
             references_seg="seg" in to.route.outputs and to.with_seg,
             before=to.before,
             overlay=to.route.overlay,

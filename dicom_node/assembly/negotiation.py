@@ -12,9 +12,9 @@ from dicom_node.domain.errors import NodeError
 from dicom_node.domain.exchange.substitution import (
     SOP_CLASSES,
     SR_SOP_CLASSES,
-    Rung,
+    ObjectForm,
     choose,
-    rung_of,
+    form_of,
 )
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Peer, SRClass
@@ -35,19 +35,21 @@ def sr_class_of(settings: Settings, destination: str) -> SRClass:
     return (peers | servers)[destination]
 
 
-def chooser(settings: Settings, engine: Engine) -> Callable[[OutputKind, str], tuple[Rung, Rung]]:
+def chooser(
+    settings: Settings, engine: Engine
+) -> Callable[[OutputKind, str], tuple[ObjectForm, ObjectForm]]:
     """Make what chooses an object's form by what its destination takes."""
 
-    def choose_for(kind: OutputKind, destination: str) -> tuple[Rung, Rung]:
+    def choose_for(kind: OutputKind, destination: str) -> tuple[ObjectForm, ObjectForm]:
         wanted = choose(kind, sr_class_of(settings, destination), lambda _: False)
         refused = refused_by(engine, destination, time.time())
-        taken = choose(kind, wanted.sr_class, lambda rung: rung.sop_class_uid in refused)
+        taken = choose(kind, wanted.sr_class, lambda form: form.sop_class_uid in refused)
         return wanted, taken
 
     return choose_for
 
 
-def descender(settings: Settings, engine: Engine) -> Callable[[Delivery], bool]:
+def refusal_learner(settings: Settings, engine: Engine) -> Callable[[Delivery], bool]:
     """Make what learns from a refused delivery and says whether a plainer object may do."""
 
     def descend(delivery: Delivery) -> bool:
@@ -60,7 +62,7 @@ def descender(settings: Settings, engine: Engine) -> Callable[[Delivery], bool]:
             ask(settings, engine, peers[delivery.destination])
         remember(engine, delivery.destination, {delivery.sop_class_uid: ()}, time.time())
         refused = refused_by(engine, delivery.destination, time.time())
-        delivered = rung_of(delivery.kind, delivery.sop_class_uid)
+        delivered = form_of(delivery.kind, delivery.sop_class_uid)
         below = choose(delivery.kind, delivered.sr_class, lambda r: r.sop_class_uid in refused)
         return below != delivered
 
@@ -95,7 +97,7 @@ def ask_all(settings: Settings, engine: Engine) -> None:
             ask(settings, engine, peer)
 
 
-def told(settings: Settings, engine: Engine, peer: Peer) -> Iterator[Check]:
+def acceptance_checks(settings: Settings, engine: Engine, peer: Peer) -> Iterator[Check]:
     """Ask a peer, and say for each kind that routes send it what it will get.
 
     A kind that the peer takes in no form is a failed check, and so is silence.
@@ -107,14 +109,14 @@ def told(settings: Settings, engine: Engine, peer: Peer) -> Iterator[Check]:
     kinds = {k: None for r in settings.routes if peer.name in r.send_to for k in r.outputs}
     for kind in kinds:
         wanted = choose(kind, peer.sr_class, lambda _: False)
-        rung = choose(kind, peer.sr_class, lambda one: not taken.get(one.sop_class_uid))
-        syntaxes = ", ".join(UID(one).name for one in taken.get(rung.sop_class_uid, ()))
+        form = choose(kind, peer.sr_class, lambda one: not taken.get(one.sop_class_uid))
+        syntaxes = ", ".join(UID(one).name for one in taken.get(form.sop_class_uid, ()))
         words = f"accepts {UID(wanted.sop_class_uid).name} ({syntaxes})"
         if not syntaxes:
             words = f"accepts neither {UID(wanted.sop_class_uid).name} nor what could replace it"
-        elif rung != wanted:
+        elif form != wanted:
             words = (
                 f"does not accept {UID(wanted.sop_class_uid).name}: "
-                f"gets {rung} ({syntaxes}) instead"
+                f"gets {form} ({syntaxes}) instead"
             )
         yield Check(f"{peer.name} {kind}", bool(syntaxes), words)

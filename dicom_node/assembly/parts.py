@@ -18,10 +18,10 @@ from dicom_node.assembly.destinations import outgoing
 from dicom_node.audit.node import SILENT, Audit
 from dicom_node.audit.node import opened as open_audit
 from dicom_node.domain.errors import BadSettings, NodeError
-from dicom_node.domain.operations.status import Census
+from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.domain.pipeline import Archive, Lending
 from dicom_node.flow.deliver import Courier
-from dicom_node.flow.receive import Doorkeeper, Reception
+from dicom_node.flow.receive import CallerPolicy, Reception
 from dicom_node.formats.dicom.header import describe_bytes
 from dicom_node.network import fhir
 from dicom_node.network.dicomweb import scu
@@ -30,22 +30,22 @@ from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.options import prepare
 from dicom_node.network.hl7 import mllp
 from dicom_node.network.hosts import HostBook
-from dicom_node.process.logs import tell_failure
+from dicom_node.process.logs import log_failure
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.archive.orphans import SPOOL
 from dicom_node.storage.archive.room import Room
 from dicom_node.storage.archive.s3 import S3Archive
-from dicom_node.storage.archive.sealed import VaultArchive, require_keys
+from dicom_node.storage.archive.sealed import SealedArchive, require_keys
 from dicom_node.storage.archive.sealing import load_keys
 from dicom_node.storage.database.clock import DatabaseClock
 from dicom_node.storage.database.engine import migrate as migrate_database
 from dicom_node.storage.database.engine import open_database, require_head
-from dicom_node.storage.database.notify import Bell
+from dicom_node.storage.database.notify import WorkNotifier
 from dicom_node.storage.queue.callers import is_approved
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.queue.orders import SqlOrderBook
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 
 log = structlog.get_logger()
 
@@ -107,7 +107,7 @@ def open_archive(settings: Settings) -> Archive:
     register = archive_folder(settings) / SPOOL / "keys"
     require_keys(register, keys)
     stored = _open_store(settings)
-    return stored if keys is None else VaultArchive(stored, keys, register, Room())
+    return stored if keys is None else SealedArchive(stored, keys, register, Room())
 
 
 def _open_store(settings: Settings) -> Archive:
@@ -128,14 +128,16 @@ def reception(parts: Parts) -> Reception:
         describe=describe_bytes,
         routes=parts.settings.routes,
         min_free_bytes=int(parts.settings.receive.min_free_gb * 1e9),
-        hasten=SqlOrderBook(parts.engine).hasten if parts.settings.orders.port else None,
+        raise_priority=SqlOrderBook(parts.engine).raise_priority
+        if parts.settings.orders.port
+        else None,
         note=parts.audit.received,
     )
 
 
-def doorkeeper(parts: Parts) -> Doorkeeper:
+def caller_policy(parts: Parts) -> CallerPolicy:
     """Give what decides about callers, whichever way they come."""
-    return Doorkeeper(
+    return CallerPolicy(
         peers=parts.settings.peers,
         unknown_callers=parts.settings.receive.unknown_callers,
         addresses_of=HostBook().addresses_of,
@@ -159,8 +161,8 @@ def target(settings: Settings, peer_name: str) -> Target:
     return Target(peer, settings.node.ae_title, tls=outgoing(settings, peer))
 
 
-def couriers(settings: Settings) -> dict[str, Courier]:
-    """Make a courier for every destination of the configuration."""
+def senders(settings: Settings) -> dict[str, Courier]:
+    """Make a sender for every destination of the configuration."""
     made: dict[str, Courier] = {
         peer.name: partial(dimse_scu.send, target=target(settings, peer.name))
         for peer in settings.peers
@@ -189,10 +191,10 @@ def opened(settings: Settings) -> Iterator[Engine]:
         engine.dispose()
 
 
-def census(settings: Settings) -> Census:
+def status_snapshot(settings: Settings) -> StatusSnapshot:
     """Count what is in the database now; raises TryAgain when it is away."""
     with opened(settings) as engine:
-        return take_census(engine, DatabaseClock(engine)())
+        return take_snapshot(engine, DatabaseClock(engine)())
 
 
 def free_bytes(settings: Settings) -> int:
@@ -206,7 +208,7 @@ def loop(
     turn: Callable[[], object],
     stop: threading.Event,
     orphaned: Callable[[], bool],
-    bell: Bell | None = None,
+    bell: WorkNotifier | None = None,
 ) -> None:
     """Take turns until `stop`; pause when there is nothing to do, or a fault passes.
 
@@ -228,7 +230,7 @@ def loop(
             log.error("turn_failed", error=type(error).__name__, reason=str(error), pause_s=pause_s)
         except Exception as error:
             pause_s, crashes = LONGEST_PAUSE_S, crashes + 1
-            tell_failure("turn_crashed", type(error), error.__traceback__)
+            log_failure("turn_crashed", type(error), error.__traceback__)
             if crashes >= MOST_CRASHES:
                 raise
         if pause_s:

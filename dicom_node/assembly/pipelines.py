@@ -13,7 +13,7 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OWN_POINT
 from dicom_node.domain.pipeline import Adjustable, Pipeline
-from dicom_node.flow.infer import Reader
+from dicom_node.flow.infer import InferenceContext
 from dicom_node.flow.shadow import Shadow
 from dicom_node.formats.dicom.header import read_header
 from dicom_node.formats.dicom.pixels import radiograph
@@ -92,7 +92,7 @@ def _challengers(settings: Settings, tasks: Iterable[str]) -> Iterator[tuple[str
             log.error("challenger_unusable", pipeline=task, reason=str(error))
 
 
-def reader(settings: Settings, engine: Engine | None = None) -> Reader:
+def reader(settings: Settings, engine: Engine | None = None) -> InferenceContext:
     """Make what reading needs: decoders and loaded pipelines; raises BadSettings.
 
     With a database's `engine`, challengers read in shadow.
@@ -103,7 +103,7 @@ def reader(settings: Settings, engine: Engine | None = None) -> Reader:
             adjustable.points_of(route.choice)
         else:
             log.warning("operating_point_unused", route=route.name, pipeline=name)
-    return Reader(
+    return InferenceContext(
         read_header,
         radiograph.read_radiograph,
         pipelines,
@@ -139,7 +139,7 @@ def adjusted(
             yield route, name, pipeline if isinstance(pipeline, Adjustable) else None
 
 
-def prove(reader: Reader) -> None:
+def prove(reader: InferenceContext) -> None:
     """Warm everything up and let each pipeline read its phantoms.
 
     Raises BadSettings for a model that no longer says what it said at release:

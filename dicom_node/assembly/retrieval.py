@@ -16,7 +16,15 @@ from dicom_node.domain.exchange.retrieval import Origin
 from dicom_node.domain.reception import OUT_OF_RESOURCES, StoreRequest
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import Recorded
-from dicom_node.flow.backfill import Desk, Filled, Pace, Wait, Wish, fill, gaps
+from dicom_node.flow.backfill import (
+    BackfillContext,
+    BackfillQuery,
+    Filled,
+    Throttle,
+    Wait,
+    fill,
+    gaps,
+)
 from dicom_node.flow.receive import receive
 from dicom_node.network.dicomweb.retrieve import WebOrigin
 from dicom_node.network.dimse.association import Target
@@ -29,7 +37,7 @@ from dicom_node.storage.queue.callers import known_uids
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class BackfillOptions:
     """From whom to fetch, how, and how fast (images a minute; 0: no limit)."""
 
     peer: str = ""
@@ -42,73 +50,90 @@ class Means:
 
 
 def backfill(
-    settings: Settings, wish: Wish, means: Means, wait: Wait, *, dry_run: bool = False
+    settings: Settings,
+    wanted: BackfillQuery,
+    options: BackfillOptions,
+    wait: Wait,
+    *,
+    dry_run: bool = False,
 ) -> Iterator[Filled]:
-    """Fetch a wish's images; yields each study that has any, as it is done.
+    """Fetch a wanted's images; yields each study that has any, as it is done.
 
     What was received before is skipped, so a run that was killed is repeated to go
     on. The images queue at low priority: those that arrive meanwhile go first.
     """
     with closing(node.open_parts(settings)) as parts:
-        routes = _routes(settings, means)
+        routes = _routes(settings, options)
         run = looked if dry_run else fetched
-        yield from run(parts, wish, means, wait, routes)
+        yield from run(parts, wanted, options, wait, routes)
 
 
 def looked(
-    parts: node.Parts, wish: Wish, means: Means, wait: Wait, routes: tuple[Route, ...]
+    parts: node.Parts,
+    wanted: BackfillQuery,
+    options: BackfillOptions,
+    wait: Wait,
+    routes: tuple[Route, ...],
 ) -> Iterator[Filled]:
     """Yield each study that has images for `routes`; fetches nothing."""
     catalogue = (
-        _web(parts, means.web, ())
-        if means.web
-        else QueryOrigin(_target(parts.settings, means), Terms(()))
+        _web(parts, options.web, ())
+        if options.web
+        else QueryOrigin(_target(parts.settings, options), Terms(()))
     )
     with closing(catalogue):
-        for gap in gaps(catalogue, wish, _desk(parts, means, wait, routes)):
+        for gap in gaps(catalogue, wanted, _context(parts, options, wait, routes)):
             yield Filled(gap, 0, (gap.fault,) if gap.fault else ())
 
 
 def fetched(
-    parts: node.Parts, wish: Wish, means: Means, wait: Wait, routes: tuple[Route, ...]
+    parts: node.Parts,
+    wanted: BackfillQuery,
+    options: BackfillOptions,
+    wait: Wait,
+    routes: tuple[Route, ...],
 ) -> Iterator[Filled]:
     """Yield each study that has images for `routes`, when they are here."""
-    with opened(parts, means, routes) as origin:
-        found = gaps(origin, wish, _desk(parts, means, wait, routes))
-        yield from fill(found, origin, Pace(means.per_minute, time.monotonic, wait), wait)
+    with opened(parts, options, routes) as origin:
+        found = gaps(origin, wanted, _context(parts, options, wait, routes))
+        yield from fill(found, origin, Throttle(options.per_minute, time.monotonic, wait), wait)
 
 
-def _desk(parts: node.Parts, means: Means, wait: Wait, routes: tuple[Route, ...]) -> Desk:
-    peer = "" if means.web else _peer(parts.settings, means.peer).name
-    asked = telling(parts.audit, parts.settings, peer, means.web)
-    return Desk(routes, partial(known_uids, parts.engine), IMAGE_CLASSES, wait, asked)
+def _context(
+    parts: node.Parts, options: BackfillOptions, wait: Wait, routes: tuple[Route, ...]
+) -> BackfillContext:
+    peer = "" if options.web else _peer(parts.settings, options.peer).name
+    asked = telling(parts.audit, parts.settings, peer, options.web)
+    return BackfillContext(routes, partial(known_uids, parts.engine), IMAGE_CLASSES, wait, asked)
 
 
-def _routes(settings: Settings, means: Means) -> tuple[Route, ...]:
+def _routes(settings: Settings, options: BackfillOptions) -> tuple[Route, ...]:
     """Choose the routes for what is fetched, at low priority; raises BadSettings."""
-    if not means.route:
+    if not options.route:
         return tuple(replace(route, priority="low") for route in settings.routes)
-    if means.move:
+    if options.move:
         raise BadSettings("--route and --move exclude each other: the receiver knows its routes")
-    chosen = [route for route in settings.routes if route.name == means.route]
+    chosen = [route for route in settings.routes if route.name == options.route]
     if not chosen:
         listed = ", ".join(route.name for route in settings.routes) or "none"
-        raise BadSettings(f"--route {means.route}: no such [[routes]]; known are: {listed}")
+        raise BadSettings(f"--route {options.route}: no such [[routes]]; known are: {listed}")
     return (replace(chosen[0], callers=("*",), priority="low"),)
 
 
 @contextmanager
-def opened(parts: node.Parts, means: Means, routes: tuple[Route, ...]) -> Iterator[Origin]:
+def opened(
+    parts: node.Parts, options: BackfillOptions, routes: tuple[Route, ...]
+) -> Iterator[Origin]:
     """Give the PACS to fetch from; what it sends over our association goes by `routes`."""
     origin: GetOrigin | MoveOrigin | WebOrigin
-    if means.web:
-        origin = _web(parts, means.web, routes)
-    elif means.move:
+    if options.web:
+        origin = _web(parts, options.web, routes)
+    elif options.move:
         origin = MoveOrigin(
-            _target(parts.settings, means), lambda uid: bool(known_uids(parts.engine, [uid]))
+            _target(parts.settings, options), lambda uid: bool(known_uids(parts.engine, [uid]))
         )
     else:
-        origin = GetOrigin(_target(parts.settings, means), receiver(parts, routes))
+        origin = GetOrigin(_target(parts.settings, options), receiver(parts, routes))
     with closing(origin):
         yield origin
 
@@ -133,9 +158,9 @@ def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreReq
     return lambda request: receive(request, reception, parts.clock())
 
 
-def offered(settings: Settings, means: Means, *, fetching: bool) -> None:
+def offered(settings: Settings, options: BackfillOptions, *, fetching: bool) -> None:
     """Open an association as finding, or fetching by C-GET, does; raises NodeError."""
-    target = _target(settings, means)
+    target = _target(settings, options)
     origin = GetOrigin(target, _take_nothing) if fetching else QueryOrigin(target, Terms(()))
     with closing(origin):
         origin.query.line()
@@ -145,8 +170,8 @@ def _take_nothing(request: StoreRequest) -> Recorded:
     raise Refused(OUT_OF_RESOURCES, "nothing was asked for")
 
 
-def _target(settings: Settings, means: Means) -> Target:
-    return node.target(settings, _peer(settings, means.peer).name)
+def _target(settings: Settings, options: BackfillOptions) -> Target:
+    return node.target(settings, _peer(settings, options.peer).name)
 
 
 def _peer(settings: Settings, name: str) -> Peer:

@@ -26,14 +26,14 @@ _BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChainEntry:
     """The last line of a chain."""
 
     number: int
     sha256: str
 
 
-EMPTY = Line(0, FIRST)
+EMPTY = ChainEntry(0, FIRST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +115,10 @@ class Chain:
         if written != len(line) + 1:  # the disk is full: take it back, or it is a cut line
             os.ftruncate(descriptor, size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._last = Line(last.number + 1, hashlib.sha256(line).hexdigest())
+        self._last = ChainEntry(last.number + 1, hashlib.sha256(line).hexdigest())
         self._size = size + written
 
-    def _ended(self, descriptor: int) -> tuple[Line, bool]:
+    def _ended(self, descriptor: int) -> tuple[ChainEntry, bool]:
         """Give the last line, whole, and whether it is one that was cut short."""
         last = self._last_line(descriptor)
         if last.number >= 0:
@@ -128,9 +128,9 @@ class Chain:
             last = self._last_line(descriptor)
         if last.number >= 0:  # nothing but its end was cut
             return last, False
-        return Line(_whole_lines(descriptor) + 1, last.sha256), True
+        return ChainEntry(_whole_lines(descriptor) + 1, last.sha256), True
 
-    def _last_line(self, descriptor: int) -> Line:
+    def _last_line(self, descriptor: int) -> ChainEntry:
         """Give the last line; its number is -1 where it is cut or no line of ours."""
         size = os.fstat(descriptor).st_size
         if size == self._size:
@@ -139,12 +139,12 @@ class Chain:
             return EMPTY
         line, whole = _tail(descriptor, size)
         number = _number_of(line) if whole else -1
-        found = Line(number, hashlib.sha256(line).hexdigest())
+        found = ChainEntry(number, hashlib.sha256(line).hexdigest())
         if number > 0:
             self._last, self._size = found, size
         return found
 
-    def _note(self, last: Line) -> None:
+    def _note(self, last: ChainEntry) -> None:
         before = noted(self.path)
         if last.number <= (before.number if before else 0):
             return
@@ -171,11 +171,11 @@ def head_path(path: Path) -> Path:
     return path.with_name(path.name + ".head")
 
 
-def noted(path: Path) -> Line | None:
+def noted(path: Path) -> ChainEntry | None:
     """Give the line that was known to be on the disk, if one was noted."""
     try:
         number, sha256 = head_path(path).read_text().split()
-        return Line(int(number), sha256)
+        return ChainEntry(int(number), sha256)
     except (OSError, ValueError):
         return None
 
@@ -196,7 +196,7 @@ def verify(path: Path) -> Proof:
     return Proof(before.number, tuple(cut), before.sha256, head is not None)
 
 
-def _followed(raw: bytes, before: Line, cut: list[int], path: Path) -> Line:
+def _followed(raw: bytes, before: ChainEntry, cut: list[int], path: Path) -> ChainEntry:
     """Check one line against the one before; notes in `cut` one that is no line of ours."""
     number, line = before.number + 1, raw.removesuffix(b"\n")
     after_cut = bool(cut) and cut[-1] == before.number
@@ -210,7 +210,7 @@ def _followed(raw: bytes, before: Line, cut: list[int], path: Path) -> Line:
     elif entry["n"] != number or entry.get("previous") != before.sha256:
         wrong = f"line {before.number or 1} was changed, or lines near it taken out or put in"
         raise GiveUp(f"{path}: {wrong}: the chain breaks there")
-    return Line(number, hashlib.sha256(line).hexdigest())
+    return ChainEntry(number, hashlib.sha256(line).hexdigest())
 
 
 def messages(path: Path, offset: int, limit: int) -> Iterator[tuple[int, int, str]]:

@@ -11,7 +11,7 @@ from dicom_node.audit.node import opened
 from dicom_node.settings.settings import Settings
 
 
-def tell_change(settings: Settings, kind: Code, words: str) -> None:
+def audit_change(settings: Settings, kind: Code, words: str) -> None:
     """Write who changed what, where a trail is kept; `words` name no patient."""
     with closing(opened(settings)) as told:
         if told.on:

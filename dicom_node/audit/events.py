@@ -99,7 +99,7 @@ def unheard(_event: AuditEvent) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Party:
+class Endpoint:
     """One end of a transfer or a query."""
 
     name: str
@@ -108,7 +108,7 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
-class Cargo:
+class TransferredInstances:
     """Instances of one study and patient, by SOP class."""
 
     study_uid: str
@@ -124,7 +124,7 @@ def sorted_by_class(refs: Iterable[tuple[str, str]]) -> tuple[tuple[str, tuple[s
     return tuple((sop_class, tuple(uids)) for sop_class, uids in found.items())
 
 
-def activity(node: Party, role: str, at: float, *, started: bool) -> AuditEvent:
+def activity(node: Endpoint, role: str, at: float, *, started: bool) -> AuditEvent:
     """Say that a role started or stopped (A.5.3.1)."""
     return AuditEvent(
         APPLICATION_ACTIVITY,
@@ -137,20 +137,22 @@ def activity(node: Party, role: str, at: float, *, started: bool) -> AuditEvent:
     )
 
 
-def begun(source: Party, destination: Party, cargo: Cargo, at: float) -> AuditEvent:
+def begun(
+    source: Endpoint, destination: Endpoint, transfer: TransferredInstances, at: float
+) -> AuditEvent:
     """Say that a study begins to be transferred (A.5.3.3)."""
     return AuditEvent(
         BEGIN_TRANSFERRING,
         at,
         participants=_ends(source, destination),
-        subjects=_of_study(Cargo(cargo.study_uid, cargo.patient_id)),
+        subjects=_of_study(TransferredInstances(transfer.study_uid, transfer.patient_id)),
     )
 
 
 def transferred(
-    source: Party,
-    destination: Party,
-    cargo: Cargo,
+    source: Endpoint,
+    destination: Endpoint,
+    transfer: TransferredInstances,
     at: float,
     action: Action = "C",
     outcome: Outcome = "0",
@@ -162,26 +164,28 @@ def transferred(
         action,
         outcome,
         participants=_ends(source, destination),
-        subjects=_of_study(cargo),
+        subjects=_of_study(transfer),
     )
 
 
-def exported(source: Party, destination: Party, cargo: Cargo, at: float) -> AuditEvent:
+def exported(
+    source: Endpoint, destination: Endpoint, transfer: TransferredInstances, at: float
+) -> AuditEvent:
     """Say that a message about a study left by HL7 or FHIR (A.5.3.5)."""
     return AuditEvent(
         EXPORT,
         at,
         "R",
         participants=_ends(source, destination),
-        subjects=_of_study(cargo),
+        subjects=_of_study(transfer),
     )
 
 
 def queried(
-    source: Party, destination: Party, model: str, question: bytes, at: float
+    source: Endpoint, destination: Endpoint, model: str, request: bytes, at: float
 ) -> AuditEvent:
     """Say that a peer was asked for studies (A.5.3.10); `model` is a SOP class or "QIDO-RS"."""
-    asked = Subject(model, SOP_CLASS_UID, "2", "3", query=question)
+    asked = Subject(model, SOP_CLASS_UID, "2", "3", query=request)
     return AuditEvent(
         QUERY,
         at,
@@ -190,19 +194,19 @@ def queried(
     )
 
 
-def erased(node: Party, cargo: Cargo, at: float, *, whole: bool) -> AuditEvent:
+def erased(node: Endpoint, transfer: TransferredInstances, at: float, *, whole: bool) -> AuditEvent:
     """Say that retention erased a study (A.5.3.4), or instances of it (A.5.3.6)."""
     return AuditEvent(
         STUDY_DELETED if whole else INSTANCES_ACCESSED,
         at,
         "D",
         participants=(Participant("retention", True, None, node.host, f"AETITLES={node.name}"),),
-        subjects=_of_study(cargo, "15"),
+        subjects=_of_study(transfer, "15"),
     )
 
 
 def alerted(
-    node: Party, kind: Code, subject: str, words: str, at: float, *, outcome: Outcome = "8"
+    node: Endpoint, kind: Code, subject: str, words: str, at: float, *, outcome: Outcome = "8"
 ) -> AuditEvent:
     """Raise a security alert about a node (A.5.3.11); `words` name no patient."""
     about = Subject(subject or NOBODY, NODE_ID, "2", "13", details=(("Alert Description", words),))
@@ -216,14 +220,14 @@ def alerted(
     )
 
 
-def changed(node: Party, user: str, kind: Code, words: str, at: float) -> AuditEvent:
+def changed(node: Endpoint, user: str, kind: Code, words: str, at: float) -> AuditEvent:
     """Say that a person changed what the node does (A.5.3.11)."""
     event = alerted(node, kind, f"{node.name}@{node.host}", words, at, outcome="0")
     person = Participant(user, True, None, node.host)
     return replace(event, participants=(person, Participant(node.name, False, None, node.host)))
 
 
-def shown(node: Party, caller: Party, at: float, *, right: bool) -> AuditEvent:
+def shown(node: Endpoint, caller: Endpoint, at: float, *, right: bool) -> AuditEvent:
     """Say that somebody showed credentials, right or wrong (A.5.3.12)."""
     return AuditEvent(
         USER_AUTHENTICATION,
@@ -237,20 +241,20 @@ def shown(node: Party, caller: Party, at: float, *, right: bool) -> AuditEvent:
     )
 
 
-def _ends(source: Party, destination: Party) -> tuple[Participant, ...]:
+def _ends(source: Endpoint, destination: Endpoint) -> tuple[Participant, ...]:
     return (
         Participant(source.name or NOBODY, True, SOURCE, source.host),
         Participant(destination.name or NOBODY, False, DESTINATION, destination.host),
     )
 
 
-def _of_study(cargo: Cargo, life_cycle: str = "") -> tuple[Subject, ...]:
+def _of_study(transfer: TransferredInstances, life_cycle: str = "") -> tuple[Subject, ...]:
     study = Subject(
-        cargo.study_uid or NOBODY,
+        transfer.study_uid or NOBODY,
         STUDY_UID,
         "2",
         "3",
         life_cycle=life_cycle,
-        instances=cargo.instances,
+        instances=transfer.instances,
     )
-    return study, Subject(cargo.patient_id or NOBODY, PATIENT_NUMBER, "1", "1")
+    return study, Subject(transfer.patient_id or NOBODY, PATIENT_NUMBER, "1", "1")

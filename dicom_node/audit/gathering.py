@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from dicom_node.audit.events import (
     Action,
     Auditor,
-    Cargo,
+    Endpoint,
     Outcome,
-    Party,
+    TransferredInstances,
     begun,
     sorted_by_class,
     transferred,
@@ -52,7 +52,7 @@ class Transfers:
     """
 
     def __init__(
-        self, here: Party, note: Auditor, clock: Callable[[], float] = time.monotonic
+        self, here: Endpoint, note: Auditor, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._here, self._note, self._clock = here, note, clock
         self._lock = threading.Lock()
@@ -74,9 +74,9 @@ class Transfers:
             load.last = now
             load.refs.append((instance.ref.sop_class_uid, instance.ref.sop_instance_uid))
         if fresh:
-            source = Party(arrival.calling_ae, arrival.host)
-            cargo = Cargo(instance.study_uid, instance.patient_id)
-            self._note(begun(source, self._here, cargo, time.time()))
+            source = Endpoint(arrival.calling_ae, arrival.host)
+            transfer = TransferredInstances(instance.study_uid, instance.patient_id)
+            self._note(begun(source, self._here, transfer, time.time()))
 
     def gather(self, everything: bool) -> None:
         """Write what has come to rest, or all of it."""
@@ -93,12 +93,12 @@ class Transfers:
             for key in done:
                 del self._loads[key]
         for (ae, host, study_uid, patient_id, recorded), load in done.items():
-            cargo = Cargo(study_uid, patient_id, sorted_by_class(load.refs))
-            ends = Party(ae, host), self._here
-            self._note(transferred(*ends, cargo, time.time(), *VERDICTS[recorded]))
+            transfer = TransferredInstances(study_uid, patient_id, sorted_by_class(load.refs))
+            ends = Endpoint(ae, host), self._here
+            self._note(transferred(*ends, transfer, time.time(), *VERDICTS[recorded]))
 
 
-class Seldom:
+class AlertThrottle:
     """Says of an alert whether it is to be written, or was just now."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -16,8 +16,8 @@ import structlog
 from sqlalchemy import Engine
 
 from dicom_node.audit import events, rows
-from dicom_node.audit.events import Auditor, Cargo, Party, unheard
-from dicom_node.audit.gathering import Seldom, Transfers
+from dicom_node.audit.events import Auditor, Endpoint, TransferredInstances, unheard
+from dicom_node.audit.gathering import AlertThrottle, Transfers
 from dicom_node.audit.rows import Erasure
 from dicom_node.audit.trail import Place, Trail
 from dicom_node.domain.errors import NodeError, TryAgain
@@ -46,7 +46,7 @@ DICOM = ("dicom", "stow")
 """Protocols that transfer instances; the others carry messages about them."""
 
 
-NOWHERE = Party("")
+NOWHERE = Endpoint("")
 
 
 def _nothing() -> None:
@@ -57,12 +57,12 @@ def _nothing() -> None:
 class Audit:
     """What one process tells the trail; nothing where none is kept."""
 
-    here: Party = NOWHERE
+    here: Endpoint = NOWHERE
     note: Auditor = unheard
     received: Callable[[Arrival, Recorded], None] = lambda _arrival, _recorded: None
     close: Callable[[], None] = _nothing
     on: bool = False
-    seldom: Seldom = field(default_factory=Seldom)
+    throttle: AlertThrottle = field(default_factory=AlertThrottle)
 
     def refused(self, caller: Caller, reason: str) -> None:
         """Tell of a caller who is not served."""
@@ -70,19 +70,19 @@ class Audit:
 
     def alert(self, subject: str, words: str) -> None:
         """Raise a security alert about somebody who is not let in."""
-        if self.on and self.seldom(subject, words):
+        if self.on and self.throttle(subject, words):
             kind = events.NODE_AUTHENTICATION
             self.note(events.alerted(self.here, kind, subject, words, time.time()))
 
     def credentials(self, caller: Caller, *, right: bool) -> None:
         """Tell of a caller who shows a token."""
-        if self.on and self.seldom(caller.calling_ae, caller.host, f"token {right}"):
-            party = Party(caller.calling_ae, caller.host)
+        if self.on and self.throttle(caller.calling_ae, caller.host, f"token {right}"):
+            party = Endpoint(caller.calling_ae, caller.host)
             self.note(events.shown(self.here, party, time.time(), right=right))
 
-    def asked(self, peer: Party, model: str, question: bytes) -> None:
+    def asked(self, peer: Endpoint, model: str, request: bytes) -> None:
         """Tell that a peer is asked for studies."""
-        self.note(events.queried(self.here, peer, model, question, time.time()))
+        self.note(events.queried(self.here, peer, model, request, time.time()))
 
     def pruned(self, images: int, before: float) -> None:
         """Tell that the rows of images are removed; their files were before."""
@@ -119,7 +119,7 @@ class Audit:
     def erased(self, gone: Sequence[Erasure]) -> None:
         """Tell what retention erased."""
         for one in gone:
-            self.note(events.erased(self.here, one.cargo, time.time(), whole=one.whole))
+            self.note(events.erased(self.here, one.transferred, time.time(), whole=one.whole))
 
 
 SILENT = Audit()
@@ -135,7 +135,7 @@ def _host_of(connection: socket.socket) -> str:
 def opened(settings: Settings) -> Audit:
     """Open the trail that the configuration asks for; it begins with the first event."""
     place = place_of(settings)
-    here = Party(settings.node.ae_title, socket.gethostname())
+    here = Endpoint(settings.node.ae_title, socket.gethostname())
     if place is None:
         return Audit(here)
     trail = Trail(place)
@@ -168,7 +168,7 @@ def audited_role(settings: Settings, role: str) -> Iterator[None]:
         yield
         return
     with closing(told):
-        _tell_changes(settings, told)
+        _audit_changes(settings, told)
         told.note(events.activity(told.here, role, time.time(), started=True))
         try:
             yield
@@ -176,7 +176,7 @@ def audited_role(settings: Settings, role: str) -> Iterator[None]:
             told.note(events.activity(told.here, role, time.time(), started=False))
 
 
-def _tell_changes(settings: Settings, told: Audit) -> None:
+def _audit_changes(settings: Settings, told: Audit) -> None:
     """Compare with the settings of the last start, section by section."""
     place = place_of(settings)
     if place is None:
@@ -216,22 +216,22 @@ def digests(settings: Settings) -> dict[str, str]:
 
 
 def audited(
-    couriers: dict[str, Courier], told: Audit, settings: Settings, engine: Engine
+    senders: dict[str, Courier], told: Audit, settings: Settings, engine: Engine
 ) -> dict[str, Courier]:
-    """Let the couriers tell what they send."""
+    """Let the senders tell what they send."""
     if not told.on:
-        return couriers
-    ends = parties(settings)
+        return senders
+    ends = endpoints(settings)
     return {
-        name: partial(_carried, courier, told, ends.get(name, Party(name)), engine)
-        for name, courier in couriers.items()
+        name: partial(_carried, sender, told, ends.get(name, Endpoint(name)), engine)
+        for name, sender in senders.items()
     }
 
 
 def _carried(
-    courier: Courier,
+    sender: Courier,
     told: Audit,
-    to: Party,
+    to: Endpoint,
     engine: Engine,
     batch: DeliveryBatch,
     path_of: Callable[[str], Path],
@@ -240,21 +240,23 @@ def _carried(
     patient_id = _patient(engine, study_uid)
     transfers = batch.protocol in DICOM
     if transfers and any(one.attempt == 1 for one in batch.deliveries):
-        told.note(events.begun(told.here, to, Cargo(study_uid, patient_id), time.time()))
+        told.note(
+            events.begun(told.here, to, TransferredInstances(study_uid, patient_id), time.time())
+        )
     try:
-        outcomes = courier(batch, path_of)
+        outcomes = sender(batch, path_of)
     except Exception as error:  # noqa: BLE001 - told, then handled as the outbox does
         outcomes = tuple(Undelivered(one.id, error) for one in batch.deliveries)
     for there, ids in ((True, _arrived(outcomes)), (False, _given_up(outcomes))):
         sent = [one for one in batch.deliveries if one.id in ids]
         if not sent:
             continue
-        cargo = Cargo(study_uid, patient_id, _contents(sent))
+        transfer = TransferredInstances(study_uid, patient_id, _contents(sent))
         if transfers:
             ended: events.Outcome = "0" if there else "8"
-            told.note(events.transferred(told.here, to, cargo, time.time(), "C", ended))
+            told.note(events.transferred(told.here, to, transfer, time.time(), "C", ended))
         elif there:
-            told.note(events.exported(told.here, to, cargo, time.time()))
+            told.note(events.exported(told.here, to, transfer, time.time()))
     return outcomes
 
 
@@ -284,10 +286,10 @@ def _patient(engine: Engine, study_uid: str) -> str:
         return ""
 
 
-def parties(settings: Settings) -> dict[str, Party]:
+def endpoints(settings: Settings) -> dict[str, Endpoint]:
     """Name every destination as the trail does."""
-    named = {one.name: Party(one.ae_title, one.host) for one in settings.peers}
-    named |= {one.name: Party(one.name, one.host) for one in settings.hl7}
+    named = {one.name: Endpoint(one.ae_title, one.host) for one in settings.peers}
+    named |= {one.name: Endpoint(one.name, one.host) for one in settings.hl7}
     for server in (*settings.stow, *settings.fhir):
-        named[server.name] = Party(server.url, urlsplit(server.url).hostname or "")
+        named[server.name] = Endpoint(server.url, urlsplit(server.url).hostname or "")
     return named

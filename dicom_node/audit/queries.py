@@ -3,20 +3,20 @@
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from dicom_node.audit.events import Party
-from dicom_node.audit.node import Audit, parties
+from dicom_node.audit.events import Endpoint
+from dicom_node.audit.node import Audit, endpoints
 from dicom_node.domain.exchange.retrieval import Inquiry
 from dicom_node.network.dimse.query import STUDY_ROOT_FIND, encoded
 from dicom_node.settings.settings import Settings
 
 QIDO = "QIDO-RS"
-"""Stands for a SOP class, which a question over HTTP has not."""
+"""Stands for a SOP class, which a request over HTTP has not."""
 
 
 def telling(audit: Audit, settings: Settings, peer: str, web: str) -> Callable[[Inquiry], None]:
-    """Make what tells of each question to a peer or, with `web`, to a web server."""
-    named = parties(settings)
-    to = named.get(web or peer, Party(web or peer))
+    """Make what tells of each request to a peer or, with `web`, to a web server."""
+    named = endpoints(settings)
+    to = named.get(web or peer, Endpoint(web or peer))
 
     def tell(inquiry: Inquiry) -> None:
         if not audit.on:

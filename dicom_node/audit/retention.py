@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRetention:
+class AuditedRetention:
     """`domain.retention.Retention` that tells of each deletion once it is done."""
 
     inner: SqlRetention

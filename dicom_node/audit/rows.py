@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, select
 from sqlalchemy.sql import Select
 
-from dicom_node.audit.events import Cargo, sorted_by_class
+from dicom_node.audit.events import TransferredInstances, sorted_by_class
 from dicom_node.storage.database.schema import instances, objects
 from dicom_node.storage.database.transactions import transaction
 
@@ -17,7 +17,7 @@ from dicom_node.storage.database.transactions import transaction
 class Erasure:
     """Files of one study that are erased, and whether no image of it is left."""
 
-    cargo: Cargo
+    transferred: TransferredInstances
     whole: bool
 
 
@@ -63,7 +63,10 @@ def _gathered(engine: Engine, chosen: Select[Any], *, images: bool) -> tuple[Era
         )
         left = set(conn.scalars(kept)) if images else {study_uid for study_uid, _ in studies}
     return tuple(
-        Erasure(Cargo(study_uid, patient_id, sorted_by_class(refs)), study_uid not in left)
+        Erasure(
+            TransferredInstances(study_uid, patient_id, sorted_by_class(refs)),
+            study_uid not in left,
+        )
         for (study_uid, patient_id), refs in studies.items()
     )
 

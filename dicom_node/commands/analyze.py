@@ -14,7 +14,7 @@ from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import Findings, finding_as_json, findings_as_json
 from dicom_node.domain.regions import sets_of
 from dicom_node.domain.study import HL7Destination
-from dicom_node.flow.infer import Reader, Reading, read
+from dicom_node.flow.infer import InferenceContext, Reading, read
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.dicom.images import is_dicom, secondary_capture
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
@@ -41,7 +41,7 @@ def analyze(paths: list[Path], out: Path, names: tuple[str, ...], device: str) -
         update={"inference": defaults.inference.model_copy(update={"device": device})}
     )
     pipelines = {name: load_pipeline(settings, name) for name in names or readers(settings)}
-    reader = Reader(read_header, read_radiograph, pipelines, load_gate(settings))
+    reader = InferenceContext(read_header, read_radiograph, pipelines, load_gate(settings))
     taken: set[str] = set()
     for path in files:
         folder = out / _free_name(path.stem, taken)
@@ -70,7 +70,7 @@ def _free_name(stem: str, taken: set[str]) -> str:
     return name
 
 
-def _analyze_one(path: Path, folder: Path, reader: Reader) -> Result:
+def _analyze_one(path: Path, folder: Path, reader: InferenceContext) -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             stored = path if is_dicom(path) else _converted(path, Path(scratch))

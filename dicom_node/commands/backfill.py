@@ -8,7 +8,7 @@ from typing import Any
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.exchange.retrieval import Span
-from dicom_node.flow.backfill import Filled, Wish
+from dicom_node.flow.backfill import BackfillQuery, Filled
 from dicom_node.process.logs import start_logs
 from dicom_node.settings.settings import load_settings
 
@@ -46,18 +46,18 @@ def _day(text: str) -> date:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from dicom_node.assembly.retrieval import Means, backfill
+    from dicom_node.assembly.retrieval import BackfillOptions, backfill
 
     settings = load_settings(options.config)
     start_logs("console", "warning", "backfill")
-    wish = _wish(options)
+    query = _query(options)
     if options.rate < 0:
         raise BadSettings(f"--rate {options.rate:g}: write images a minute, 0 for no limit")
     if options.web and options.move:
         raise BadSettings("--web and --move exclude each other")
-    means = Means(options.peer, options.web, options.move, options.rate, options.route)
+    means = BackfillOptions(options.peer, options.web, options.move, options.rate, options.route)
     studies = images = known = fetched = failed = 0
-    for one in backfill(settings, wish, means, threading.Event().wait, dry_run=options.dry_run):
+    for one in backfill(settings, query, means, threading.Event().wait, dry_run=options.dry_run):
         print(in_words(one, dry_run=options.dry_run), flush=True)
         studies += 1
         images += one.gap.images
@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _wish(options: argparse.Namespace) -> Wish:
+def _query(options: argparse.Namespace) -> BackfillQuery:
     """Check what is looked for; raises BadSettings."""
     number = options.accession.strip(" ")
     if len(number) > LONGEST_ACCESSION_NUMBER or not number.isascii() or set(number) & set("*?\\"):
@@ -81,10 +81,10 @@ def _wish(options: argparse.Namespace) -> Wish:
     if options.first is None and options.last is None:
         if not number:
             raise BadSettings("say what to fetch: --from and --to, or --accession")
-        return Wish(None, number)
+        return BackfillQuery(None, number)
     if options.first is None or options.last is None or options.first > options.last:
         raise BadSettings("--from and --to belong together, the earlier day first")
-    return Wish(Span(options.first, options.last), number)
+    return BackfillQuery(Span(options.first, options.last), number)
 
 
 def in_words(filled: Filled, *, dry_run: bool) -> str:

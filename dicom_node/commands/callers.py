@@ -11,7 +11,7 @@ import structlog
 
 from dicom_node.assembly import parts as node
 from dicom_node.audit import events
-from dicom_node.audit.changes import tell_change
+from dicom_node.audit.changes import audit_change
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.operations.status import Caller
 from dicom_node.network.hosts import canonical
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     log.info(event, calling_ae=ae, host=host)
     does = "served" if options.approve else "forgotten"
     words = f"caller {ae}@{host} is {does} from now on"
-    tell_change(settings, events.SECURITY_CONFIGURATION, words)
+    audit_change(settings, events.SECURITY_CONFIGURATION, words)
     print(f"{ae}@{host} is {does} from now on")
     return 0
 

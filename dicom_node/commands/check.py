@@ -12,7 +12,7 @@ from pathlib import Path
 from dicom_node.assembly import commitment, pipelines
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.destinations import outgoing
-from dicom_node.assembly.negotiation import told
+from dicom_node.assembly.negotiation import acceptance_checks
 from dicom_node.audit.watch import audit_checks
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.findings import OWN_POINT
@@ -150,7 +150,7 @@ def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:
     yield from commitment.probe(settings, peer)
     try:
         with closing(node.open_parts(settings)) as parts:
-            yield from told(settings, parts.engine, peer)
+            yield from acceptance_checks(settings, parts.engine, peer)
     except NodeError as error:
         yield Check(f"{peer.name} accepts", False, str(error))
 

@@ -165,13 +165,13 @@ def _status(options: argparse.Namespace) -> int:
     from dicom_node.commands import status
 
     settings = _settings(options)
-    census, free_bytes = node.census(settings), node.free_bytes(settings)
+    snapshot, free_bytes = node.status_snapshot(settings), node.free_bytes(settings)
     if not options.quoted:
-        census = without_quotes(census)
+        snapshot = without_quotes(snapshot)
     if options.json:
-        print(json.dumps({**asdict(census), "disk_free_bytes": free_bytes}, indent=2))
+        print(json.dumps({**asdict(snapshot), "disk_free_bytes": free_bytes}, indent=2))
     else:
-        print(status.in_words(census, free_bytes))
+        print(status.in_words(snapshot, free_bytes))
     return EXIT_OK
 
 

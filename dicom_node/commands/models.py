@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dicom_node.audit import events
-from dicom_node.audit.changes import tell_change
+from dicom_node.audit.changes import audit_change
 from dicom_node.domain.errors import BadSettings
 from dicom_node.settings.settings import Settings
 
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace, settings: Settings) -> Iterator[str]:
     done = ""
     for done in _change(options, settings):
         yield done
-    tell_change(settings, events.SOFTWARE_CONFIGURATION, f"models {options.action}: {done}")
+    audit_change(settings, events.SOFTWARE_CONFIGURATION, f"models {options.action}: {done}")
 
 
 def _change(options: argparse.Namespace, settings: Settings) -> Iterator[str]:

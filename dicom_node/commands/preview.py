@@ -15,7 +15,7 @@ from dicom_node.domain.exchange.destinations import Receiver
 from dicom_node.domain.exchange.orders import UNREGISTERED, Registered
 from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.work import ReportObject
-from dicom_node.flow.infer import Question, Reading, answer
+from dicom_node.flow.infer import PipelineRequest, Reading, run_pipelines
 from dicom_node.flow.lending import lent
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.hl7 import text
@@ -56,8 +56,10 @@ def _messages(
             reasons.append(admission.not_analysed)
             continue
         choices = {route.name: route.choice for route in settings.routes}
-        questions = tuple(Question(job.pipeline, choices[job.routes[0]]) for job in admission.jobs)
-        found = answer(path, questions, eyes)
+        requests = tuple(
+            PipelineRequest(job.pipeline, choices[job.routes[0]]) for job in admission.jobs
+        )
+        found = run_pipelines(path, requests, eyes)
         made = _made(settings, receiver, found, known[path])
         if made is not None:
             yield _readable(made.content, receiver)

@@ -3,41 +3,41 @@
 from datetime import UTC, datetime
 
 from dicom_node.domain.operations.monitoring import SILENT_S, Heartbeat
-from dicom_node.domain.operations.status import Census, Commitments, Depth
+from dicom_node.domain.operations.status import Commitments, Depth, StatusSnapshot
 
 
-def in_words(census: Census, free_bytes: int) -> str:
-    """Write the census as lines of text; times are UTC."""
+def in_words(snapshot: StatusSnapshot, free_bytes: int) -> str:
+    """Write the snapshot as lines of text; times are UTC."""
+    unread = sum(count for _, count in snapshot.not_analysed)
     lines = [
-        f"received    {census.analysed + census.pending + sum(n for _, n in census.not_analysed)}"
-        f" images: {census.analysed} analysed, {census.pending} pending,"
-        f" {sum(n for _, n in census.not_analysed)} not analysed",
-        *(f"            {count} not analysed: {reason}" for reason, count in census.not_analysed),
-        f"jobs        {_depth(census.jobs)}",
-        *(f"outbox      {depth.queue}: {_depth(depth)}" for depth in census.deliveries),
-        *(f"commitment  {one.destination}: {_commitments(one)}" for one in census.commitments),
+        f"received    {snapshot.analysed + snapshot.pending + unread} images:"
+        f" {snapshot.analysed} analysed, {snapshot.pending} pending, {unread} not analysed",
+        *(f"            {count} not analysed: {reason}" for reason, count in snapshot.not_analysed),
+        f"jobs        {_depth(snapshot.jobs)}",
+        *(f"outbox      {depth.queue}: {_depth(depth)}" for depth in snapshot.deliveries),
+        *(f"commitment  {one.destination}: {_commitments(one)}" for one in snapshot.commitments),
         *(
             f"sender      {one.calling_ae}: {one.instances} images, last {_when(one.last_at)}"
-            for one in census.senders
+            for one in snapshot.senders
         ),
         *(
             f"unknown     {one.ae} from {one.host}, {one.times} times, last {_when(one.last_at)}"
-            for one in census.callers
+            for one in snapshot.callers
         ),
         *(
             f"replaced    {one.destination}: {one.wanted} by {one.sent}: {one.reason}"
             f" (last {_when(one.last_at)})"
-            for one in census.replaced
+            for one in snapshot.replaced
         ),
-        *(f"process     {_process(one, census.at)}" for one in census.processes),
+        *(f"process     {_process(one, snapshot.at)}" for one in snapshot.processes),
         f"disk        {free_bytes / 1e9:.1f} GB free",
         *(
             f"dead letter {one.kind} {one.id} ({one.where}, attempt {one.attempt}): {one.words}"
-            for one in census.dead_letters
+            for one in snapshot.dead_letters
         ),
         *(
             f"ALARM       {one.kind}: {one.words} ({one.times} times, last {_when(one.last_at)})"
-            for one in census.alarms
+            for one in snapshot.alarms
         ),
     ]
     return "\n".join(lines)

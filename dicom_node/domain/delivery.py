@@ -11,7 +11,7 @@ Fate = Literal["waiting", "sent", "called off"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One standby of a message, as far as it has come."""
+    """One escalation of a message, as far as it has come."""
 
     place: int
     due_at: float

@@ -10,7 +10,7 @@ from dicom_node.domain.work import ObjectKind
 
 Conclusion = tuple[tuple[str, str, bool], ...]
 """Code, presence and urgency of every finding: what a physician would act on."""
-Reader = tuple[str, str, str, str]
+ReadingKey = tuple[str, str, str, str]
 """Pipeline, version, weights' SHA-256 and operating points."""
 
 
@@ -34,7 +34,7 @@ class History:
     """The newest first."""
     said: Mapping[str, Conclusion] = field(default_factory=dict)
     """Each pipeline's latest conclusion."""
-    generations: Mapping[Reader, int] = field(default_factory=dict)
+    generations: Mapping[ReadingKey, int] = field(default_factory=dict)
     """Of a reading by each of those who have read the image."""
 
     def counted(self, findings: Findings) -> Findings:

@@ -210,7 +210,7 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
-class Standby:
+class Escalation:
     """A message that goes out only if another is not acknowledged."""
 
     sop_instance_uid: str
@@ -230,7 +230,7 @@ class Outcome:
     objects: tuple[tuple[ReportObject, StoredFile], ...]
     deliveries: tuple[NewDelivery, ...]
     replaced: tuple[Replacement, ...] = ()
-    standbys: tuple[Standby, ...] = ()
+    standbys: tuple[Escalation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

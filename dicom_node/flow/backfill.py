@@ -35,7 +35,7 @@ class Stopped(TryAgain):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class BackfillQuery:
     """What to look for: a span of study dates, an accession number, or both."""
 
     span: Span | None = None
@@ -43,7 +43,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class BackfillContext:
     """What finding and fetching need beside the PACS."""
 
     routes: tuple[Route, ...]
@@ -53,11 +53,11 @@ class Desk:
     """SOP classes that the node receives."""
     wait: Wait
     asked: Callable[[Inquiry], None] = lambda _inquiry: None
-    """Tells the audit trail of a question; never raises."""
+    """Tells the audit trail of a request; never raises."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class MissingImages:
     """A study, how many radiographs the PACS has of it, and those that the node lacks."""
 
     study_uid: str
@@ -71,12 +71,12 @@ class Gap:
 class Filled:
     """What became of one study's missing radiographs; `faults` says why some stay so."""
 
-    gap: Gap
+    gap: MissingImages
     fetched: int
     faults: tuple[str, ...] = ()
 
 
-class Pace:
+class Throttle:
     """Spaces requests evenly, so many a minute; 0 means without a limit."""
 
     def __init__(self, per_minute: float, clock: Callable[[], float], wait: Wait) -> None:
@@ -108,46 +108,48 @@ def modalities_wanted(routes: Sequence[Route], calling_ae: str) -> tuple[str, ..
     return tuple(named)
 
 
-def inquiries(wish: Wish, modalities: Sequence[str]) -> Iterator[Inquiry]:
-    """Ask day by day and modality by modality: a PACS may cap the matches of one question."""
-    days = (None,) if wish.span is None else wish.span.days()
+def inquiries(query: BackfillQuery, modalities: Sequence[str]) -> Iterator[Inquiry]:
+    """Ask day by day and modality by modality: a PACS may cap the matches of one request."""
+    days = (None,) if query.span is None else query.span.days()
     for day in days:
         for modality in modalities:
-            yield Inquiry(modality, day, wish.accession_number)
+            yield Inquiry(modality, day, query.accession_number)
 
 
-def gaps(origin: Catalogue, wish: Wish, desk: Desk) -> Iterator[Gap]:
+def gaps(
+    origin: Catalogue, query: BackfillQuery, context: BackfillContext
+) -> Iterator[MissingImages]:
     """Yield every study that has radiographs for the node, and what is missing of it.
 
     Raises what the PACS raises when asking again does not help.
     """
     seen: set[str] = set()
-    for inquiry in inquiries(wish, modalities_wanted(desk.routes, origin.ae_title)):
-        desk.asked(inquiry)
-        for study_uid in patiently(lambda: origin.studies(inquiry), desk.wait):  # noqa: B023 - called at once
+    for inquiry in inquiries(query, modalities_wanted(context.routes, origin.ae_title)):
+        context.asked(inquiry)
+        for study_uid in patiently(lambda: origin.studies(inquiry), context.wait):  # noqa: B023 - called at once
             if study_uid in seen:
                 continue
             seen.add(study_uid)
             try:
-                images = patiently(lambda: _images(origin, study_uid, desk), desk.wait)  # noqa: B023 - called at once
+                images = patiently(lambda: _images(origin, study_uid, context), context.wait)  # noqa: B023 - called at once
             except GiveUp as error:
-                yield Gap(study_uid, 0, (), str(error))
+                yield MissingImages(study_uid, 0, (), str(error))
                 continue
             if images:
-                known = desk.known([one.sop_instance_uid for one in images])
+                known = context.known([one.sop_instance_uid for one in images])
                 missing = tuple(one for one in images if one.sop_instance_uid not in known)
-                yield Gap(study_uid, len(images), missing)
+                yield MissingImages(study_uid, len(images), missing)
 
 
-def _images(origin: Catalogue, study_uid: str, desk: Desk) -> tuple[FoundImage, ...]:
+def _images(origin: Catalogue, study_uid: str, context: BackfillContext) -> tuple[FoundImage, ...]:
     """Give the study's instances that a route may take, as far as the PACS tells."""
     found = {
         image.sop_instance_uid: image
         for series in origin.series(study_uid)
-        if wanted(series, origin.ae_title, desk.routes)
+        if wanted(series, origin.ae_title, context.routes)
         for image in origin.images(series)
         if not image.sop_class_uid
-        or (image.sop_class_uid in desk.classes and image.sop_class_uid != DX_FOR_PROCESSING)
+        or (image.sop_class_uid in context.classes and image.sop_class_uid != DX_FOR_PROCESSING)
     }
     return tuple(found.values())
 
@@ -172,7 +174,9 @@ def _easier(route: Route, series: FoundSeries) -> Route:
     return route if series.body_part else replace(route, body_part=("",))
 
 
-def fill(gap_list: Iterator[Gap], origin: Origin, pace: Pace, wait: Wait) -> Iterator[Filled]:
+def fill(
+    gap_list: Iterator[MissingImages], origin: Origin, pace: Throttle, wait: Wait
+) -> Iterator[Filled]:
     """Fetch what each gap lacks, one image after another; yield a line a study.
 
     Raises Stopped, TryAgain when the PACS is away, BadSettings when it needs another

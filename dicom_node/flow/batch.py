@@ -13,7 +13,7 @@ from dicom_node.domain.admission import unsuitable
 from dicom_node.domain.pipeline import Archive, Batched, Ledger
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import Claim, Outcome
-from dicom_node.flow.infer import Reader, Reading, Source, work_on
+from dicom_node.flow.infer import InferenceContext, Reading, Source, work_on
 from dicom_node.flow.lease import kept_lease
 from dicom_node.flow.lending import lent
 
@@ -26,13 +26,13 @@ PAUSE_S = 0.005
 
 
 Film = tuple[Source, Radiograph]
-"""What `Reader.decode` gives."""
+"""What `InferenceContext.decode` gives."""
 
 
 def work_batch(
     ledger: Ledger,
     archive: Archive,
-    reader: Reader,
+    reader: InferenceContext,
     report: Callable[[Claim, Reading, float], Outcome],
     worker: str,
     *,
@@ -83,7 +83,7 @@ def _tried(claim: Claim) -> bool:
     return any(job.attempt > 1 for job in claim.jobs)
 
 
-def _prepare(claims: list[Claim], archive: Archive, reader: Reader) -> Reader:
+def _prepare(claims: list[Claim], archive: Archive, reader: InferenceContext) -> InferenceContext:
     """Decode a batch and run the networks on it; give a reader that has it all."""
     wanted = [one for one in claims if unsuitable(one.arrival.instance) is None]
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -111,7 +111,9 @@ def _prepare(claims: list[Claim], archive: Archive, reader: Reader) -> Reader:
     return replace(reader, decode=decode)
 
 
-def _decode(claim: Claim, archive: Archive, reader: Reader) -> tuple[Path | None, Film | Exception]:
+def _decode(
+    claim: Claim, archive: Archive, reader: InferenceContext
+) -> tuple[Path | None, Film | Exception]:
     path: Path | None = None
     try:
         with lent(archive) as path_of:

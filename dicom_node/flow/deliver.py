@@ -29,7 +29,7 @@ Courier = Callable[
 ]
 """Send a batch to one destination; the second argument gives the path of a stored file.
 
-A courier may raise instead of answering: then nothing of the batch arrived.
+A sender may raise instead of answering: then nothing of the batch arrived.
 """
 Descend = Callable[[Delivery], bool]
 """Note that a destination does not take such an object; whether a plainer one may do."""
@@ -42,11 +42,11 @@ def _nothing_plainer(_delivery: Delivery) -> bool:
 def deliver_once(
     ledger: Ledger,
     archive: Archive,
-    couriers: Mapping[str, Courier],
+    senders: Mapping[str, Courier],
     worker: str,
     *,
     destination: str | None = None,
-    descend: Descend = _nothing_plainer,
+    learn_refusal: Descend = _nothing_plainer,
     clock: Callable[[], float],
     lease_s: float,
 ) -> int:
@@ -64,10 +64,12 @@ def deliver_once(
         return 0
     crash_points.here("deliveries claimed")
     with kept_lease(ledger, batch, clock, lease_s):
-        outcomes = _sent(batch, archive, couriers)
+        outcomes = _sent(batch, archive, senders)
         crash_points.here("objects sent")
         missed = _missed(batch, outcomes, clock())
-        refused = _refused(batch, missed, descend)  # may ask the destination, so it takes time
+        refused = _refused(
+            batch, missed, learn_refusal
+        )  # may ask the destination, so it takes time
     arrived = tuple(one for one in outcomes if isinstance(one, Acknowledgement))
     failed = tuple(failure for _, failure in missed if failure not in refused)
     try:
@@ -81,14 +83,14 @@ def deliver_once(
 
 
 def _sent(
-    batch: DeliveryBatch, archive: Archive, couriers: Mapping[str, Courier]
+    batch: DeliveryBatch, archive: Archive, senders: Mapping[str, Courier]
 ) -> tuple[Acknowledgement | Undelivered, ...]:
-    courier = couriers.get(batch.destination)
+    sender = senders.get(batch.destination)
     try:
-        if courier is None:
+        if sender is None:
             raise GiveUp(f"destination {batch.destination!r} is no longer in the configuration")
         with lent(archive) as path_of:
-            return courier(batch, path_of)
+            return sender(batch, path_of)
     except Exception as error:  # noqa: BLE001 - the outbox's edge: no object may stop the others
         return tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
 
@@ -108,14 +110,14 @@ def _missed(
 def _refused(
     batch: DeliveryBatch,
     missed: tuple[tuple[Undelivered, DeliveryFailure], ...],
-    descend: Descend,
+    learn_refusal: Descend,
 ) -> tuple[DeliveryFailure, ...]:
     """Choose the failures that a plainer object mends."""
     deliveries = {delivery.id: delivery for delivery in batch.deliveries}
     return tuple(
         failure
         for one, failure in missed
-        if isinstance(one.error, NotTaken) and descend(deliveries[one.delivery_id])
+        if isinstance(one.error, NotTaken) and learn_refusal(deliveries[one.delivery_id])
     )
 
 

@@ -26,7 +26,7 @@ Source = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PipelineRequest:
     """What is asked of an image: a pipeline's findings, at an operating point."""
 
     pipeline: str
@@ -35,16 +35,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One image and what was said of it; `findings` in the order of the questions."""
+    """One image and what was said of it; `findings` in the order of the requests."""
 
     source: Source
     radiograph: Radiograph | None
-    questions: tuple[Question, ...]
+    requests: tuple[PipelineRequest, ...]
     findings: tuple[Findings, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class InferenceContext:
     """What reading needs: decoders for a stored file, the pipelines, their gate."""
 
     header: Callable[[Path], Source]
@@ -58,20 +58,23 @@ class Reader:
     """Challengers, which read after the job is finished."""
 
 
-def read(path: Path, names: tuple[str, ...], reader: Reader) -> Reading:
-    """Ask every pipeline at its own operating point, as `answer` does."""
-    return answer(path, tuple(Question(name) for name in names), reader)
+def read(path: Path, names: tuple[str, ...], reader: InferenceContext) -> Reading:
+    """Ask every pipeline at its own operating point, as `run_pipelines` does."""
+    return run_pipelines(path, tuple(PipelineRequest(name) for name in names), reader)
 
 
-def answer(
-    path: Path, questions: tuple[Question, ...], reader: Reader, refusal: str | None = None
+def run_pipelines(
+    path: Path,
+    requests: tuple[PipelineRequest, ...],
+    reader: InferenceContext,
+    refusal: str | None = None,
 ) -> Reading:
     """Decode once, then ask every pipeline once; none when there is a `refusal`.
 
     What cannot be read becomes Findings with `not_analysed`, never an error and
     never silence. Raises GiveUp for a pipeline that the configuration lacks.
     """
-    names = dict.fromkeys(question.pipeline for question in questions)
+    names = dict.fromkeys(request.pipeline for request in requests)
     missing = [name for name in names if name not in reader.pipelines]
     if missing:
         raise GiveUp(f"pipeline {missing[0]!r} is not configured")
@@ -83,20 +86,22 @@ def answer(
         decode_ms = 1000 * (time.perf_counter() - started)
         spent_ms = {"decode": decode_ms, **_pass_gate(reader.gate, radiograph)}
     except NotAnalysable as error:
-        declined = tuple(_declined(reader.pipelines[one.pipeline], str(error)) for one in questions)
-        return Reading(reader.header(path), None, questions, declined)
-    answers: dict[Question, Findings] = {}
+        declined = tuple(_declined(reader.pipelines[one.pipeline], str(error)) for one in requests)
+        return Reading(reader.header(path), None, requests, declined)
+    answers: dict[PipelineRequest, Findings] = {}
     for name in names:
-        choices = tuple(one.choice for one in questions if one.pipeline == name)
+        choices = tuple(one.choice for one in requests if one.pipeline == name)
         said = _ask(reader.pipelines[name], radiograph, choices, spent_ms)
-        answers |= zip((Question(name, choice) for choice in choices), said, strict=True)
-    return Reading(source, radiograph, questions, tuple(answers[one] for one in questions))
+        answers |= zip((PipelineRequest(name, choice) for choice in choices), said, strict=True)
+    return Reading(source, radiograph, requests, tuple(answers[one] for one in requests))
 
 
-def questions_of(jobs: tuple[Job, ...], choices: Mapping[str, PointChoice]) -> tuple[Question, ...]:
+def requests_of(
+    jobs: tuple[Job, ...], choices: Mapping[str, PointChoice]
+) -> tuple[PipelineRequest, ...]:
     """Give each pipeline with every operating point that its routes ask for."""
     wanted = [
-        Question(job.pipeline, choices.get(route, OWN_POINT))
+        PipelineRequest(job.pipeline, choices.get(route, OWN_POINT))
         for job in jobs
         for route in job.routes
     ]
@@ -139,7 +144,7 @@ def _declined(pipeline: Pipeline, reason: str) -> Findings:
 def work_once(
     ledger: Ledger,
     archive: Archive,
-    reader: Reader,
+    reader: InferenceContext,
     report: Callable[[Claim, Reading, float], Outcome],
     worker: str,
     *,
@@ -158,7 +163,7 @@ def work_on(
     claim: Claim,
     ledger: Ledger,
     archive: Archive,
-    reader: Reader,
+    reader: InferenceContext,
     report: Callable[[Claim, Reading, float], Outcome],
     *,
     clock: Callable[[], float],
@@ -174,9 +179,9 @@ def work_on(
     bound.info("jobs_claimed", pipelines=[job.pipeline for job in claim.jobs])
     try:
         with kept_lease(ledger, claim, clock, lease_s), lent(archive) as path_of:
-            questions = questions_of(claim.jobs, reader.choices)
+            requests = requests_of(claim.jobs, reader.choices)
             path = path_of(claim.arrival.file.key)
-            reading = answer(path, questions, reader, unsuitable(claim.arrival.instance))
+            reading = run_pipelines(path, requests, reader, unsuitable(claim.arrival.instance))
             outcome = report(claim, reading, clock())
         crash_points.here("results made")
         ledger.finish_jobs(claim, outcome, clock())
@@ -188,7 +193,7 @@ def work_on(
     else:
         bound.info("jobs_finished", **_summary(claim.jobs, outcome))
         if reader.shadow is not None and reading.radiograph is not None:
-            first = {one.pipeline: one.choice for one in reversed(reading.questions)}
+            first = {one.pipeline: one.choice for one in reversed(reading.requests)}
             image = claim.instance_id, reading.radiograph
             read_in_shadow(reader.shadow, *image, first, clock())
 

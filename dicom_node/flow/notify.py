@@ -8,7 +8,7 @@ from dicom_node.domain.exchange.destinations import Receiver
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.followup import History
 from dicom_node.domain.study import HL7Destination
-from dicom_node.domain.work import ReportObject, Standby
+from dicom_node.domain.work import Escalation, ReportObject
 
 
 def notified(
@@ -48,12 +48,12 @@ def _worth_telling(findings: Findings, *, urgent_only: bool) -> bool:
     return findings.urgent or not urgent_only
 
 
-def standing_by(
+def escalations_for(
     message: ReportObject,
     receiver: HL7Destination,
     build: Callable[[str], ReportObject | None],
     now: float,
-) -> Iterator[tuple[ReportObject, Standby]]:
+) -> Iterator[tuple[ReportObject, Escalation]]:
     """Make the messages for those who hear when `receiver` does not acknowledge.
 
     `build` makes one for a named receiver, in its own dialect. They wait from the
@@ -64,4 +64,4 @@ def standing_by(
         if made is not None:
             due_at = now + place * receiver.escalate_after_s
             uid = made.sop_instance_uid
-            yield made, Standby(uid, name, message.sop_instance_uid, place, due_at)
+            yield made, Escalation(uid, name, message.sop_instance_uid, place, due_at)

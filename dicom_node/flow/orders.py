@@ -27,7 +27,7 @@ class OrderBook(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Clerk:
+class OrderContext:
     """What hearing a message needs."""
 
     envelope_of: Callable[[bytes], Envelope]
@@ -45,7 +45,7 @@ class Reply:
     fault: Fault | None = None
 
 
-def hear(message: bytes, clerk: Clerk, now: float) -> Reply:
+def hear(message: bytes, clerk: OrderContext, now: float) -> Reply:
     """Store what a message says and decide the answer.
 
     When the reply has no fault, orders and patients survive a power loss. Raises

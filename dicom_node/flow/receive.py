@@ -37,7 +37,7 @@ class Reception:
     routes: tuple[Route, ...]
     min_free_bytes: int
     """The reserve that receiving leaves on the disk."""
-    hasten: Callable[[Instance], int] | None = None
+    raise_priority: Callable[[Instance], int] | None = None
     """Gives the instance's jobs the priority of its order."""
     note: Callable[[Arrival, Recorded], None] = lambda _arrival, _recorded: None
     """Tells the audit trail of what was received; never raises."""
@@ -123,26 +123,26 @@ def _recorded(
     else:
         jobs = [job.pipeline for job in admission.jobs]
         bound.info("instance_received", jobs=jobs, not_analysed=admission.not_analysed)
-        if jobs and reception.hasten is not None:
-            _hasten(instance, reception.hasten, bound)
+        if jobs and reception.raise_priority is not None:
+            _raise_priority(instance, reception.raise_priority, bound)
     return recorded
 
 
-def _hasten(
+def _raise_priority(
     instance: Instance,
-    hasten: Callable[[Instance], int],
+    raise_priority: Callable[[Instance], int],
     bound: structlog.typing.FilteringBoundLogger,
 ) -> None:
     """Let an urgent order go first; the instance is safe, whatever becomes of this."""
     try:
-        if hasten(instance):
+        if raise_priority(instance):
             bound.info("instance_hastened")
     except (TryAgain, GiveUp) as error:
         bound.error("instance_not_hastened", error=type(error).__name__, reason=str(error))
 
 
 @dataclass(frozen=True, slots=True)
-class Doorkeeper:
+class CallerPolicy:
     """What deciding about callers needs."""
 
     peers: tuple[Peer, ...]
@@ -157,16 +157,16 @@ class Doorkeeper:
     """Tells the audit trail of a caller who is not served; never raises."""
 
 
-def greet(caller: Caller, doorkeeper: Doorkeeper, now: float) -> bool:
+def admit_caller(caller: Caller, caller_policy: CallerPolicy, now: float) -> bool:
     """Say whether the caller is served; remember an unknown one if asked to."""
     bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
     try:
         verdict = judge_caller(
             caller,
-            doorkeeper.peers,
-            doorkeeper.unknown_callers,
-            doorkeeper.addresses_of,
-            lambda one: doorkeeper.is_approved(one.calling_ae, one.host),
+            caller_policy.peers,
+            caller_policy.unknown_callers,
+            caller_policy.addresses_of,
+            lambda one: caller_policy.is_approved(one.calling_ae, one.host),
         )
     except TryAgain as error:
         bound.error("caller_not_looked_up", reason=str(error))
@@ -174,10 +174,10 @@ def greet(caller: Caller, doorkeeper: Doorkeeper, now: float) -> bool:
     if verdict.served:
         return True
     bound.warning("caller_refused", reason=verdict.reason)
-    doorkeeper.alert(caller, verdict.reason)
+    caller_policy.alert(caller, verdict.reason)
     if verdict.learn:
         try:
-            doorkeeper.remember(caller.calling_ae, caller.host, now)
+            caller_policy.remember(caller.calling_ae, caller.host, now)
         except TryAgain as error:
             bound.error("caller_not_remembered", reason=str(error))
     return False

@@ -8,7 +8,7 @@ import structlog
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.exchange.destinations import FhirDestination, Receiver
-from dicom_node.domain.exchange.substitution import Rung
+from dicom_node.domain.exchange.substitution import ObjectForm
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.followup import History, Sent, slot_of
 from dicom_node.domain.pipeline import Archive
@@ -16,6 +16,7 @@ from dicom_node.domain.regions import sets_of
 from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.work import (
     Claim,
+    Escalation,
     NewDelivery,
     ObjectKind,
     Outcome,
@@ -24,11 +25,10 @@ from dicom_node.domain.work import (
     Protocol,
     Replacement,
     ReportObject,
-    Standby,
     StoredFile,
 )
-from dicom_node.flow.infer import Question, Reading
-from dicom_node.flow.notify import standing_by
+from dicom_node.flow.infer import PipelineRequest, Reading
+from dicom_node.flow.notify import escalations_for
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class Address:
 
     route: Route
     destination: str
-    rung: Rung | None = None
+    form: ObjectForm | None = None
     """In which form; None for a message."""
     before: tuple[Sent, ...] = ()
     """Earlier objects that this one replaces."""
@@ -56,13 +56,13 @@ Notified = Callable[[Route, tuple[Findings, ...], History], tuple[Receiver, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ReportingContext:
     """What reporting needs."""
 
     routes: Mapping[str, Route]
     build: Build
     notified: Notified
-    choose: Callable[[OutputKind, str], tuple[Rung, Rung]]
+    choose: Callable[[OutputKind, str], tuple[ObjectForm, ObjectForm]]
     """The wanted form of a kind for a destination, and the one that it takes."""
     history: Callable[[int], History]
     """What went out before for an instance."""
@@ -79,30 +79,30 @@ SUFFIX: Mapping[ObjectKind, str] = {"oru": ".hl7", "fhir": ".json"}
 """Of the kinds that are no DICOM file."""
 
 
-def report(claim: Claim, reading: Reading, desk: Desk, now: float) -> Outcome:
+def report(claim: Claim, reading: Reading, context: ReportingContext, now: float) -> Outcome:
     """Make and store the objects of one claim, for every route that wants them.
 
     The same object for several destinations or routes is made once. Raises
     GiveUp when none of the routes that asked for the reading exists any more.
     """
-    history = desk.history(claim.instance_id)
+    history = context.history(claim.instance_id)
     reading = replace(reading, findings=tuple(map(history.counted, reading.findings)))
     objects: dict[str, tuple[ReportObject, StoredFile]] = {}
     deliveries: dict[tuple[str, str], NewDelivery] = {}
     replaced: dict[Replacement, None] = {}
-    standbys: dict[tuple[str, str], Standby] = {}
-    for route, findings in _by_route(claim, reading, desk.routes):
+    standbys: dict[tuple[str, str], Escalation] = {}
+    for route, findings in _by_route(claim, reading, context.routes):
         part = Reading(reading.source, reading.radiograph, (), findings)
-        for made, delivery, instead in _addressed(route, part, desk, history, now):
+        for made, delivery, instead in _addressed(route, part, context, history, now):
             if made.sop_instance_uid not in objects:
-                objects[made.sop_instance_uid] = (made, _stored(made, desk.archive))
+                objects[made.sop_instance_uid] = (made, _stored(made, context.archive))
             deliveries.setdefault((made.sop_instance_uid, delivery.destination), delivery)
             if instead is not None:
                 replaced.setdefault(instead)
-            for spare, standby in _spares(made, delivery, route, part, desk, now):
+            for spare, escalation in _escalations(made, delivery, route, part, context, now):
                 if spare.sop_instance_uid not in objects:
-                    objects[spare.sop_instance_uid] = (spare, _stored(spare, desk.archive))
-                standbys.setdefault((standby.instead_of, standby.destination), standby)
+                    objects[spare.sop_instance_uid] = (spare, _stored(spare, context.archive))
+                standbys.setdefault((escalation.instead_of, escalation.destination), escalation)
     for one in replaced:
         log.warning(
             "object_replaced",
@@ -127,26 +127,28 @@ def _by_route(
     known = [routes[name] for name in names if name in routes]
     if not known:
         raise GiveUp(f"route {', '.join(names)} is no longer in the configuration")
-    answers = dict(zip(reading.questions, reading.findings, strict=True))
+    answers = dict(zip(reading.requests, reading.findings, strict=True))
     for route in known:
         name = route.name
-        asked = [Question(one.pipeline, route.choice) for one in claim.jobs if name in one.routes]
-        yield route, tuple(answers[question] for question in asked)
+        asked = [
+            PipelineRequest(one.pipeline, route.choice) for one in claim.jobs if name in one.routes
+        ]
+        yield route, tuple(answers[request] for request in asked)
 
 
 Addressed = tuple[ReportObject, NewDelivery, Replacement | None]
 
 
 def _addressed(
-    route: Route, reading: Reading, desk: Desk, history: History, now: float
+    route: Route, reading: Reading, context: ReportingContext, history: History, now: float
 ) -> Iterator[Addressed]:
     """Yield every object and message of one route with one of its destinations.
 
     A message tells of all findings, however the objects are combined.
     """
     for part in (reading,) if route.combine else _parts(reading):
-        yield from _filed(route, part, desk, history, now)
-    yield from _telling(route, reading, desk, history, now)
+        yield from _filed(route, part, context, history, now)
+    yield from _telling(route, reading, context, history, now)
 
 
 def _parts(reading: Reading) -> Iterator[Reading]:
@@ -156,7 +158,7 @@ def _parts(reading: Reading) -> Iterator[Reading]:
 
 
 def _filed(
-    route: Route, reading: Reading, desk: Desk, history: History, now: float
+    route: Route, reading: Reading, context: ReportingContext, history: History, now: float
 ) -> Iterator[Addressed]:
     """Yield the objects of one set with their destinations."""
     read = any(findings.not_analysed is None for findings in reading.findings)
@@ -165,18 +167,18 @@ def _filed(
     for peer in route.send_to:
         new: list[str] = []
         sent = {s.ref.sop_instance_uid for s in history.sent if s.destination == peer}
-        seg = _refers_to_seg(Address(route, peer), sent, reading, desk, now)
+        seg = _refers_to_seg(Address(route, peer), sent, reading, context, now)
         for kind, part in _wanted(route.outputs if read else _refusal_kinds(route), reading):
             slot = slot_of(route.name, kind, tuple(one.algorithm.name for one in part))
             to = Address(route, peer, None, history.predecessor(slot, peer), with_seg=seg)
-            made, instead = _made(kind, to, reading, desk, now, part)
+            made, instead = _made(kind, to, reading, context, now, part)
             if made is not None:
                 new.append(made.sop_instance_uid)
                 delivery = NewDelivery(made.sop_instance_uid, peer, "dicom", priority)
                 yield replace(made, slot=slot), delivery, instead
-        if peer in desk.wants_rejection:
+        if peer in context.wants_rejection:
             old = history.superseded(route.name, pipelines, peer)
-            yield from _rejecting(Address(route, peer, None, old), new, reading, desk, now)
+            yield from _rejecting(Address(route, peer, None, old), new, reading, context, now)
 
 
 def _wanted(
@@ -188,15 +190,17 @@ def _wanted(
             yield kind, part
 
 
-def _refers_to_seg(to: Address, sent: set[str], reading: Reading, desk: Desk, now: float) -> bool:
+def _refers_to_seg(
+    to: Address, sent: set[str], reading: Reading, context: ReportingContext, now: float
+) -> bool:
     """Whether a report may refer to the SEG: its destination takes that.
 
     A report that was `sent` with the reference before the SEG was refused stays as it is.
     """
     reports = {"seg", "sr"} <= set(to.route.outputs)
-    if not reports or desk.choose("seg", to.destination)[1].kind == "seg":
+    if not reports or context.choose("seg", to.destination)[1].kind == "seg":
         return True
-    made, _ = _made("sr", to, reading, desk, now, reading.findings) if sent else (None, None)
+    made, _ = _made("sr", to, reading, context, now, reading.findings) if sent else (None, None)
     return made is not None and made.sop_instance_uid in sent
 
 
@@ -204,7 +208,7 @@ def _made(
     kind: OutputKind,
     to: Address,
     reading: Reading,
-    desk: Desk,
+    context: ReportingContext,
     now: float,
     part: tuple[Findings, ...],
 ) -> tuple[ReportObject | None, Replacement | None]:
@@ -212,23 +216,25 @@ def _made(
 
     The former tells of `part` of the findings, the latter of all.
     """
-    wanted, taken = desk.choose(kind, to.destination)
-    made = desk.build(wanted.kind, replace(to, rung=wanted), replace(reading, findings=part), now)
+    wanted, taken = context.choose(kind, to.destination)
+    made = context.build(
+        wanted.kind, replace(to, form=wanted), replace(reading, findings=part), now
+    )
     if made is None or wanted == taken:
         return made, None
-    made = desk.build(taken.kind, replace(to, rung=taken), reading, now)
+    made = context.build(taken.kind, replace(to, form=taken), reading, now)
     sent = "nothing" if made is None else str(taken)
     reason = f"the peer does not accept {wanted.sop_class_uid}"
     return made, Replacement(to.destination, str(wanted), sent, reason)
 
 
 def _rejecting(
-    to: Address, new: list[str], reading: Reading, desk: Desk, now: float
+    to: Address, new: list[str], reading: Reading, context: ReportingContext, now: float
 ) -> Iterator[Addressed]:
     """Reject the set that the new one replaces, once the new one has arrived."""
     if not new or not to.before or any(one.ref.sop_instance_uid in new for one in to.before):
         return  # nothing was replaced, or it is the same reading again
-    made = desk.build("rejection", to, reading, now)
+    made = context.build("rejection", to, reading, now)
     if made is not None:
         uid, pipelines = made.sop_instance_uid, tuple(f.algorithm.name for f in reading.findings)
         slot = slot_of(to.route.name, "rejection", pipelines)
@@ -240,16 +246,16 @@ def _rejecting(
 
 
 def _telling(
-    route: Route, reading: Reading, desk: Desk, history: History, now: float
+    route: Route, reading: Reading, context: ReportingContext, history: History, now: float
 ) -> Iterator[Addressed]:
     """Yield a message for each receiver that has to hear of these findings."""
     priority: Priority = "urgent" if any(f.urgent for f in reading.findings) else route.priority
-    for receiver in desk.notified(route, reading.findings, history):
+    for receiver in context.notified(route, reading.findings, history):
         corrected = history.told(receiver.name) and history.changed(reading.findings)
         to = Address(route, receiver.name, corrected=corrected)
         fhir = isinstance(receiver, FhirDestination)
         kind: ObjectKind = "fhir" if fhir else "oru"
-        made = desk.build(kind, to, reading, now)
+        made = context.build(kind, to, reading, now)
         if made is not None:
             after = receiver.release == "after_objects"
             uid = made.sop_instance_uid
@@ -259,22 +265,22 @@ def _telling(
             yield replace(made, slot=slot), delivery, None
 
 
-def _spares(
+def _escalations(
     made: ReportObject,
     delivery: NewDelivery,
     route: Route,
     reading: Reading,
-    desk: Desk,
+    context: ReportingContext,
     now: float,
-) -> Iterator[tuple[ReportObject, Standby]]:
+) -> Iterator[tuple[ReportObject, Escalation]]:
     """Yield the messages that stand by for one of an urgent finding."""
-    receiver = desk.receivers.get(delivery.destination)
+    receiver = context.receivers.get(delivery.destination)
     if made.kind == "oru" and receiver and any(one.urgent for one in reading.findings):
 
         def build(name: str) -> ReportObject | None:
-            return desk.build("oru", Address(route, name), reading, now)
+            return context.build("oru", Address(route, name), reading, now)
 
-        yield from standing_by(made, receiver, build, now)
+        yield from escalations_for(made, receiver, build, now)
 
 
 def _refusal_kinds(route: Route) -> tuple[OutputKind, ...]:

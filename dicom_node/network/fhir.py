@@ -21,7 +21,7 @@ PASSING = (401, 403, 408, 429)
 def send(
     batch: DeliveryBatch, path_of: Callable[[str], Path], to: FhirDestination
 ) -> tuple[Acknowledgement | Undelivered, ...]:
-    """Deliver each message of a batch: the courier for one FHIR server."""
+    """Deliver each message of a batch: the sender for one FHIR server."""
     outcomes: list[Acknowledgement | Undelivered] = []
     for delivery in batch.deliveries:
         try:

@@ -28,7 +28,7 @@ HUNG = 3
 
 
 @dataclass
-class Pulse:
+class HeartbeatWriter:
     """What a process says of itself; its loop calls `turned`."""
 
     role: str
@@ -63,12 +63,12 @@ class Pulse:
 
 
 @contextmanager
-def beating(parts: Parts, role: str, *, looping: bool = False) -> Iterator[Pulse]:
+def heartbeat(parts: Parts, role: str, *, looping: bool = False) -> Iterator[HeartbeatWriter]:
     """Give a sign of life every BEAT_S until the block ends; then take it back.
 
     With `looping` only while the loop turns, so not before its first turn either.
     """
-    pulse = Pulse(role, parts.clock(), looping)
+    pulse = HeartbeatWriter(role, parts.clock(), looping)
     ended = threading.Event()
     thread = threading.Thread(target=_beat_on, args=(parts, pulse, ended), name="pulse")
     thread.start()
@@ -79,7 +79,7 @@ def beating(parts: Parts, role: str, *, looping: bool = False) -> Iterator[Pulse
         thread.join()
 
 
-def _beat_on(parts: Parts, pulse: Pulse, ended: threading.Event) -> None:
+def _beat_on(parts: Parts, pulse: HeartbeatWriter, ended: threading.Event) -> None:
     worker = worker_name(pulse.role)
     shown = False
     while not ended.wait(BEAT_S if shown else 0.5):
@@ -101,7 +101,7 @@ def _beat_on(parts: Parts, pulse: Pulse, ended: threading.Event) -> None:
             log.warning("beat_failed", error=type(error).__name__, reason=str(error))
 
 
-def _sign(pulse: Pulse, worker: str, now: float) -> Heartbeat:
+def _sign(pulse: HeartbeatWriter, worker: str, now: float) -> Heartbeat:
     return Heartbeat(
         worker=worker,
         role=pulse.role,

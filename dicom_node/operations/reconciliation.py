@@ -11,11 +11,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from dicom_node.assembly.parts import Parts
-from dicom_node.assembly.retrieval import Means, fetched, looked, offered
+from dicom_node.assembly.retrieval import BackfillOptions, fetched, looked, offered
 from dicom_node.domain.errors import NodeError, speakable
 from dicom_node.domain.exchange.retrieval import Span
 from dicom_node.domain.pipeline import Check
-from dicom_node.flow.backfill import Filled, Stopped, Wait, Wish
+from dicom_node.flow.backfill import BackfillQuery, Filled, Stopped, Wait
 from dicom_node.settings.settings import Settings
 
 log = structlog.get_logger()
@@ -73,9 +73,9 @@ def reconcile(
     """
     wanted = parts.settings.reconcile
     span = days_before(today, wanted.days)
-    wish, means = Wish(span), Means(wanted.peer)
+    query, means = BackfillQuery(span), BackfillOptions(wanted.peer)
     run = fetched if (wanted.fetch if fetch is None else fetch) else looked
-    found = run(parts, wish, means, wait, parts.settings.routes)
+    found = run(parts, query, means, wait, parts.settings.routes)
     images = studies = 0
     for one in found:
         if one.gap.missing or one.faults:
@@ -95,7 +95,7 @@ def probe(settings: Settings) -> Iterator[Check]:
         return
     name = f"reconcile {wanted.peer}"
     try:
-        offered(settings, Means(wanted.peer), fetching=wanted.fetch)
+        offered(settings, BackfillOptions(wanted.peer), fetching=wanted.fetch)
     except NodeError as error:
         yield Check(name, False, str(error))
     else:

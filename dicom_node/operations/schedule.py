@@ -14,7 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from dicom_node.assembly.commitment import commit_jobs
 from dicom_node.assembly.negotiation import ask_all
 from dicom_node.assembly.parts import LEASE_S, Parts, worker_name
-from dicom_node.audit.retention import ToldRetention
+from dicom_node.audit.retention import AuditedRetention
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.operations.monitoring import DAY_S
 from dicom_node.flow import tidy
@@ -37,7 +37,7 @@ STEP_S = 1.0
 
 
 @contextmanager
-def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
+def tidying(parts: Parts, senders: Mapping[str, Courier]) -> Iterator[None]:
     """Run the tidying jobs until the block ends.
 
     Several processes may do this at once: each job is one claim or deletion that
@@ -47,7 +47,7 @@ def tidying(parts: Parts, couriers: Mapping[str, Courier]) -> Iterator[None]:
         (RESCUE_EVERY_S, partial(_rescue, parts)),
         (RESCUE_EVERY_S, partial(_escalate, parts)),
         (DISK_EVERY_S, partial(_check_disk, parts)),
-        (DISK_EVERY_S, partial(_bury_homeless, parts, couriers)),
+        (DISK_EVERY_S, partial(_discard_unroutable_deliveries, parts, senders)),
         (EXPIRE_EVERY_S, partial(_expire, parts)),
         (ASK_EVERY_S, partial(ask_all, parts.settings, parts.engine)),
         *commit_jobs(parts),
@@ -117,13 +117,13 @@ def _check_disk(parts: Parts) -> None:
         parts.ledger.close_alarms("disk", parts.clock())
 
 
-def _bury_homeless(parts: Parts, couriers: Mapping[str, Courier]) -> None:
+def _discard_unroutable_deliveries(parts: Parts, senders: Mapping[str, Courier]) -> None:
     """Give up deliveries whose destination the configuration has lost: they show then."""
-    for destination in oldest_deliveries_at(parts.engine).keys() - couriers.keys():
+    for destination in oldest_deliveries_at(parts.engine).keys() - senders.keys():
         while deliver_once(  # one study's at a time
             parts.ledger,
             parts.archive,
-            couriers,
+            senders,
             worker_name("tidy"),
             destination=destination,
             clock=parts.clock,
@@ -135,7 +135,7 @@ def _bury_homeless(parts: Parts, couriers: Mapping[str, Courier]) -> None:
 def _expire(parts: Parts) -> None:
     """Apply the retention of the configuration to files, rows and orphans."""
     kept, now = parts.settings.retention, parts.clock()
-    retention = ToldRetention(SqlRetention(parts.engine), parts.audit)
+    retention = AuditedRetention(SqlRetention(parts.engine), parts.audit)
     log_s = kept.log_days * DAY_S
     tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)
     tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)

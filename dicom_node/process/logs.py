@@ -70,7 +70,7 @@ def discreet() -> Iterator[None]:
     except (NodeError, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 - the process's edge: it ends here
-        tell_failure("crashed", type(error), error.__traceback__)
+        log_failure("crashed", type(error), error.__traceback__)
         raise SystemExit(1) from None
     finally:
         logging.captureWarnings(False)
@@ -78,13 +78,13 @@ def discreet() -> Iterator[None]:
 
 
 def _thread_crashed(crash: threading.ExceptHookArgs) -> None:
-    tell_failure("thread_crashed", crash.exc_type, crash.exc_traceback)
+    log_failure("thread_crashed", crash.exc_type, crash.exc_traceback)
 
 
 FRAMES = 4
 
 
-def tell_failure(event: str, kind: type[BaseException], trace: TracebackType | None) -> None:
+def log_failure(event: str, kind: type[BaseException], trace: TracebackType | None) -> None:
     """Log the error's class and its last frames.
 
     Not its message: that of an unforeseen error may quote a value, so a patient.

@@ -16,7 +16,7 @@ from dicom_node.domain.exchange.destinations import Visitor, caller_at
 from dicom_node.domain.reception import DATA_SET_DOES_NOT_MATCH, Caller, StoreRequest
 from dicom_node.domain.study import Instance
 from dicom_node.domain.work import Recorded
-from dicom_node.flow.receive import Reception, greet, receive
+from dicom_node.flow.receive import Reception, admit_caller, receive
 from dicom_node.network.dicomweb.scp import StowSCP, StowService
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ def server(parts: node.Parts) -> StowSCP:
     if section.token_file and not token_of(section.token_file):
         raise BadSettings(f"dicomweb.token_file: {section.token_file} holds no readable token")
     service = StowService(
-        knock=_doorkeeping(parts),
+        knock=_caller_policy(parts),
         store=partial(_store, node.reception(parts)),
         wants_token=bool(section.token_file),
         max_requests=section.max_requests,
@@ -41,19 +41,19 @@ def server(parts: node.Parts) -> StowSCP:
     return StowSCP(section.host, section.port, service)
 
 
-def _doorkeeping(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
+def _caller_policy(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
     """Know callers by the token, or without one by their address as over DIMSE."""
-    settings, doorkeeper = parts.settings, node.doorkeeper(parts)
+    settings, policy = parts.settings, node.caller_policy(parts)
 
     def knock(visitor: Visitor) -> Caller | None:
         ours = settings.node.ae_title
-        caller = caller_at(visitor.host, settings.peers, doorkeeper.addresses_of, ours)
+        caller = caller_at(visitor.host, settings.peers, policy.addresses_of, ours)
         caller = replace(caller, tls=visitor.tls, fingerprint=visitor.fingerprint)
         if settings.dicomweb.token_file:
             known = _has(visitor.token, settings.dicomweb.token_file)
             parts.audit.credentials(caller, right=known)
         else:
-            known = greet(caller, doorkeeper, time.time())
+            known = admit_caller(caller, policy, time.time())
         return caller if known else None
 
     return knock

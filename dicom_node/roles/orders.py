@@ -7,10 +7,10 @@ from functools import partial
 from dicom_node.assembly.destinations import secured_entry
 from dicom_node.assembly.parts import Parts
 from dicom_node.domain.errors import BadSettings
-from dicom_node.flow.orders import Clerk, hear
+from dicom_node.flow.orders import OrderContext, hear
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.hl7.acknowledgement import acknowledgement
-from dicom_node.network.hl7.listener import Desk, MllpListener
+from dicom_node.network.hl7.listener import ListenerOptions, MllpListener
 from dicom_node.network.hl7.orders import parse
 from dicom_node.network.hosts import HostBook, canonical
 from dicom_node.storage.queue.orders import SqlOrderBook
@@ -25,14 +25,14 @@ def listener(parts: Parts) -> MllpListener:
     if not wanted.port:
         raise BadSettings("orders.port = 0: the listener is off; set a port and who may call")
     parsing = partial(parse, processing_id=wanted.processing_id)
-    clerk = Clerk(envelope_of, parsing, SqlOrderBook(parts.engine))
+    clerk = OrderContext(envelope_of, parsing, SqlOrderBook(parts.engine))
 
     def answer(message: bytes) -> bytes | None:
         now = time.time()
         reply = hear(message, clerk, now)
         return acknowledgement(reply.to, reply.fault, now)
 
-    desk = Desk(
+    context = ListenerOptions(
         answer,
         parts.audit.admitting(caller_check(wanted.callers)),
         wanted.max_connections,
@@ -40,7 +40,7 @@ def listener(parts: Parts) -> MllpListener:
         secure=parts.audit.guarded(secured_entry(parts.settings)) if wanted.tls else None,
     )
     try:
-        return MllpListener(wanted.host, wanted.port, desk)
+        return MllpListener(wanted.host, wanted.port, context)
     except OSError as error:
         where = f"{wanted.host}:{wanted.port}"
         raise BadSettings(f"orders: cannot listen on {where}: {error.strerror}") from None

@@ -17,7 +17,7 @@ from dicom_node.assembly import parts as node
 from dicom_node.assembly.destinations import secured_entry
 from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.operations.monitoring import ServingModel
-from dicom_node.operations.heartbeat import beating
+from dicom_node.operations.heartbeat import heartbeat
 from dicom_node.process.supervisor import orphaned
 from dicom_node.settings.settings import Settings
 
@@ -34,7 +34,7 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
     """Serve C-ECHO and C-STORE until `stop`, then drain."""
     with closing(node.open_parts(settings)) as parts:
         scps = _receivers(parts)
-        with beating(parts, "receive"):
+        with heartbeat(parts, "receive"):
             for scp in scps:
                 scp.start()
             _wait(stop)
@@ -48,13 +48,17 @@ def run_receive(settings: Settings, stop: threading.Event) -> None:
 def _receivers(parts: node.Parts) -> "list[StorageSCP]":
     """Make what listens, with TLS and without; raises BadSettings."""
     from dicom_node.assembly.commitment import reports
-    from dicom_node.flow.receive import greet, receive
+    from dicom_node.flow.receive import admit_caller, receive
     from dicom_node.network.dimse.scp import Service, StorageSCP
 
-    settings, reception, doorkeeper = parts.settings, node.reception(parts), node.doorkeeper(parts)
+    settings, reception, policy = (
+        parts.settings,
+        node.reception(parts),
+        node.caller_policy(parts),
+    )
     service = Service(
         ae_title=settings.node.ae_title,
-        greet=lambda caller: greet(caller, doorkeeper, time.time()),
+        greet=lambda caller: admit_caller(caller, policy, time.time()),
         store=lambda request: receive(request, reception, parts.clock()),
         max_associations=settings.receive.max_associations,
         max_per_caller=settings.receive.max_per_caller,
@@ -81,14 +85,14 @@ def run_work(settings: Settings, stop: threading.Event) -> None:
     from dicom_node.assembly import builders, pipelines
     from dicom_node.flow.batch import work_batch
     from dicom_node.flow.infer import work_once
-    from dicom_node.storage.database.notify import Bell
+    from dicom_node.storage.database.notify import WorkNotifier
     from dicom_node.storage.models import stamp
 
     store, wait_s = pipelines.model_store_of(settings), settings.inference.batch_ms / 1000
     with (
         closing(node.open_parts(settings)) as parts,
-        closing(Bell(parts.engine, "jobs")) as bell,
-        beating(parts, "work", looping=True) as pulse,
+        closing(WorkNotifier(parts.engine, "jobs")) as bell,
+        heartbeat(parts, "work", looping=True) as pulse,
     ):
         write = builders.writer(settings, parts.engine, parts.archive)
         while not stop.is_set() and not orphaned():
@@ -124,37 +128,39 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
 
     One thread each, so that a destination that hangs holds up no other.
     """
-    from dicom_node.assembly.negotiation import descender
+    from dicom_node.assembly.negotiation import refusal_learner
     from dicom_node.audit.node import audited
     from dicom_node.flow.deliver import deliver_once
     from dicom_node.operations.reconciliation import reconciling
     from dicom_node.operations.schedule import tidying
-    from dicom_node.storage.database.notify import Bell
+    from dicom_node.storage.database.notify import WorkNotifier
 
     with closing(node.open_parts(settings)) as parts:
-        couriers = audited(node.couriers(settings), parts.audit, settings, parts.engine)
-        descend = descender(settings, parts.engine)
+        audited_senders = audited(node.senders(settings), parts.audit, settings, parts.engine)
+        descend = refusal_learner(settings, parts.engine)
 
         def send_to(destination: str) -> None:
             turn = partial(
                 deliver_once,
                 parts.ledger,
                 parts.archive,
-                couriers,
+                audited_senders,
                 node.worker_name(f"deliver-{destination}"),
                 destination=destination,
-                descend=descend,
+                learn_refusal=descend,
                 clock=parts.clock,
                 lease_s=node.LEASE_S,
             )
-            with closing(Bell(parts.engine, "deliveries")) as bell:
+            with closing(WorkNotifier(parts.engine, "deliveries")) as bell:
                 node.loop(turn, stop, orphaned, bell)
 
-        threads = [threading.Thread(target=send_to, args=(name,), name=name) for name in couriers]
-        with beating(parts, "deliver"), tidying(parts, couriers), reconciling(parts, stop):
+        threads = [
+            threading.Thread(target=send_to, args=(name,), name=name) for name in audited_senders
+        ]
+        with heartbeat(parts, "deliver"), tidying(parts, audited_senders), reconciling(parts, stop):
             for thread in threads:
                 thread.start()
-            log.info("outbox_ready", destinations=list(couriers))
+            log.info("outbox_ready", destinations=list(audited_senders))
             _wait(stop, threads)
             lost = [] if stop.is_set() else [one.name for one in threads if not one.is_alive()]
             stop.set()
@@ -179,7 +185,7 @@ def run_orders(settings: Settings, stop: threading.Event) -> None:
 
     with closing(node.open_parts(settings)) as parts:
         listening = listener(parts)
-        with beating(parts, "orders"):
+        with heartbeat(parts, "orders"):
             listening.start()
             log.info("orders_ready", port=listening.port)
             _wait(stop)
@@ -192,7 +198,7 @@ def run_dicomweb(settings: Settings, stop: threading.Event) -> None:
 
     with closing(node.open_parts(settings)) as parts:
         scp = server(parts)
-        with beating(parts, "dicomweb"):
+        with heartbeat(parts, "dicomweb"):
             scp.start()
             _wait(stop)
             scp.stop(DRAIN_S)

@@ -30,7 +30,7 @@ from dicom_node.domain.work import (
     StoredFile,
     Undelivered,
 )
-from dicom_node.network.dimse.association import Target, open_line
+from dicom_node.network.dimse.association import Target, open_association
 from dicom_node.network.dimse.options import Timeouts, prepare
 from dicom_node.network.dimse.scu import accepted, echo, send, store
 from tests.adapters.dimse_fakes import (
@@ -216,7 +216,7 @@ def test_full_peer_is_asked_again(tmp_path: Path) -> None:
 
     with (
         running_scp(prepare_ae=allow_none) as scp,
-        open_line(scp.target, [build_context(SEG)]),
+        open_association(scp.target, [build_context(SEG)]),
     ):
         (result,) = store([make_object(tmp_path / "a")], scp.target)
     assert isinstance(result, TryAgain)
@@ -249,7 +249,7 @@ def test_association_ends_with_a_release(tmp_path: Path) -> None:
 
 
 def test_no_delay_is_set(tmp_path: Path) -> None:
-    with running_scp() as scp, open_line(scp.target, [build_context(SEG)]) as line:
+    with running_scp() as scp, open_association(scp.target, [build_context(SEG)]) as line:
         wrapped = line.assoc.dul.socket
         assert wrapped is not None
         assert wrapped.socket is not None

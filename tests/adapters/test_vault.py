@@ -18,7 +18,7 @@ from dicom_node.settings.settings import Settings, load_settings
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.archive.orphans import SPOOL
 from dicom_node.storage.archive.room import Room
-from dicom_node.storage.archive.sealed import VaultArchive
+from dicom_node.storage.archive.sealed import SealedArchive
 from dicom_node.storage.archive.sealing import CHUNK, HEAD_BYTES, TAG_BYTES, load_keys, seal, unseal
 
 SECRET = b"MARKED^PATIENT"
@@ -30,11 +30,11 @@ def key_file(path: Path, *keys: bytes) -> Path:
     return path
 
 
-def vault(folder: Path, keys: Path) -> VaultArchive:
+def vault(folder: Path, keys: Path) -> SealedArchive:
     root = folder / "archive"
     room, register = Room(folder / "memory"), root / SPOOL / "keys"
     (folder / "memory").mkdir(exist_ok=True)
-    return VaultArchive(FileArchive(root), load_keys(str(keys)), register, room)
+    return SealedArchive(FileArchive(root), load_keys(str(keys)), register, room)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.archive.orphans import SPOOL
 from dicom_node.storage.archive.room import Room
 from dicom_node.storage.archive.s3 import S3Archive
-from dicom_node.storage.archive.sealed import VaultArchive
+from dicom_node.storage.archive.sealed import SealedArchive
 from dicom_node.storage.archive.sealing import load_keys
 from tests.s3_server import S3Server, s3_server
 
@@ -49,13 +49,13 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     return on_next_host
 
 
-def _sealed(inner: Archive, folder: Path, root: Path) -> VaultArchive:
+def _sealed(inner: Archive, folder: Path, root: Path) -> SealedArchive:
     file = folder / "keys"
     if not file.exists():
         file.write_bytes(b64encode(os.urandom(32)))
         file.chmod(0o600)
     keys, register = load_keys(str(file)), root / SPOOL / "keys"
-    return VaultArchive(inner, keys, register, Room(folder))
+    return SealedArchive(inner, keys, register, Room(folder))
 
 
 @pytest.fixture

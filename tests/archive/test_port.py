@@ -11,7 +11,7 @@ import pytest
 
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.pipeline import Archive
-from dicom_node.storage.archive.sealed import VaultArchive
+from dicom_node.storage.archive.sealed import SealedArchive
 from tests.archive.conftest import Opened
 
 
@@ -19,7 +19,7 @@ def test_what_is_put_is_read_back(archive: Archive) -> None:
     stored = archive.put([b"one ", b"two"], "instances", ".dcm")
     digest = hashlib.sha256(b"one two").hexdigest()
     assert (stored.sha256, stored.size) == (digest, 7)
-    if not isinstance(archive, VaultArchive):  # which names a file by its sealed form
+    if not isinstance(archive, SealedArchive):  # which names a file by its sealed form
         assert stored.key == f"instances/{digest[:2]}/{digest}.dcm"
     assert re.fullmatch(r"instances/(..)/\1[0-9a-f]{62}\.dcm", stored.key)
     assert archive.read(stored.key) == b"one two"

@@ -5,7 +5,7 @@ from dicom_node.assembly import parts as node
 from dicom_node.audit import rows
 from dicom_node.audit.node import audited, digests, opened
 from dicom_node.audit.queries import telling
-from dicom_node.audit.retention import ToldRetention
+from dicom_node.audit.retention import AuditedRetention
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.exchange.retrieval import Inquiry
 from dicom_node.domain.study import Instance, InstanceRef
@@ -50,7 +50,7 @@ def test_what_is_delivered_and_what_is_not_is_told(settings: Settings) -> None:
         ),
         "ris": (Acknowledgement(3, "AA"),),
     }
-    couriers = audited(
+    senders = audited(
         {name: lambda _batch, _path, said=said: said for name, said in outcomes.items()},
         parts.audit,
         settings,
@@ -58,7 +58,7 @@ def test_what_is_delivered_and_what_is_not_is_told(settings: Settings) -> None:
     )
     for name, protocol, sent in (("xray", "dicom", (seg, sr, pdf)), ("ris", "mllp", (oru,))):
         batch = DeliveryBatch(name, protocol, sent, "w", 0.0)
-        assert couriers[name](batch, Path) == outcomes[name]
+        assert senders[name](batch, Path) == outcomes[name]
     parts.close()
     log = Path(settings.audit.file)
     assert kinds(log) == [
@@ -80,7 +80,7 @@ def test_what_retention_erases_is_gone_and_told(settings: Settings) -> None:
     parts = node.open_parts(settings, migrate=True)
     keys = [arrived(parts, 1), arrived(parts, 2), arrived(parts, 3, "1.9", at=100.0)]
     arrived(parts, 4, "1.2", at=100.0)
-    retention = ToldRetention(SqlRetention(parts.engine), parts.audit)
+    retention = AuditedRetention(SqlRetention(parts.engine), parts.audit)
     expire = (retention, parts.archive, 1000.0)
     assert tidy.expire_instances(*expire, 950.0, 0.0) == 2
     assert tidy.expire_instances(*expire, 10.0, 0.0) == 2
@@ -126,8 +126,8 @@ def test_a_courier_that_raises_is_told_of_too(settings: Settings) -> None:
 
     parts = node.open_parts(settings, migrate=True)
     sent = (Delivery(1, "xray", "dicom", 2, "seg", "1.2.840.66", "2.25.1", "1.2", FILE),)
-    courier = audited({"xray": fail}, parts.audit, settings, parts.engine)["xray"]
-    (missed,) = courier(DeliveryBatch("xray", "dicom", sent, "w", 0.0), Path)
+    sender = audited({"xray": fail}, parts.audit, settings, parts.engine)["xray"]
+    (missed,) = sender(DeliveryBatch("xray", "dicom", sent, "w", 0.0), Path)
     assert isinstance(missed, Undelivered)
     parts.close()
     (told,) = trail(Path(settings.audit.file))

@@ -14,7 +14,7 @@ import pytest
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.destinations import secured_entry
 from dicom_node.audit.chain import verify
-from dicom_node.audit.gathering import MOST_ALERTS, Seldom
+from dicom_node.audit.gathering import MOST_ALERTS, AlertThrottle
 from dicom_node.commands.conformance.security import security
 from dicom_node.roles.dicomweb import server
 from dicom_node.roles.orders import listener
@@ -93,11 +93,11 @@ def test_right_and_wrong_tokens(settings: Settings, tmp_path: Path) -> None:
 
 def test_who_knocks_under_ever_new_names_fills_no_disk() -> None:
     now = [0.0]
-    seldom = Seldom(lambda: now[0])
-    assert sum(seldom(f"STRANGER{number}", "unknown") for number in range(10_000)) == MOST_ALERTS
+    throttle = AlertThrottle(lambda: now[0])
+    assert sum(throttle(f"STRANGER{number}", "unknown") for number in range(10_000)) == MOST_ALERTS
     now[0] = 61.0
-    assert seldom("STRANGER0", "unknown")
-    assert not seldom("STRANGER0", "unknown")
+    assert throttle("STRANGER0", "unknown")
+    assert not throttle("STRANGER0", "unknown")
 
 
 def test_a_writer_killed_at_any_moment_leaves_a_sound_chain(tmp_path: Path) -> None:

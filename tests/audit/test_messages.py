@@ -5,11 +5,11 @@ import pytest
 from lxml import etree
 
 from dicom_node.audit import events
-from dicom_node.audit.events import AuditEvent, Cargo, Party
+from dicom_node.audit.events import AuditEvent, Endpoint, TransferredInstances
 from dicom_node.audit.xml import as_xml
 
-HERE, PACS = Party("CXRAI", "node.example"), Party("ORTHANC", "10.0.0.5")
-CARGO = Cargo(
+HERE, PACS = Endpoint("CXRAI", "node.example"), Endpoint("ORTHANC", "10.0.0.5")
+CARGO = TransferredInstances(
     "1.2.3", "PAT\x001<&>", (("1.2.840.1", ("1.2.3.4", "1.2.3.5")), ("1.2.840\x01.2", ()))
 )
 EVENTS = {
@@ -18,13 +18,13 @@ EVENTS = {
     "begun": events.begun(PACS, HERE, CARGO, 10.0),
     "transferred": events.transferred(PACS, HERE, CARGO, 10.0, "R"),
     "failed": events.transferred(HERE, PACS, CARGO, 10.0, "C", "8"),
-    "exported": events.exported(HERE, Party("ris", ""), CARGO, 10.0),
+    "exported": events.exported(HERE, Endpoint("ris", ""), CARGO, 10.0),
     "queried": events.queried(HERE, PACS, "1.2.840.10008", b"\x08\x00", 10.0),
     "erased": events.erased(HERE, CARGO, 10.0, whole=True),
-    "erased in part": events.erased(HERE, Cargo("", ""), 10.0, whole=False),
+    "erased in part": events.erased(HERE, TransferredInstances("", ""), 10.0, whole=False),
     "alert": events.alerted(HERE, events.NODE_AUTHENTICATION, "<X>@::1", "unknown", 10.0),
-    "login": events.shown(HERE, Party("", "::1"), 10.0, right=True),
-    "wrong login": events.shown(HERE, Party("", "::1"), 10.0, right=False),
+    "login": events.shown(HERE, Endpoint("", "::1"), 10.0, right=True),
+    "wrong login": events.shown(HERE, Endpoint("", "::1"), 10.0, right=False),
     "changed": events.changed(HERE, "root", events.SOFTWARE_CONFIGURATION, "model", 10.0),
 }
 

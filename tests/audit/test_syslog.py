@@ -6,7 +6,7 @@ import pytest
 
 from dicom_node.audit import trail as audit_trail
 from dicom_node.audit.chain import verify
-from dicom_node.audit.events import Party, activity
+from dicom_node.audit.events import Endpoint, activity
 from dicom_node.audit.trail import Place, Trail, backlog
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.operations.tls import TlsFiles
@@ -16,7 +16,7 @@ from tests.audit.conftest import SyslogServer
 from tests.listeners import free_port, until
 from tests.tls.certificates import Authority
 
-STARTED = activity(Party("CXRAI", "here"), "receive", 1.0, started=True)
+STARTED = activity(Endpoint("CXRAI", "here"), "receive", 1.0, started=True)
 
 
 def test_a_message_is_framed_as_rfc_5424_says() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 from threading import Event
 
 from dicom_node.assembly import parts as node
-from dicom_node.audit.events import Party, activity
+from dicom_node.audit.events import Endpoint, activity
 from dicom_node.audit.node import audited_role
 from dicom_node.audit.trail import Place, Trail
 from dicom_node.audit.watch import PATIENCE_S, audit_checks, unaudited
@@ -59,6 +59,6 @@ def test_a_log_that_cannot_be_written_does_not_fill_the_memory(tmp_path: Path) -
     (tmp_path / "file").touch()
     trail, gathered = Trail(Place(tmp_path / "file" / "audit.log", "CXRAI@here")), Event()
     trail.gatherers.append(lambda _last: gathered.set())
-    trail.note(activity(Party("CXRAI"), "receive", 1e9, started=True))
+    trail.note(activity(Endpoint("CXRAI"), "receive", 1e9, started=True))
     assert gathered.wait(5)
     trail.close()

@@ -12,11 +12,11 @@ from dicom_node.domain.exchange.retrieval import FoundImage, FoundSeries, Inquir
 from dicom_node.flow.backfill import (
     MOST_LOST,
     PAUSES_S,
-    Desk,
+    BackfillContext,
+    BackfillQuery,
     Filled,
-    Pace,
     Stopped,
-    Wish,
+    Throttle,
     fill,
     gaps,
     inquiries,
@@ -81,23 +81,23 @@ def pacs(count: int, *faults: NodeError | None) -> Pacs:
     return Pacs(holds, list(faults))
 
 
-def desk(wait: Callable[[float], bool], known: Sequence[str] = ()) -> Desk:
-    return Desk((Route("chest"),), lambda uids: set(uids) & set(known), (CR,), wait)
+def context(wait: Callable[[float], bool], known: Sequence[str] = ()) -> BackfillContext:
+    return BackfillContext((Route("chest"),), lambda uids: set(uids) & set(known), (CR,), wait)
 
 
 def run(origin: Pacs, clock: Clock, known: Sequence[str] = (), rate: float = 0) -> list[Filled]:
-    pace = Pace(rate, lambda: clock.now, clock.wait)
-    found = gaps(origin, Wish(DAYS), desk(clock.wait, known))
+    pace = Throttle(rate, lambda: clock.now, clock.wait)
+    found = gaps(origin, BackfillQuery(DAYS), context(clock.wait, known))
     return list(fill(found, origin, pace, clock.wait))
 
 
 def test_asks_each_day_and_modality_the_oldest_first() -> None:
-    asked = list(inquiries(Wish(DAYS, "A1"), ("CR", "DX")))
+    asked = list(inquiries(BackfillQuery(DAYS, "A1"), ("CR", "DX")))
     assert [(one.day.day, one.modality) for one in asked if one.day] == [
         (day, modality) for day in (1, 2, 3) for modality in ("CR", "DX")
     ]
     assert {one.accession_number for one in asked} == {"A1"}
-    assert list(inquiries(Wish(None, "A1"), ("CR",))) == [Inquiry("CR", None, "A1")]
+    assert list(inquiries(BackfillQuery(None, "A1"), ("CR",))) == [Inquiry("CR", None, "A1")]
 
 
 def test_a_span_crosses_months_and_may_be_one_day() -> None:
@@ -140,8 +140,8 @@ def test_leaves_out_classes_that_are_not_received_or_never_read() -> None:
     raw = FoundImage("1", "1.1", "1.1.3", DX_FOR_PROCESSING)
     unsaid = FoundImage("1", "1.1", "1.1.4")
     clock = Clock()
-    both = desk(clock.wait)
-    found = list(gaps(Pacs({CHEST: (IMAGE, seg, raw, unsaid)}), Wish(DAYS), both))
+    both = context(clock.wait)
+    found = list(gaps(Pacs({CHEST: (IMAGE, seg, raw, unsaid)}), BackfillQuery(DAYS), both))
     assert [gap.missing for gap in found] == [(IMAGE, unsaid)]
 
 
@@ -162,7 +162,7 @@ def test_keeps_the_rate() -> None:
 
 def test_a_slow_answer_earns_no_burst() -> None:
     clock = Clock()
-    pace = Pace(60, lambda: clock.now, clock.wait)
+    pace = Throttle(60, lambda: clock.now, clock.wait)
     pace.turn()
     clock.now += 100
     pace.turn()

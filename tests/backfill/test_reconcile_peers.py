@@ -13,7 +13,7 @@ from dicom_node.assembly.parts import Parts, open_parts
 from dicom_node.commands import cli
 from dicom_node.operations.reconciliation import nightly, probe, reconciling
 from dicom_node.settings.settings import load_settings
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 from tests.backfill.pacs import ROOT, fill, radiograph, received
 from tests.listeners import Orthanc
 
@@ -35,7 +35,7 @@ def parts_of(config: Path) -> Iterator[Parts]:
 
 
 def alarms(parts: Parts) -> list[tuple[str, str]]:
-    return [(one.kind, one.words) for one in take_census(parts.engine, 0).alarms]
+    return [(one.kind, one.words) for one in take_snapshot(parts.engine, 0).alarms]
 
 
 def go_on(_seconds: float) -> bool:

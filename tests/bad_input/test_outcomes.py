@@ -17,7 +17,7 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Peer, Radiograph
-from dicom_node.flow.infer import Reader, work_once
+from dicom_node.flow.infer import InferenceContext, work_once
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.archive.files import FileArchive
@@ -70,7 +70,7 @@ class Worker:
         return work_once(
             SqlLedger(self.node.engine),
             archive,
-            Reader(read_header, read_radiograph, {"pneumothorax": self.looking}),
+            InferenceContext(read_header, read_radiograph, {"pneumothorax": self.looking}),
             writer(self.settings, self.node.engine, archive),
             "worker",
             clock=time.time,

@@ -36,9 +36,9 @@ def test_init_check_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert any(line.startswith("FAILED  pacs") for line in lines)
     assert any(line.startswith("FAILED  ris") for line in lines)
     assert cli.main(["status", "-c", config, "--json"]) == 0
-    census = json.loads(capsys.readouterr().out)
-    assert census["jobs"]["available"] == 0
-    assert census["disk_free_bytes"] > 0
+    snapshot = json.loads(capsys.readouterr().out)
+    assert snapshot["jobs"]["available"] == 0
+    assert snapshot["disk_free_bytes"] > 0
 
 
 @pytest.mark.peers

@@ -87,7 +87,7 @@ class Site:
         """Send what is due, retries at once."""
         with transaction(self.parts.engine) as conn:
             conn.execute(update(deliveries).values(due_at=0.0))
-        couriers = node.couriers(self.parts.settings)
+        couriers = node.senders(self.parts.settings)
         return deliver_once(
             self.parts.ledger,
             self.parts.archive,

@@ -117,7 +117,7 @@ def test_every_code_of_a_result_is_in_the_annex(configure: Configure) -> None:
     settings = configure()
     known = {(one.value, one.scheme) for one in codes.CONCEPTS}
     for made in facts.results(settings):
-        assert facts.coded_in(made.ds) <= known, made.rung
+        assert facts.coded_in(made.ds) <= known, made.form
     document = dicom(settings)
     shown = [row[0] for row in table(document, "99CXRAI").rows]
     assert shown == [one.value for one in codes.CONCEPTS if one.scheme == "99CXRAI"]

@@ -19,12 +19,12 @@ from dicom_node.domain.operations.monitoring import Heartbeat, ServingModel
 from dicom_node.domain.operations.status import (
     Alarm,
     Caller,
-    Census,
     Commitments,
     DeadLetter,
     Depth,
     Replaced,
     Sender,
+    StatusSnapshot,
 )
 from dicom_node.domain.work import QUOTED
 from dicom_node.roles.console.server import AT_ONCE, Views, serving
@@ -32,7 +32,7 @@ from dicom_node.roles.table import run_console
 from dicom_node.settings.settings import load_settings
 from tests.listeners import free_port, until
 
-CENSUS = Census(
+CENSUS = StatusSnapshot(
     at=1.7e9,
     jobs=Depth("jobs", available=1, executing=2, completed=30, oldest_s=12.0),
     deliveries=(Depth("pacs", discarded=2, oldest_s=5.0),),
@@ -59,8 +59,8 @@ def away() -> NoReturn:
     raise TryAgain("database is away")
 
 
-SHOWN = Views(census=lambda: CENSUS, missing=lambda: (), metrics=lambda: "a_metric 1\n")
-AWAY = Views(census=away, missing=away, metrics=away)
+SHOWN = Views(snapshot=lambda: CENSUS, missing=lambda: (), metrics=lambda: "a_metric 1\n")
+AWAY = Views(snapshot=away, missing=away, metrics=away)
 
 
 @contextmanager

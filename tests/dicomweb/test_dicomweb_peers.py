@@ -51,8 +51,8 @@ def test_an_image_comes_and_its_results_go_by_stow(tmp_path: Path, phantom: Path
             client = DICOMwebClient(f"http://127.0.0.1:{port}")
             answer = client.store_instances([source], source.StudyInstanceUID)
             assert len(answer.ReferencedSOPSequence) == 1
-            census = node.settle(1)
-            assert (census.dead_letters, census.alarms) == ((), ())
+            snapshot = node.settle(1)
+            assert (snapshot.dead_letters, snapshot.alarms) == ((), ())
             with node.engine.connect() as conn:
                 rows = conn.execute(select(deliveries.c.protocol, deliveries.c.acknowledged)).all()
                 keys = conn.execute(select(objects.c.file_key)).scalars().all()

@@ -16,7 +16,7 @@ from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import Arrival, Claim, Failure, Outcome
 from dicom_node.flow.batch import MOST, work_batch
-from dicom_node.flow.infer import Reader, Reading, work_on
+from dicom_node.flow.infer import InferenceContext, Reading, work_on
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.schema import jobs, results
 from dicom_node.storage.queue.ledger import SqlLedger
@@ -91,7 +91,7 @@ def work(
         path = folder / arrival(number).file.key
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    reader = Reader(lambda path: "header", decode, {"pneumothorax": pipeline})
+    reader = InferenceContext(lambda path: "header", decode, {"pneumothorax": pipeline})
     archive = archive_of(folder)
     clock = iter(range(3000, 9000)).__next__
     return work_batch(ledger, archive, reader, report, "w", clock=clock, lease_s=60.0, wait_s=0.01)
@@ -174,7 +174,7 @@ def test_failing_work_that_passed_to_another_worker_is_left_to_it(
     ledger.record(small(1), ONE_JOB)
     claim, pipeline = claimed(ledger, 2000.0), Batching()
     assert ledger.rescue(9000.0) == 1
-    reader = Reader(Path.read_bytes, never, {"pneumothorax": pipeline})
+    reader = InferenceContext(Path.read_bytes, never, {"pneumothorax": pipeline})
     held = claim, ledger, FileArchive(tmp_path), reader  # the archive lacks the file
     with capture_logs() as events:
         work_on(*held, never, clock=lambda: 2000.0, lease_s=60.0)

@@ -1,14 +1,14 @@
 from sqlalchemy import Engine
 
-from dicom_node.domain.operations.status import Alarm, Caller, Census, Depth, Moment, Sender
+from dicom_node.domain.operations.status import Alarm, Caller, Depth, Moment, Sender, StatusSnapshot
 from dicom_node.domain.work import Acknowledgement, Admission, DeliveryFailure, Failure
 from dicom_node.storage.queue.ledger import SqlLedger
-from dicom_node.storage.status.status import take_census, timeline
+from dicom_node.storage.status.status import take_snapshot, timeline
 from tests.engine.rows import ONE_JOB, arrival, batch, claimed, finished, jobs_of, outcome
 
 
 def test_an_empty_database_has_nothing_to_show(engine: Engine) -> None:
-    assert take_census(engine, 5000.0) == Census(
+    assert take_snapshot(engine, 5000.0) == StatusSnapshot(
         at=5000.0,
         jobs=Depth("jobs"),
         deliveries=(),
@@ -31,16 +31,16 @@ def test_queues_are_counted_by_state(ledger: SqlLedger, engine: Engine) -> None:
     taken = batch(ledger, 4100.0)
     ack = Acknowledgement(taken.deliveries[0].id, "0x0000")
     ledger.settle_deliveries(taken, (ack,), (), 4100.0)
-    census = take_census(engine, 5000.0)
-    assert census.jobs == Depth(
+    snapshot = take_snapshot(engine, 5000.0)
+    assert snapshot.jobs == Depth(
         "jobs", available=1, executing=1, completed=1, discarded=1, oldest_s=2000.0
     )
-    assert census.deliveries == (
+    assert snapshot.deliveries == (
         Depth("pacs", available=1, completed=1, oldest_s=3000.0),
         Depth("ris", available=1, oldest_s=3000.0),
     )
-    assert (census.analysed, census.pending) == (1, 2)
-    assert census.not_analysed == (("failed: GiveUp: no", 1),)
+    assert (snapshot.analysed, snapshot.pending) == (1, 2)
+    assert snapshot.not_analysed == (("failed: GiveUp: no", 1),)
 
 
 def test_reasons_and_senders_are_counted(ledger: SqlLedger, engine: Engine) -> None:
@@ -48,13 +48,13 @@ def test_reasons_and_senders_are_counted(ledger: SqlLedger, engine: Engine) -> N
         ledger.record(arrival(number, at=1000.0 + number), Admission(not_analysed=reason))
     ledger.record_caller("STRANGER", "10.0.0.77", 4.0)
     ledger.alarm("disk", "12 GB left", 5.0)
-    census = take_census(engine, 5000.0)
-    assert census.not_analysed == (("multi-frame image", 2), ("own result", 1))
-    assert census.senders == (Sender("CR1", 3, 1002.0),)
-    assert census.callers == (Caller("STRANGER", "10.0.0.77", 1, 4.0),)
-    assert census.alarms == (Alarm("disk", "12 GB left", 1, 5.0, 5.0),)
+    snapshot = take_snapshot(engine, 5000.0)
+    assert snapshot.not_analysed == (("multi-frame image", 2), ("own result", 1))
+    assert snapshot.senders == (Sender("CR1", 3, 1002.0),)
+    assert snapshot.callers == (Caller("STRANGER", "10.0.0.77", 1, 4.0),)
+    assert snapshot.alarms == (Alarm("disk", "12 GB left", 1, 5.0, 5.0),)
     ledger.close_alarms("disk", 6.0)
-    assert take_census(engine, 5000.0).alarms == ()
+    assert take_snapshot(engine, 5000.0).alarms == ()
 
 
 def test_dead_letters_say_what_and_why(ledger: SqlLedger, engine: Engine) -> None:
@@ -64,7 +64,7 @@ def test_dead_letters_say_what_and_why(ledger: SqlLedger, engine: Engine) -> Non
     taken = batch(ledger)
     failed = DeliveryFailure(taken.deliveries[0].id, Failure(None, "GiveUp: 0x0122"))
     ledger.settle_deliveries(taken, (), (failed,), 3500.0)
-    delivery, job = take_census(engine, 5000.0).dead_letters
+    delivery, job = take_snapshot(engine, 5000.0).dead_letters
     assert (job.kind, job.id, job.where, job.subject) == ("job", 1, "pneumothorax", "1.2.3.1")
     assert (job.words, job.at, job.attempt, job.study_uid) == (
         "GiveUp: no model",
@@ -75,7 +75,7 @@ def test_dead_letters_say_what_and_why(ledger: SqlLedger, engine: Engine) -> Non
     assert (delivery.kind, delivery.id, delivery.where) == ("delivery", 1, "pacs")
     assert (delivery.subject, delivery.words) == ("sr 9.2.sr", "GiveUp: 0x0122")
     assert ledger.retry(delivery_id=delivery.id, job_id=job.id, now=5001.0) == 2
-    assert take_census(engine, 5002.0).dead_letters == ()
+    assert take_snapshot(engine, 5002.0).dead_letters == ()
 
 
 def test_a_timeline_tells_the_way_of_a_study(ledger: SqlLedger, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from dicom_node.storage.database import clock as clocks
 from dicom_node.storage.database import engine as database
 from dicom_node.storage.database.clock import DatabaseClock
 from dicom_node.storage.database.engine import open_database
-from dicom_node.storage.database.notify import Bell
+from dicom_node.storage.database.notify import WorkNotifier
 from dicom_node.storage.database.schema import jobs
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.ledger import SqlLedger
@@ -70,7 +70,7 @@ def test_what_was_put_off_before_the_clock_was_set_back_is_due(
 
 
 def test_the_bell_rings_when_a_job_comes(engine: Engine, ledger: SqlLedger) -> None:
-    bell, stop = Bell(engine, "jobs"), threading.Event()
+    bell, stop = WorkNotifier(engine, "jobs"), threading.Event()
     bell.wait(stop, 0.0)  # listens from now on
     started = time.monotonic()
     threading.Timer(0.1, ledger.record, (arrival(1), ONE_JOB)).start()
@@ -78,7 +78,7 @@ def test_the_bell_rings_when_a_job_comes(engine: Engine, ledger: SqlLedger) -> N
     waited = time.monotonic() - started
     bell.close()
     if engine.dialect.name == "postgresql":
-        assert 0.05 < waited < 0.8  # rung; silence would have taken a second
+        assert 0.05 < waited < 0.8  # form; silence would have taken a second
     else:
         assert waited < 0.5
     time.sleep(0.2)  # the timer has written before the database goes
@@ -86,7 +86,7 @@ def test_the_bell_rings_when_a_job_comes(engine: Engine, ledger: SqlLedger) -> N
 
 @pytest.mark.postgres
 def test_a_bell_without_a_server_polls() -> None:
-    bell = Bell(open_database("postgresql+psycopg://nobody@127.0.0.1:1/none"), "jobs")
+    bell = WorkNotifier(open_database("postgresql+psycopg://nobody@127.0.0.1:1/none"), "jobs")
     started = time.monotonic()
     bell.wait(threading.Event(), 0.05)
     assert 0.4 < time.monotonic() - started < 6

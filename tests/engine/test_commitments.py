@@ -24,7 +24,7 @@ from dicom_node.storage.database.schema import alarms, commitment_requests, comm
 from dicom_node.storage.queue.commitments import HOLD_S, PATIENT, SqlCommitments
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.retention import SqlRetention
-from dicom_node.storage.status.status import take_census, timeline
+from dicom_node.storage.status.status import take_snapshot, timeline
 from tests.engine.rows import ONE_JOB, arrival, claimed, column, finished, outcome
 
 NOW = 3000.0
@@ -261,18 +261,18 @@ def test_people_see_what_is_kept_and_what_is_not(
     ledger: SqlLedger, book: SqlCommitments, engine: Engine
 ) -> None:
     finished(ledger, kinds=("seg", "sr", "sc"))
-    assert take_census(engine, NOW).commitments == ()
+    assert take_snapshot(engine, NOW).commitments == ()
     deliver(ledger)
-    (seen,) = take_census(engine, NOW + 20).commitments
+    (seen,) = take_snapshot(engine, NOW + 20).commitments
     assert seen == Commitments("pacs", uncommitted=3, committed=0, given_up=0, oldest_s=20.0)
     uid = asked(book).transaction_uid
     failed = ((SR, NO_SUCH_INSTANCE), ("9.1.sc", CLASS_NOT_SUPPORTED))
     book.hear(Report(uid, (SEG,), failed), ("pacs",), NOW + 30)
-    census = take_census(engine, NOW + 40)
-    assert census.commitments == (Commitments("pacs", 1, 1, 1, 40.0),)
+    snapshot = take_snapshot(engine, NOW + 40)
+    assert snapshot.commitments == (Commitments("pacs", 1, 1, 1, 40.0),)
     assert (
         "commitment  pacs: 1 uncommitted, 1 committed, 1 given up; the oldest waits for 40 s"
-    ) in in_words(census, 0)
+    ) in in_words(snapshot, 0)
     kept = [one for one in timeline(engine, "1.2.1") if one.step == "committed"]
     assert kept == [Moment(NOW + 30, "committed", "1.2.3.1", "seg", f"pacs: transaction {uid}")]
 

@@ -7,11 +7,11 @@ from sqlalchemy import Engine
 from dicom_node.domain.work import (
     Acknowledgement,
     DeliveryFailure,
+    Escalation,
     Failure,
     NewDelivery,
     Outcome,
     ReportObject,
-    Standby,
     StoredFile,
 )
 from dicom_node.storage.database.schema import alarms, deliveries, escalations
@@ -34,8 +34,8 @@ def urgent(number: int = 1) -> Outcome:
         tuple(zip(made, files, strict=True)),
         (NewDelivery(first, "ris", "mllp", "urgent"),),
         standbys=(
-            Standby(ward, "ward", first, 1, NOW + 300),
-            Standby(pager, "pager", first, 2, NOW + 600),
+            Escalation(ward, "ward", first, 1, NOW + 300),
+            Escalation(pager, "pager", first, 2, NOW + 600),
         ),
     )
 

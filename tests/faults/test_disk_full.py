@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from dicom_node.domain.errors import TryAgain
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 from tests.encoded import chest
 from tests.listeners import Storescp
 from tests.negotiation.conftest import MakeWard, Ward
@@ -86,8 +86,8 @@ def test_reporting_and_delivering_go_on_when_there_is_room_again(
     filler = fill(disk)
     turns(ward, 1.5)
     filler.unlink()
-    census = take_census(ward.parts.engine, time.time())
-    assert (census.jobs.discarded, census.dead_letters, census.analysed) == (0, (), 0)
+    snapshot = take_snapshot(ward.parts.engine, time.time())
+    assert (snapshot.jobs.discarded, snapshot.dead_letters, snapshot.analysed) == (0, (), 0)
     turns(ward, 30, lambda: len(ward.sent()) == 3)
     assert sorted(kind for _, kind, _ in ward.sent()) == ["sc", "seg", "sr"]
     filler = fill(disk)

@@ -7,9 +7,9 @@ import pytest
 from pydicom.uid import generate_uid
 
 from dicom_node.assembly.parts import opened
-from dicom_node.domain.operations.status import Census
+from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.settings.settings import load_settings
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 from tests.faults.ward import OBJECTS, Ward, ward
 from tests.listeners import until
 
@@ -22,21 +22,21 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         yield running
 
 
-def census(node: Ward) -> Census:
+def snapshot(node: Ward) -> StatusSnapshot:
     with opened(load_settings(node.config)) as engine:
-        return take_census(engine, 0.0)
+        return take_snapshot(engine, 0.0)
 
 
 def test_a_worker_told_to_stop_finishes_its_image(node: Ward) -> None:
     node.restart("work", {"READER_TAKES_S": "3"})
     study = node.send()
-    until(lambda: census(node).jobs.executing == 1, "the image under way")
+    until(lambda: snapshot(node).jobs.executing == 1, "the image under way")
     process = node.role("work").process
     assert process is not None
     node.role("work").environment = {}
     process.send_signal(signal.SIGTERM)
     assert process.wait(25) == 0
-    assert census(node).analysed == 1  # by that process: its successor has only just begun
+    assert snapshot(node).analysed == 1  # by that process: its successor has only just begun
     node.wait_for(study)
 
 
@@ -46,9 +46,9 @@ def test_an_image_that_kills_the_worker_three_times_is_set_aside(node: Ward) -> 
     node.send(uid=poison)
     good = node.send()
     node.wait_for(good)
-    until(lambda: census(node).jobs.discarded == 1, "the poison to be set aside", 60)
+    until(lambda: snapshot(node).jobs.discarded == 1, "the poison to be set aside", 60)
     node.sent.pop(-2)  # acknowledged, and shown as not analysed
-    found = census(node)
+    found = snapshot(node)
     assert [alarm.kind for alarm in found.alarms] == ["job_discarded"]
     (letter,) = found.dead_letters
     assert letter.subject == poison

@@ -15,12 +15,12 @@ from structlog.testing import capture_logs
 from dicom_node.assembly import parts as parts_of
 from dicom_node.assembly.parts import opened
 from dicom_node.domain.errors import GiveUp
-from dicom_node.domain.operations.status import Census
+from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.process import supervisor
 from dicom_node.roles import table
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.queue.ledger import SqlLedger
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 from tests.faults.ward import Ward, ward
 from tests.listeners import until
 from tests.negotiation.conftest import MakeWard
@@ -32,16 +32,16 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         yield running
 
 
-def census(node: Ward) -> Census:
+def snapshot(node: Ward) -> StatusSnapshot:
     with opened(load_settings(node.config)) as engine:
-        return take_census(engine, 0.0)
+        return take_snapshot(engine, 0.0)
 
 
 @pytest.mark.peers
 def test_a_worker_that_does_not_finish_in_time_ends_and_its_image_is_read(node: Ward) -> None:
     node.restart("work", {"READER_TAKES_S": "300", "ROLE_DRAIN_S": "2"})
     study = node.send()
-    until(lambda: census(node).jobs.executing == 1, "the image under way")
+    until(lambda: snapshot(node).jobs.executing == 1, "the image under way")
     process = node.role("work").process
     assert process is not None
     node.role("work").environment = {}
@@ -58,8 +58,8 @@ def test_an_image_that_hangs_the_worker_is_set_aside_and_the_queue_goes_on(node:
     node.restart("work", {"READER_HANGS_ON": poison, "HOPELESS_S": "2", "BEAT_S": "0.3"})
     node.send(uid=poison)
     node.wait_for(node.send(), 90)
-    until(lambda: census(node).jobs.discarded == 1, "the poison to be set aside", 60)
-    (letter,) = census(node).dead_letters
+    until(lambda: snapshot(node).jobs.discarded == 1, "the poison to be set aside", 60)
+    (letter,) = snapshot(node).dead_letters
     assert (letter.subject, "3 times" in letter.words) == (poison, True)
 
 

@@ -17,7 +17,7 @@ from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import JOB_RETRY, StoredFile
 from dicom_node.flow.deliver import deliver_once
 from dicom_node.storage.archive.files import FileArchive
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 from tests.encoded import chest
 from tests.listeners import Storescp, free_port
 from tests.negotiation.conftest import MakeWard, Scripted
@@ -71,8 +71,8 @@ def test_a_disk_that_is_full_while_reporting_postpones_and_loses_nothing(
     ward.receive()
     assert ward.work()
     assert ward.sent() == []
-    census = take_census(ward.parts.engine, time.time())
-    assert (census.jobs.available, census.jobs.discarded) == (1, 0)
+    snapshot = take_snapshot(ward.parts.engine, time.time())
+    assert (snapshot.jobs.available, snapshot.jobs.discarded) == (1, 0)
     disk.full = False
     time.sleep(JOB_RETRY.first_s)
     assert ward.work()
@@ -102,7 +102,7 @@ def test_a_pacs_that_is_down_for_ten_hours_gets_everything_once(
 
     def turn() -> int:
         parts = ward.parts
-        couriers = node.couriers(parts.settings)
+        couriers = node.senders(parts.settings)
         return deliver_once(
             parts.ledger, parts.archive, couriers, "d", clock=lambda: now, lease_s=60
         )

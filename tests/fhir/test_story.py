@@ -15,7 +15,7 @@ from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Presence
 from dicom_node.flow.deliver import deliver_once
-from dicom_node.flow.infer import Reader
+from dicom_node.flow.infer import InferenceContext
 from dicom_node.formats.dicom.header import read_header
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.settings.settings import load_settings
@@ -59,7 +59,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def deliver(site: Site, now: float) -> int:
-    couriers = node.couriers(site.settings)
+    couriers = node.senders(site.settings)
     ledger, archive = site.parts.ledger, site.parts.archive
     return deliver_once(
         ledger, archive, couriers, "d", destination="emr", clock=lambda: now, lease_s=60
@@ -102,7 +102,7 @@ def test_a_correction_takes_the_place_of_the_first_report(
         if turn:
             ledger.reanalyse(study_uid=None, since=1.0, now=now)
         model = Scripted(version, presence)
-        assert site.work(Reader(read_header, read_radiograph, {model.name: model}))
+        assert site.work(InferenceContext(read_header, read_radiograph, {model.name: model}))
         assert deliver(site, now + 60 * turn) == 1
         kinds = [one["resourceType"] for one in server.resources]
         assert kinds == ["Observation", "DiagnosticReport"], uid

@@ -51,11 +51,11 @@ class Outbox:
     database: Path
     now: float = 1000.0
 
-    def turn(self, couriers: Mapping[str, Courier], destination: str | None = None) -> int:
+    def turn(self, senders: Mapping[str, Courier], destination: str | None = None) -> int:
         return deliver_once(
             self.ledger,
             self.archive,
-            couriers,
+            senders,
             "w",
             destination=destination,
             clock=lambda: self.now,
@@ -108,7 +108,7 @@ def outbox(empty: Outbox, tmp_path: Path) -> Outbox:
 
 
 def answering(answer: Exception | str) -> Courier:
-    def courier(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
+    def sender(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
         return tuple(
             Acknowledgement(one.id, answer)
             if isinstance(answer, str)
@@ -116,7 +116,7 @@ def answering(answer: Exception | str) -> Courier:
             for one in batch.deliveries
         )
 
-    return courier
+    return sender
 
 
 ALL_WELL = {"pacs": answering("0x0000 stored"), "ris": answering("AA")}
@@ -129,12 +129,12 @@ def test_nothing_due_is_no_turn(empty: Outbox) -> None:
 def test_results_reach_a_pacs_and_a_ris(outbox: Outbox) -> None:
     with running_scp() as scp, HL7Listener() as listener, capture_logs() as events:
         receiver = HL7Destination("ris", listener.host, listener.port)
-        couriers: dict[str, Courier] = {
+        senders: dict[str, Courier] = {
             "pacs": partial(scu.send, target=scp.target),
             "ris": partial(mllp.send, receiver=receiver),
         }
         # the urgent message first, then both objects on one association
-        assert [outbox.turn(couriers) for _ in range(3)] == [1, 2, 0]
+        assert [outbox.turn(senders) for _ in range(3)] == [1, 2, 0]
     assert listener.messages == [ORU]
     assert [ds.SOPInstanceUID for ds in scp.decoded()] == ["2.25.1", "2.25.2"]
     assert scp.associations == 1
@@ -194,11 +194,11 @@ def test_permanent_refusal_stops_at_once_and_names_no_patient_in_the_log(outbox:
 
 
 def test_outcomes_within_a_batch_are_settled_apart(outbox: Outbox) -> None:
-    def courier(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
+    def sender(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
         first, second = batch.deliveries
         return (Undelivered(second.id, TryAgain("later")), Acknowledgement(first.id, "stored"))
 
-    assert outbox.turn({"pacs": courier}, "pacs") == 2
+    assert outbox.turn({"pacs": sender}, "pacs") == 2
     assert outbox.rows("state")[:2] == [("completed",), ("available",)]
 
 
@@ -222,11 +222,11 @@ def test_destination_that_left_the_configuration_becomes_a_dead_letter(outbox: O
 def test_courier_that_raises_fails_its_batch_and_nothing_else(
     outbox: Outbox, error: Exception, state: str
 ) -> None:
-    def courier(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
+    def sender(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
         raise error
 
     with capture_logs() as events:
-        outbox.turn({**ALL_WELL, "pacs": courier}, "pacs")
+        outbox.turn({**ALL_WELL, "pacs": sender}, "pacs")
         assert outbox.turn(ALL_WELL, "ris") == 1
     assert outbox.rows("state") == [(state,), (state,), ("completed",)]
     assert "Anna" not in str(events)
@@ -280,7 +280,7 @@ def test_looking_for_a_plainer_object_keeps_the_lease(outbox: Outbox) -> None:
         assert outbox.ledger.rescue(time.time()) == 0
         return False
 
-    couriers = {"pacs": answering(NotTaken("0x0122 SOP class not supported"))}
-    turn = partial(deliver_once, outbox.ledger, outbox.archive, couriers, "w")
-    assert turn(destination="pacs", descend=ask_the_peer, clock=time.time, lease_s=0.6) == 2
+    senders = {"pacs": answering(NotTaken("0x0122 SOP class not supported"))}
+    turn = partial(deliver_once, outbox.ledger, outbox.archive, senders, "w")
+    assert turn(destination="pacs", learn_refusal=ask_the_peer, clock=time.time, lease_s=0.6) == 2
     assert outbox.rows("state")[:2] == [("discarded",), ("discarded",)]

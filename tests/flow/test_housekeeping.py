@@ -25,7 +25,7 @@ def test_results_for_a_lost_destination_become_dead_letters_at_once(tmp_path: Pa
     parts = node.open_parts(load_settings(config), migrate=True)
     for number in range(1, 4):
         finished(parts.ledger, number, kinds=("sr", "oru"))
-    schedule._bury_homeless(parts, {"ris": never})
+    schedule._discard_unroutable_deliveries(parts, {"ris": never})
     states = {(row["destination"], row["state"]) for row in rows(parts.engine, deliveries)}
     assert states == {("pacs", "discarded"), ("ris", "available")}
     parts.close()

@@ -11,7 +11,7 @@ from dicom_node.domain.errors import GiveUp, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
-from dicom_node.flow.infer import Question, Reader, answer, read
+from dicom_node.flow.infer import InferenceContext, PipelineRequest, read, run_pipelines
 
 IMAGE = Radiograph(np.zeros((300, 300), np.float32), InstanceRef("1.2", "1.2.3"))
 
@@ -58,8 +58,8 @@ class Files:
         return "header", IMAGE
 
 
-def reader(files: Files, *pipelines: Speaking, gate: Speaking | None = None) -> Reader:
-    return Reader(files.header, files.decode, {one.name: one for one in pipelines}, gate)
+def reader(files: Files, *pipelines: Speaking, gate: Speaking | None = None) -> InferenceContext:
+    return InferenceContext(files.header, files.decode, {one.name: one for one in pipelines}, gate)
 
 
 def test_one_decode_serves_every_pipeline() -> None:
@@ -95,8 +95,8 @@ def test_what_cannot_be_decoded_is_declined_with_the_reason() -> None:
 
 def test_a_refusal_of_the_header_decodes_nothing() -> None:
     files = Files()
-    reading = answer(
-        Path("x"), (Question("a"),), reader(files, Speaking("a")), "view LL, not frontal"
+    reading = run_pipelines(
+        Path("x"), (PipelineRequest("a"),), reader(files, Speaking("a")), "view LL, not frontal"
     )
     assert reading.findings[0].not_analysed == "view LL, not frontal"
     assert files.decoded == []

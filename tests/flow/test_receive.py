@@ -13,7 +13,7 @@ from dicom_node.domain.errors import Refused, TryAgain
 from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import Admission, Arrival, Recorded
-from dicom_node.flow.receive import Doorkeeper, Reception, greet, receive
+from dicom_node.flow.receive import CallerPolicy, Reception, admit_caller, receive
 from dicom_node.formats.dicom.header import describe, describe_bytes, read_header
 from dicom_node.formats.dicom.part10 import file_head
 from dicom_node.storage.archive.files import FileArchive
@@ -153,12 +153,14 @@ def test_unknown_caller_is_remembered_if_asked_to() -> None:
         kept.append((title, host, now))
 
     peers = (Peer("xray", "XRAY1", "10.0.0.1"),)
-    learn = Doorkeeper(peers, "learn", lambda host: {host}, remember)
-    assert greet(CALLER, learn, NOW)
-    assert not greet(replace(CALLER, host="10.0.0.2"), learn, NOW)
+    learn = CallerPolicy(peers, "learn", lambda host: {host}, remember)
+    assert admit_caller(CALLER, learn, NOW)
+    assert not admit_caller(replace(CALLER, host="10.0.0.2"), learn, NOW)
     assert kept == []
-    assert not greet(replace(CALLER, calling_ae="NEW"), learn, NOW)
-    assert not greet(replace(CALLER, calling_ae="NEW"), replace(learn, unknown_callers="reject"), 2)
+    assert not admit_caller(replace(CALLER, calling_ae="NEW"), learn, NOW)
+    assert not admit_caller(
+        replace(CALLER, calling_ae="NEW"), replace(learn, unknown_callers="reject"), 2
+    )
     assert kept == [("NEW", "10.0.0.1", NOW)]
 
 
@@ -167,5 +169,5 @@ def test_refusing_does_not_need_the_database() -> None:
         raise TryAgain("away")
 
     with capture_logs() as events:
-        assert not greet(CALLER, Doorkeeper((), "learn", lambda host: (), remember), NOW)
+        assert not admit_caller(CALLER, CallerPolicy((), "learn", lambda host: (), remember), NOW)
     assert [event["event"] for event in events] == ["caller_refused", "caller_not_remembered"]

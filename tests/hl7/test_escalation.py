@@ -10,7 +10,7 @@ from dicom_node.assembly import parts as node
 from dicom_node.assembly.parts import Parts
 from dicom_node.domain.work import ReportObject
 from dicom_node.flow.deliver import deliver_once
-from dicom_node.flow.notify import standing_by
+from dicom_node.flow.notify import escalations_for
 from dicom_node.operations import schedule
 from dicom_node.storage.database.schema import deliveries, escalations
 from dicom_node.storage.queue.escalation import escalate
@@ -38,7 +38,7 @@ def site_with(make: MakeSite, ris: HL7Listener, ward: HL7Listener, after_s: floa
 
 
 def deliver(parts: Parts, destination: str) -> int:
-    couriers = node.couriers(parts.settings)
+    couriers = node.senders(parts.settings)
     return deliver_once(
         parts.ledger,
         parts.archive,
@@ -109,7 +109,7 @@ def test_the_deliver_role_watches_the_time(
         site = site_with(make_site, ris, ward, after_s=0.5)
         read(site, phantoms["right"])
         assert deliver(site.parts, "ris") == 1
-        with schedule.tidying(site.parts, node.couriers(site.settings)):
+        with schedule.tidying(site.parts, node.senders(site.settings)):
             until(lambda: deliver(site.parts, "ward") == 1, "the escalation")
         assert len(ward.messages) == 1
 
@@ -120,7 +120,7 @@ def test_who_stands_by_hears_one_after_the_other() -> None:
 
     message = ReportObject("oru", "", "2.25.ris", "", b"")
     receiver = replace(RIS, escalation=("ward", "mute", "pager"), escalate_after_s=60)
-    spares = [standby for _, standby in standing_by(message, receiver, build, 1000.0)]
+    spares = [standby for _, standby in escalations_for(message, receiver, build, 1000.0)]
     assert [(one.destination, one.place, one.due_at) for one in spares] == [
         ("ward", 1, 1060.0),
         ("pager", 3, 1180.0),

@@ -13,7 +13,7 @@ from dicom_node.assembly.builders import writer
 from dicom_node.assembly.parts import Parts
 from dicom_node.domain.admission import admit
 from dicom_node.domain.work import Arrival, Recorded
-from dicom_node.flow.infer import Reader, work_once
+from dicom_node.flow.infer import InferenceContext, work_once
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.database.transactions import transaction
@@ -48,10 +48,10 @@ class Site:
         assert self.parts.ledger.record(arrival, admission) is Recorded.NEW
         return instance.ref.sop_instance_uid
 
-    def reader(self) -> Reader:
+    def reader(self) -> InferenceContext:
         return pipelines.reader(self.settings)
 
-    def work(self, reader: Reader) -> bool:
+    def work(self, reader: InferenceContext) -> bool:
         write = writer(self.settings, self.parts.engine, self.parts.archive)
         ledger, archive = self.parts.ledger, self.parts.archive
         return work_once(ledger, archive, reader, write, "w", clock=time.time, lease_s=60)

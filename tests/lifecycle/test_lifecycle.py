@@ -14,7 +14,7 @@ from dicom_node.domain.findings import Findings
 from dicom_node.domain.operations.models import Switch
 from dicom_node.domain.pipeline import Check, Pipeline
 from dicom_node.domain.study import Radiograph
-from dicom_node.flow.infer import Reader
+from dicom_node.flow.infer import InferenceContext
 from dicom_node.flow.shadow import Shadow
 from dicom_node.storage.database.schema import deliveries, jobs, objects, results
 from dicom_node.storage.models import (
@@ -160,7 +160,7 @@ class Failing:
         return ()
 
 
-def shadowed(site: Site, failing: Pipeline) -> Reader:
+def shadowed(site: Site, failing: Pipeline) -> InferenceContext:
     def keep(instance_id: int, findings: Findings, now: float) -> None:
         raise AssertionError("a failed reading is not kept")
 

@@ -21,7 +21,7 @@ from dicom_node.storage.queue import alarms as alarm_facts
 from dicom_node.storage.queue.alarms import settle_alarms
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.readings import take_readings
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 from tests.engine.rows import ONE_JOB, arrival, claimed, finished, jobs_of, outcome
 
 HOUR_S = 3600.0
@@ -36,7 +36,7 @@ def parts(engine: Engine, tmp_path: Path) -> Iterator[Parts]:
 
 
 def open_alarms(engine: Engine) -> list[tuple[str, str, int]]:
-    return sorted((one.kind, one.words, one.times) for one in take_census(engine, 0.0).alarms)
+    return sorted((one.kind, one.words, one.times) for one in take_snapshot(engine, 0.0).alarms)
 
 
 def test_alarms_rise_once_last_and_close(engine: Engine) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dicom_node.assembly import parts as node
 from dicom_node.domain.operations.monitoring import Gpu, ServingModel
-from dicom_node.operations.heartbeat import STUCK_S, Pulse, beating, read_gpus
+from dicom_node.operations.heartbeat import STUCK_S, HeartbeatWriter, heartbeat, read_gpus
 from dicom_node.operations.monitoring import needed_roles
 from dicom_node.roles.console.views import views
 from dicom_node.settings.settings import DatabaseSection, NodeSection, Settings
@@ -29,7 +29,7 @@ def test_a_role_beats_while_it_runs_and_then_no_more(tmp_path: Path) -> None:
     parts = node.open_parts(settings, migrate=True)
     shown = views(settings)
     assert shown.missing() == needed_roles(settings) == ("receive", "work", "deliver")
-    with beating(parts, "receive"):
+    with heartbeat(parts, "receive"):
         until(lambda: shown.missing() == ("work", "deliver"), "the receiver's beat")
         (sign,) = take_beats(parts.engine)
         assert sign.resident_bytes > 1 << 20
@@ -46,18 +46,18 @@ def test_hosts_whose_clocks_differ_see_each_other_live(
     database = DatabaseSection(url=postgres.create("apart", template="migrated"))
     settings = site(tmp_path).model_copy(update={"database": database})
     parts, shown, ours = node.open_parts(settings), views(settings), time.time
-    with beating(parts, "receive"):
+    with heartbeat(parts, "receive"):
         until(lambda: shown.missing() == ("work", "deliver"), "the receiver's beat")
         monkeypatch.setattr(time, "time", lambda: ours() + 420)  # the console's host
         assert shown.missing() == ("work", "deliver")
         assert 'dicom_node_role_processes{role="receive"} 1.0' in shown.metrics()
-        assert shown.census().at < ours() + 60
+        assert shown.snapshot().at < ours() + 60
     parts.close()
 
 
 def test_a_worker_beats_only_once_its_loop_turns(tmp_path: Path) -> None:
     parts = node.open_parts(site(tmp_path), migrate=True)
-    with beating(parts, "work", looping=True) as pulse:
+    with heartbeat(parts, "work", looping=True) as pulse:
         assert not pulse.alive()
         pulse.models = (ServingModel("pneumothorax", "1.0", "cpu"),)
         assert pulse.watch(lambda: 5)() == 5
@@ -86,7 +86,7 @@ def test_the_gpus_by_the_drivers_tool(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_only_workers_on_a_gpu_ask_for_it() -> None:
-    pulse = Pulse("work", 0.0, models=(ServingModel("pneumothorax", "1.0", "cpu"),))
+    pulse = HeartbeatWriter("work", 0.0, models=(ServingModel("pneumothorax", "1.0", "cpu"),))
     assert not pulse.on_gpu
     pulse.models = (ServingModel("pneumothorax", "1.0", "cuda:0"),)
     assert pulse.on_gpu

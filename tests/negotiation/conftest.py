@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.builders import writer
-from dicom_node.assembly.negotiation import descender
+from dicom_node.assembly.negotiation import refusal_learner
 from dicom_node.assembly.parts import Parts
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain import codes
@@ -29,7 +29,7 @@ from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import Arrival
 from dicom_node.flow.deliver import deliver_once
-from dicom_node.flow.infer import Reader, work_once
+from dicom_node.flow.infer import InferenceContext, work_once
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.settings.settings import load_settings
@@ -85,7 +85,7 @@ class Ward:
     def work(self) -> bool:
         parts = self.parts
         write = writer(parts.settings, parts.engine, parts.archive)
-        reader = Reader(
+        reader = InferenceContext(
             read_header, read_radiograph, {one.name: one for one in (self.model, *self.more)}
         )
         ledger, archive = parts.ledger, parts.archive
@@ -96,9 +96,9 @@ class Ward:
         return deliver_once(
             parts.ledger,
             parts.archive,
-            node.couriers(parts.settings),
+            node.senders(parts.settings),
             "d",
-            descend=descender(parts.settings, parts.engine),
+            learn_refusal=refusal_learner(parts.settings, parts.engine),
             clock=time.time,
             lease_s=60,
         )

@@ -5,24 +5,24 @@ import pytest
 from dicom_node.domain.exchange.substitution import (
     SOP_CLASSES,
     SR_SOP_CLASSES,
-    Rung,
+    ObjectForm,
     choose,
-    rung_of,
-    rungs,
+    fallbacks,
+    form_of,
 )
 from dicom_node.domain.study import SRClass
 from dicom_node.domain.work import OutputKind
 
 
 def test_a_structured_report_descends_through_all_its_forms() -> None:
-    assert [str(rung) for rung in rungs("sr", "comprehensive3d")] == [
+    assert [str(form) for form in fallbacks("sr", "comprehensive3d")] == [
         "sr (comprehensive3d)",
         "sr (comprehensive)",
         "sr (enhanced)",
         "text_sr",
         "sc",
     ]
-    assert [str(rung) for rung in rungs("sr", "enhanced")] == ["sr (enhanced)", "text_sr", "sc"]
+    assert [str(form) for form in fallbacks("sr", "enhanced")] == ["sr (enhanced)", "text_sr", "sc"]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,6 @@ def test_the_first_form_that_is_taken_goes_out(
 
 @pytest.mark.parametrize("sr_class", SR_SOP_CLASSES)
 def test_an_object_tells_its_rung(sr_class: SRClass) -> None:
-    rung = Rung("sr", sr_class)
-    assert rung_of("sr", rung.sop_class_uid) == rung
-    assert rung_of("seg", SOP_CLASSES["seg"]) == Rung("seg")
+    form = ObjectForm("sr", sr_class)
+    assert form_of("sr", form.sop_class_uid) == form
+    assert form_of("seg", SOP_CLASSES["seg"]) == ObjectForm("seg")

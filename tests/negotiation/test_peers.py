@@ -8,12 +8,12 @@ from pydicom import dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from structlog.testing import capture_logs
 
-from dicom_node.assembly.negotiation import ask_all, told
+from dicom_node.assembly.negotiation import acceptance_checks, ask_all
 from dicom_node.commands import check as checks
 from dicom_node.commands.status import in_words
 from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
 from dicom_node.storage.queue.capabilities import refused_by
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 from tests.listeners import Storescp, free_port
 from tests.negotiation.conftest import MakeWard
 from tests.validators import errors_of, structured_report
@@ -69,7 +69,7 @@ LADDER = [
 def test_a_peer_that_cannot_be_asked_is_not_said_to_refuse(make_ward: MakeWard) -> None:
     parts = make_ward(configured(free_port(), ["sr", "sc"])).parts
     with capture_logs() as logs:
-        (check,) = told(parts.settings, parts.engine, parts.settings.peers[0])
+        (check,) = acceptance_checks(parts.settings, parts.engine, parts.settings.peers[0])
     assert (check.ok, check.words) == (False, "cannot be asked now; the log says why")
     assert [line["event"] for line in logs] == ["peer_not_asked"]
 
@@ -97,12 +97,12 @@ def test_the_richest_report_that_a_peer_takes_arrives_once(
         assert UID(SR_SOP_CLASSES[sr_class]) in told["reason"]  # type: ignore[index] # a key
         refusals = [line["event"] for line in logs].count("delivery_refused")
         assert refusals == (0 if asked_before else 1)
-        census = take_census(ward.parts.engine, 0.0)
-        assert [(one.wanted, one.sent) for one in census.replaced] == [
+        snapshot = take_snapshot(ward.parts.engine, 0.0)
+        assert [(one.wanted, one.sent) for one in snapshot.replaced] == [
             (told["wanted"], told["sent"])
         ]
-        assert not census.dead_letters
-        assert f"replaced    pacs: sr ({sr_class}) by {told['sent']}" in in_words(census, 0)
+        assert not snapshot.dead_letters
+        assert f"replaced    pacs: sr ({sr_class}) by {told['sent']}" in in_words(snapshot, 0)
 
 
 def test_all_kinds_that_fall_to_the_overlay_are_one_overlay(
@@ -163,10 +163,13 @@ def test_a_peer_that_takes_nothing_is_an_alarm_and_no_loop(
         ward.receive()
         assert ward.settle() <= 4
         assert not peer.files
-        census = take_census(ward.parts.engine, 0.0)
-        assert [alarm.kind for alarm in census.alarms] == ["delivery_discarded"]
-        assert sorted(letter.subject.split()[0] for letter in census.dead_letters) == ["seg", "sr"]
-        assert all("does not accept" in letter.words for letter in census.dead_letters)
+        snapshot = take_snapshot(ward.parts.engine, 0.0)
+        assert [alarm.kind for alarm in snapshot.alarms] == ["delivery_discarded"]
+        assert sorted(letter.subject.split()[0] for letter in snapshot.dead_letters) == [
+            "seg",
+            "sr",
+        ]
+        assert all("does not accept" in letter.words for letter in snapshot.dead_letters)
 
 
 def test_a_peer_that_is_away_keeps_what_is_known_of_it(make_ward: MakeWard) -> None:

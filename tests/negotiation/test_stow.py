@@ -6,7 +6,7 @@ from io import BytesIO
 from pydicom import dcmread
 
 from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 from tests.dicomweb.servers import Answer, Request, StowServer, answer_json
 from tests.negotiation.conftest import MakeWard
 
@@ -45,10 +45,10 @@ def test_it_falls_down_the_ladder_by_the_answers_to_its_objects(make_ward: MakeW
         ward.receive()
         ward.settle()
         assert archive.stored == {SR_SOP_CLASSES["enhanced"]: 1, SOP_CLASSES["sc"]: 1}
-        census = take_census(ward.parts.engine, 0.0)
-        replaced = {(one.wanted, one.sent) for one in census.replaced}
+        snapshot = take_snapshot(ward.parts.engine, 0.0)
+        replaced = {(one.wanted, one.sent) for one in snapshot.replaced}
         assert {("sr (comprehensive3d)", "sr (enhanced)"), ("seg", "sc")} <= replaced
-        assert not census.dead_letters
+        assert not snapshot.dead_letters
 
 
 def test_one_that_takes_nothing_is_an_alarm_and_no_loop(make_ward: MakeWard) -> None:
@@ -56,7 +56,7 @@ def test_one_that_takes_nothing_is_an_alarm_and_no_loop(make_ward: MakeWard) -> 
         ward = make_ward(WARD.format(url=server.destination().url))
         ward.receive()
         assert ward.settle() <= 12
-        census = take_census(ward.parts.engine, 0.0)
-        assert [alarm.kind for alarm in census.alarms] == ["delivery_discarded"]
-        assert len(census.dead_letters) >= 1
+        snapshot = take_snapshot(ward.parts.engine, 0.0)
+        assert [alarm.kind for alarm in snapshot.alarms] == ["delivery_discarded"]
+        assert len(snapshot.dead_letters) >= 1
         assert ward.settle() == 0

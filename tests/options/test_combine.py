@@ -43,8 +43,8 @@ def test_a_route_gets_one_set_or_a_set_per_pipeline(
     config.write_text(config.read_text() + APART)
     with running_node(config) as node:
         dcmsend(node, [source])
-        census = node.settle(1)
-        assert (census.analysed, census.dead_letters, census.alarms) == (1, (), ())
+        snapshot = node.settle(1)
+        assert (snapshot.analysed, snapshot.dead_letters, snapshot.alarms) == (1, (), ())
         before = set(orthanc.rest("/instances"))
         _check_sets(orthanc, source, tmp_path)
         assert len(ris.messages) == 1  # the second route notifies nobody

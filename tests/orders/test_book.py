@@ -163,7 +163,7 @@ def test_a_cancelled_order_hastens_nothing_and_stops_nothing(
     ledger = SqlLedger(engine)
     ledger.record(image(1, accession="ACC1"), jobs_of("routine"))
     assert book.store(urgent(control="CA"), 1.0) == 0
-    assert book.hasten(image(1, accession="ACC1").instance) == 0
+    assert book.raise_priority(image(1, accession="ACC1").instance) == 0
     assert claimed(ledger).jobs
 
 
@@ -174,8 +174,8 @@ def test_an_image_that_comes_after_its_order_is_hastened(
     ledger = SqlLedger(engine)
     for one in (image(1, accession="ACC2"), image(2, accession="ACC1")):
         ledger.record(one, jobs_of("routine"))
-    assert book.hasten(image(1, accession="ACC2").instance) == 0
-    assert book.hasten(image(2, accession="ACC1").instance) == 1
+    assert book.raise_priority(image(1, accession="ACC2").instance) == 0
+    assert book.raise_priority(image(2, accession="ACC1").instance) == 1
     assert priorities(engine) == ["routine", "urgent"]
 
 
@@ -193,7 +193,7 @@ def test_an_image_that_comes_with_its_order_is_hastened(book: SqlOrderBook, engi
         storing.start()
         until(lambda: watcher.execute(waiting).scalar_one() == 1, "the message to wait")
         ledger.record(image(2, accession="ACC1"), jobs_of("routine"))
-        assert book.hasten(image(2, accession="ACC1").instance) == 1
+        assert book.raise_priority(image(2, accession="ACC1").instance) == 1
     storing.join()
     assert sorted(map(str, priorities(engine))) == ["urgent", "urgent"]
 

@@ -7,7 +7,7 @@ import structlog
 
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.exchange.orders import Fault, Heard
-from dicom_node.flow.orders import Clerk, Reply, hear
+from dicom_node.flow.orders import OrderContext, Reply, hear
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.hl7.orders import parse
 from tests.orders.messages import message, msh, orm
@@ -28,7 +28,7 @@ class Book:
 
 
 def answered(content: bytes, book: Book) -> Reply:
-    return hear(content, Clerk(envelope_of, parse, book), 1.0)
+    return hear(content, OrderContext(envelope_of, parse, book), 1.0)
 
 
 def test_what_is_stored_is_acknowledged() -> None:

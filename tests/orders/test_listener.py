@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from dicom_node.domain.errors import TryAgain
-from dicom_node.network.hl7.listener import Desk, MllpListener
+from dicom_node.network.hl7.listener import ListenerOptions, MllpListener
 from dicom_node.network.hl7.mllp import Timeouts, Unframer, deliver, frame
 from tests.orders.messages import message, msh
 
@@ -28,12 +28,12 @@ def echo(content: bytes) -> bytes | None:
 
 
 TIMEOUTS = Timeouts(connect_s=5, answer_s=5)
-DESK = Desk(echo, admits=lambda _: True)
+DESK = ListenerOptions(echo, admits=lambda _: True)
 
 
 @contextmanager
-def listening(desk: Desk = DESK) -> Iterator[MllpListener]:
-    listener = MllpListener("127.0.0.1", 0, desk)
+def listening(context: ListenerOptions = DESK) -> Iterator[MllpListener]:
+    listener = MllpListener("127.0.0.1", 0, context)
     listener.start()
     try:
         yield listener

@@ -14,7 +14,7 @@ import pytest
 
 from dicom_node.domain.study import Peer
 from dicom_node.network.dimse.options import Timeouts
-from dicom_node.network.dimse.upper_layer import PromptDUL
+from dicom_node.network.dimse.upper_layer import EventDrivenDUL
 from tests.encoded import chest
 from tests.fuzz.mutations import mutated
 from tests.overload.gauge import ALLOWED, held, unharmed, until
@@ -103,9 +103,9 @@ def test_an_association_request_that_drips_in(hasty: Receiver) -> None:
 def test_an_association_request_that_comes_as_the_wait_for_it_ends(
     node: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receive = PromptDUL.receive_pdu
+    receive = EventDrivenDUL.receive_pdu
 
-    def too_soon(self: PromptDUL, wait: bool = False, timeout: float | None = None) -> object:
+    def too_soon(self: EventDrivenDUL, wait: bool = False, timeout: float | None = None) -> object:
         if not wait:
             return receive(self, wait, timeout)
         until(self.peek_next_pdu)
@@ -114,7 +114,7 @@ def test_an_association_request_that_comes_as_the_wait_for_it_ends(
     request = associate_rq(((CR, (EXPLICIT,)),), b"XRAY1", b"CXRAI")
     with unharmed(serving(node)), socket.create_connection(("127.0.0.1", node.port)) as late:
         with monkeypatch.context() as patched:
-            patched.setattr(PromptDUL, "receive_pdu", too_soon)
+            patched.setattr(EventDrivenDUL, "receive_pdu", too_soon)
             late.sendall(request)
             assert ended(late)
         until(lambda: not node.connections())

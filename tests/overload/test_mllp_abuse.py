@@ -7,10 +7,10 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from dicom_node.flow.orders import Clerk, hear
+from dicom_node.flow.orders import OrderContext, hear
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.hl7.acknowledgement import acknowledgement
-from dicom_node.network.hl7.listener import Desk, MllpListener
+from dicom_node.network.hl7.listener import ListenerOptions, MllpListener
 from dicom_node.network.hl7.mllp import Timeouts, deliver
 from dicom_node.network.hl7.orders import parse
 from tests.orders.messages import orm
@@ -27,7 +27,7 @@ class Book:
 
 
 def _answer(message: bytes) -> bytes | None:
-    reply = hear(message, Clerk(envelope_of, parse, Book()), 1.0)
+    reply = hear(message, OrderContext(envelope_of, parse, Book()), 1.0)
     return acknowledgement(reply.to, reply.fault, 1.0)
 
 
@@ -39,8 +39,10 @@ def _admits(host: str) -> bool:
 
 @pytest.fixture
 def listener() -> Iterator[MllpListener]:
-    desk = Desk(_answer, _admits, max_connections=4, idle_s=1, block_s=1, largest=1 << 20)
-    running = MllpListener("127.0.0.1", 0, desk)
+    options = ListenerOptions(
+        _answer, _admits, max_connections=4, idle_s=1, block_s=1, largest=1 << 20
+    )
+    running = MllpListener("127.0.0.1", 0, options)
     running.start()
     yield running
     running.stop(5)

@@ -236,7 +236,7 @@ def test_no_failure_names_the_patient(
     settings = load_settings(site.config)
     gone = {"pacs", "ris"}
     until(
-        lambda: gone <= {one.where for one in parts.census(settings).dead_letters},
+        lambda: gone <= {one.where for one in parts.status_snapshot(settings).dead_letters},
         "the dead letters",
         60,
     )
@@ -245,7 +245,7 @@ def test_no_failure_names_the_patient(
     for where, text in seen.items():
         for mark in MARKS:
             assert mark not in text, f"{where}: {text[max(0, text.index(mark) - 300) :][:400]}"
-    dead = parts.census(settings).dead_letters
+    dead = parts.status_snapshot(settings).dead_letters
     assert any(NAME in one.words for one in dead), "the PACS did not quote the patient"
     cli.main(["status", "-c", str(site.config), "--quoted"])
     assert NAME in capsys.readouterr().out  # who asks for a destination's words has them
@@ -264,10 +264,10 @@ def test_no_failure_names_the_patient(
 @pytest.mark.parametrize(
     ("command", "place"),
     [
-        ("work", "roles.ROLES['work']"),
-        ("status", "node.census"),
-        ("check", "checks.all_checks"),
-        ("retry", "node.open_parts"),
+        ("work", "table.ROLES['work']"),
+        ("status", "parts.status_snapshot"),
+        ("check", "check.all_checks"),
+        ("retry", "parts.open_parts"),
     ],
 )
 def test_an_error_that_nobody_foresaw_ends_a_process_without_its_words(
@@ -276,7 +276,9 @@ def test_an_error_that_nobody_foresaw_ends_a_process_without_its_words(
     (tmp_path / "node.toml").write_text("")
     code = (
         "import resource, sys, warnings\n"
-        "from dicom_node import checks, cli, node, roles\n"
+        "from dicom_node.assembly import parts\n"
+        "from dicom_node.commands import check, cli\n"
+        "from dicom_node.roles import table\n"
         "def fail(*_):\n"
         f"    warnings.warn('{NAME}')\n"
         "    print(resource.getrlimit(resource.RLIMIT_CORE)[0], 'bytes of memory are kept')\n"

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_node.domain.exchange.substitution import SR_SOP_CLASSES, Rung
+from dicom_node.domain.exchange.substitution import SR_SOP_CLASSES, ObjectForm
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ObjectKind, ReportObject
@@ -78,4 +78,4 @@ def test_class_of_every_kind_is_known_before_it_is_built(
         for sr_class in SR_SOP_CLASSES:
             made = build(ds, radiograph(ds), (positive(),), replace(context, sr_class=sr_class))
             assert made is not None
-            assert made.sop_class_uid == Rung(kind, sr_class).sop_class_uid
+            assert made.sop_class_uid == ObjectForm(kind, sr_class).sop_class_uid

@@ -112,7 +112,7 @@ def test_results_wait_for_a_pacs_that_is_down(
         dcmsend(node, [phantoms["left"]])
         ris.wait(1, 120)  # the alert does not wait for the PACS
         until(lambda: "delivery_postponed" in node.log, "a postponed delivery", 120)
-        (pacs,) = [one for one in node.census().deliveries if one.queue == "pacs"]
+        (pacs,) = [one for one in node.snapshot().deliveries if one.queue == "pacs"]
         assert (pacs.available + pacs.executing, pacs.discarded) == (4, 0)
 
 

@@ -76,8 +76,8 @@ def test_every_chest_file_comes_back_valid(
     config = configure(tmp_path, url=url, workers=2, **asked, **receivers)
     with running_node(config) as node:
         dcmsend(node, sources)
-        census = node.settle(len(sources), 300)
-    assert (census.analysed, census.dead_letters) == (len(sources), ())
+        snapshot = node.settle(len(sources), 300)
+    assert (snapshot.analysed, snapshot.dead_letters) == (len(sources), ())
     for source in sources:
         _check(orthanc, source, tmp_path)
 
@@ -137,8 +137,8 @@ def test_what_is_no_chest_is_kept_and_not_analysed(
     config = configure(tmp_path, pacs_port=orthanc.dicom_port, hl7_port=ris.port)
     with running_node(config) as node:
         dcmsend(node, _as_studies_of_their_own(paths, tmp_path))
-        census = node.settle(len(paths))
-    assert Counter(dict(census.not_analysed)) == Counter(OTHERS.values())
-    assert census.analysed == 0
+        snapshot = node.settle(len(paths))
+    assert Counter(dict(snapshot.not_analysed)) == Counter(OTHERS.values())
+    assert snapshot.analysed == 0
     assert orthanc.rest("/instances") == []
     assert ris.messages == []

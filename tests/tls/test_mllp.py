@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.operations.tls import TlsFiles, fingerprint
 from dicom_node.domain.study import HL7Destination
-from dicom_node.network.hl7.listener import Desk, MllpListener
+from dicom_node.network.hl7.listener import ListenerOptions, MllpListener
 from dicom_node.network.hl7.mllp import Timeouts, deliver, frame, probe
 from dicom_node.network.tls.contexts import client_context, server_context
 from dicom_node.network.tls.sockets import Context
@@ -35,8 +35,8 @@ def echo(content: bytes) -> bytes:
 
 
 @contextmanager
-def listening(desk: Desk) -> Iterator[MllpListener]:
-    listener = MllpListener("127.0.0.1", 0, desk)
+def listening(options: ListenerOptions) -> Iterator[MllpListener]:
+    listener = MllpListener("127.0.0.1", 0, options)
     listener.start()
     try:
         yield listener
@@ -45,8 +45,8 @@ def listening(desk: Desk) -> Iterator[MllpListener]:
 
 
 @pytest.fixture
-def desk(files: TlsFiles) -> Desk:
-    return Desk(echo, admits=lambda _: True, secure=entry(files))
+def options(files: TlsFiles) -> ListenerOptions:
+    return ListenerOptions(echo, admits=lambda _: True, secure=entry(files))
 
 
 @pytest.fixture
@@ -55,8 +55,10 @@ def client(peer_pair: Pair, authority: Authority) -> Callable[[], Context]:
     return lambda: context
 
 
-def test_orders_are_heard_over_tls_alone(desk: Desk, client: Callable[[], Context]) -> None:
-    with listening(desk) as listener:
+def test_orders_are_heard_over_tls_alone(
+    options: ListenerOptions, client: Callable[[], Context]
+) -> None:
+    with listening(options) as listener:
         to = ("127.0.0.1", listener.port, TIMEOUTS)
         assert deliver(MESSAGE, *to, client).startswith("AA")
         with capture_logs() as logs:
@@ -66,8 +68,10 @@ def test_orders_are_heard_over_tls_alone(desk: Desk, client: Callable[[], Contex
     assert logs[0]["reason"] == "no TLS was spoken, or a version that is too old"
 
 
-def test_openssl_is_answered(desk: Desk, authority: Authority, peer_pair: Pair) -> None:
-    with listening(desk) as listener:
+def test_openssl_is_answered(
+    options: ListenerOptions, authority: Authority, peer_pair: Pair
+) -> None:
+    with listening(options) as listener:
         command = ["openssl", "s_client", "-quiet", "-verify_return_error"]
         command += ["-connect", f"127.0.0.1:{listener.port}", "-CAfile", str(authority.ca)]
         command += ["-cert", str(peer_pair.certificate), "-key", str(peer_pair.key)]
@@ -85,13 +89,13 @@ def test_openssl_is_answered(desk: Desk, authority: Authority, peer_pair: Pair) 
 
 
 def test_a_stop_answers_what_came_and_waits_for_no_handshake(
-    desk: Desk, client: Callable[[], Context]
+    options: ListenerOptions, client: Callable[[], Context]
 ) -> None:
     def slowly(content: bytes) -> bytes:
         time.sleep(0.3)
         return echo(content)
 
-    listener = MllpListener("127.0.0.1", 0, replace(desk, answer=slowly, handshake_s=1))
+    listener = MllpListener("127.0.0.1", 0, replace(options, answer=slowly, handshake_s=1))
     listener.start()
     silent = socket.create_connection(("127.0.0.1", listener.port), 5)
     plain = socket.create_connection(("127.0.0.1", listener.port), 5)

@@ -44,8 +44,8 @@ def test_from_the_modality_to_pacs_and_ris(
             secure = options(peer_pair, authority.ca)
             to = ["-aet", "SAFE", "-aec", "CXRAI", "127.0.0.1", str(port), str(image)]
             subprocess.run(["storescu", *secure, "-xe", *to], check=True, timeout=120)
-            census = node.settle(1)
-            assert (census.dead_letters, census.alarms) == ((), ())
+            snapshot = node.settle(1)
+            assert (snapshot.dead_letters, snapshot.alarms) == ((), ())
             assert len(pacs.files) == 1
             (oru,) = ris.messages
             assert b"ORU^R01" in oru

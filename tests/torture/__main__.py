@@ -20,7 +20,7 @@ from sqlalchemy import select
 from dicom_node.assembly.parts import opened
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import instances
-from dicom_node.storage.status.status import take_census
+from dicom_node.storage.status.status import take_snapshot
 from tests.conftest import ROOT, SHARED
 from tests.faults.campaign import Tally, count, kill_at_random, two_hosts
 from tests.faults.rude import RUDE_ANSWERS, RudePacs
@@ -133,7 +133,7 @@ def _drain(node: Ward) -> None:
 
     def idle() -> bool:
         with opened(load_settings(node.config)) as engine:
-            jobs = take_census(engine, 0.0).jobs
+            jobs = take_snapshot(engine, 0.0).jobs
         return not (jobs.available or jobs.executing)
 
     until(idle, "the last job", 300)

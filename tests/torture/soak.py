@@ -67,14 +67,14 @@ def load(node: RunningNode, film: Path, minutes: float, rate: float) -> list[dic
         sent += 1
         if spent >= BETWEEN_S * (len(seen) + 1):
             seen.append({one.role: one for one in samples(node.process.pid)})
-            done = node.census().analysed
+            done = node.snapshot().analysed
             words = ", ".join(
                 f"{one.role} {one.memory_mb:.0f} MB {one.handles} handles"
                 for one in seen[-1].values()
             )
             print(f"{spent:6.0f} s  {sent} sent, {done} analysed: {words}", flush=True)
         time.sleep(max(0.0, sent / rate - (time.monotonic() - started)))
-    until(lambda: node.census().analysed == sent, "the last image", 300)
+    until(lambda: node.snapshot().analysed == sent, "the last image", 300)
     print(f"{sent} images in {minutes:g} min, all analysed")
     return seen
 

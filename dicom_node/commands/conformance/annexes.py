@@ -79,8 +79,8 @@ def _objects(settings: Settings) -> Iterator[str | Table]:
         ("Output", "SOP class UID", "Modality", "Series description", "Templates"),
         tuple(
             (
-                str(one.rung),
-                one.rung.sop_class_uid,
+                str(one.form),
+                one.form.sop_class_uid,
                 str(one.ds.get("Modality", "")),
                 str(one.ds.get("SeriesDescription", "")),
                 ", ".join(f"TID {name}" for name in facts.templates(one.ds)) or "-",
@@ -90,7 +90,7 @@ def _objects(settings: Settings) -> Iterator[str | Table]:
         "Created objects",
     )
     for one in made:
-        title = f"{one.ds.SOPClassUID.name} ({one.rung})"
+        title = f"{one.ds.SOPClassUID.name} ({one.form})"
         yield Table(("Attribute", "Tag", "VR", "Example"), tuple(_attributes(one.ds)), title)
 
 
@@ -191,8 +191,8 @@ def _scheme_title(scheme: str) -> str:
 def _templates(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for one in facts.results(settings):
         for place, name in enumerate(facts.templates(one.ds)):
-            yield str(one.rung), f"TID {name}", "root" if place == 0 else "included"
+            yield str(one.form), f"TID {name}", "root" if place == 0 else "included"
         held = facts.coded_in(one.ds)
         for concept, name in BY_ROWS if facts.templates(one.ds) else ():
             if (concept.value, concept.scheme) in held:
-                yield str(one.rung), f"TID {name}", "included, by its rows"
+                yield str(one.form), f"TID {name}", "included, by its rows"

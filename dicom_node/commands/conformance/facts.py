@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 import dicom_node
 from dicom_node.domain.errors import GiveUp, NodeError, NotTaken, TryAgain
 from dicom_node.domain.exchange.destinations import wanting_rejection
-from dicom_node.domain.exchange.substitution import Rung, rungs
+from dicom_node.domain.exchange.substitution import ObjectForm, fallbacks
 from dicom_node.domain.study import SRClass
 from dicom_node.formats.dicom.header import describe, spacing
 from dicom_node.network.dimse.answers import judge_store
@@ -31,7 +31,7 @@ MADE_AT = 1_767_348_672.0
 class Made:
     """A result object of the made-up finding."""
 
-    rung: Rung
+    form: ObjectForm
     ds: Dataset
 
     @property
@@ -40,7 +40,7 @@ class Made:
         return str(self.ds.file_meta.TransferSyntaxUID)
 
 
-def sent_to(settings: Settings, name: str) -> tuple[Rung, ...]:
+def sent_to(settings: Settings, name: str) -> tuple[ObjectForm, ...]:
     """List all that a destination may get: what routes ask for, and what stands in for it."""
     classes: dict[str, SRClass] = {peer.name: peer.sr_class for peer in settings.peers}
     classes |= {server.name: server.sr_class for server in settings.stow}
@@ -49,24 +49,24 @@ def sent_to(settings: Settings, name: str) -> tuple[Rung, ...]:
         kinds.append("text_sr")
     if name in wanting_rejection(settings.peers, settings.stow):
         kinds.append("kos")  # the class of rejection notes too
-    every = (rung for kind in kinds for rung in rungs(kind, classes[name]))
-    return tuple({rung.sop_class_uid: rung for rung in every}.values())
+    every = (form for kind in kinds for form in fallbacks(kind, classes[name]))
+    return tuple({form.sop_class_uid: form for form in every}.values())
 
 
 def results(settings: Settings) -> tuple[Made, ...]:
     """Make one object of every class that any destination may get."""
     names = dict.fromkeys(name for route in settings.routes for name in route.send_to)
-    every = {rung.sop_class_uid: rung for name in names for rung in sent_to(settings, name)}
-    return tuple(_made(rung) for rung in every.values())
+    every = {form.sop_class_uid: form for name in names for form in sent_to(settings, name)}
+    return tuple(_made(form) for form in every.values())
 
 
 @cache
-def _made(rung: Rung) -> Made:
-    context = ReportContext(MADE_AT, dicom_node.__version__, sr_class=rung.sr_class)
-    made = BUILDERS[rung.kind](*example(), context)
+def _made(form: ObjectForm) -> Made:
+    context = ReportContext(MADE_AT, dicom_node.__version__, sr_class=form.sr_class)
+    made = BUILDERS[form.kind](*example(), context)
     if made is None:
-        raise GiveUp(f"the example gives no {rung}")
-    return Made(rung, dcmread(BytesIO(made.content)))
+        raise GiveUp(f"the example gives no {form}")
+    return Made(form, dcmread(BytesIO(made.content)))
 
 
 def templates(ds: Dataset) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def _atna(settings: Settings) -> str:
 
 
 def _transactions(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    sent = {one.rung.kind for one in facts.results(settings)}
+    sent = {one.form.kind for one in facts.results(settings)}
     for name, kinds in (
         ("Creator Images Stored [RAD-18]", ("seg", "sc")),
         ("Creator Presentation State Stored [RAD-19]", ("gsps",)),
@@ -112,10 +112,10 @@ def _transactions(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _primitives(settings: Settings) -> Iterator[tuple[str, str, str]]:
     made = facts.results(settings)
-    trees = [one for one in made if one.rung.kind == "sr"]
+    trees = [one for one in made if one.form.kind == "sr"]
     types = {kind for one in trees for kind in facts.value_types(one.ds)}
     used = {name for one in trees for name in facts.templates(one.ds)}
-    seg = any(one.rung.kind == "seg" for one in made)
+    seg = any(one.form.kind == "seg" for one in made)
     yield "Qualitative findings", _has("1501" in used), "TID 1501: presence with its probability"
     yield "Measurements", _has("NUM" in types), "TID 1501: area, distance and others"
     yield "Locations", _has("SCOORD" in types), "SCOORD on the image"

@@ -38,7 +38,7 @@ def named(uid: str) -> str:
 def overview(settings: Settings) -> Table:
     """List every service with the node's role in it (PS3.2 A.1)."""
     received = [uid for uid, _ in SERVED]
-    sent = [VERIFICATION, *(made.rung.sop_class_uid for made in facts.results(settings))]
+    sent = [VERIFICATION, *(made.form.sop_class_uid for made in facts.results(settings))]
     rows = [
         (named(uid), uid, "yes" if uid in sent else "no", "yes" if uid in received else "no")
         for uid in dict.fromkeys((*received, *sent))
@@ -151,17 +151,17 @@ def _receives(settings: Settings, name: str) -> bool:
 
 
 def _sent(settings: Settings, name: str) -> Table:
-    by_class = {made.rung.sop_class_uid: made for made in facts.results(settings)}
+    by_class = {made.form.sop_class_uid: made for made in facts.results(settings)}
     rows = [
         (
-            f"{named(rung.sop_class_uid)} ({rung})",
-            rung.sop_class_uid,
+            f"{named(form.sop_class_uid)} ({form})",
+            form.sop_class_uid,
             "; ".join(
                 f"{named(syntax)} ({syntax})"
-                for syntax in proposed(by_class[rung.sop_class_uid].syntax_uid)
+                for syntax in proposed(by_class[form.sop_class_uid].syntax_uid)
             ),
         )
-        for rung in facts.sent_to(settings, name)
+        for form in facts.sent_to(settings, name)
     ]
     head = ("SOP class (output)", "UID", "Transfer syntaxes, the preferred first")
     return Table(head, tuple(rows), f"Proposed to peer {name!r}, role SCU")

@@ -25,7 +25,7 @@ from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.files import SentFile, send_paths
 from dicom_node.settings.settings import Settings, load_settings
 from dicom_node.storage.database.engine import open_database
-from dicom_node.storage.status.status import take_census, timeline
+from dicom_node.storage.status.status import take_snapshot, timeline
 
 START_LIMIT_S = 60.0
 WORK_LIMIT_S = 45.0
@@ -203,10 +203,12 @@ def _wait(settings: Settings, studies: int) -> bool:
     with Progress() as progress:
         task = progress.add_task("reading and delivering", total=studies)
         while time.monotonic() < deadline:
-            census = take_census(engine, time.time())
-            waiting = sum(d.available + d.executing for d in census.deliveries)
-            progress.update(task, completed=studies - min(studies, census.pending + (waiting > 0)))
-            if census.pending == 0 and waiting == 0:
+            snapshot = take_snapshot(engine, time.time())
+            waiting = sum(d.available + d.executing for d in snapshot.deliveries)
+            progress.update(
+                task, completed=studies - min(studies, snapshot.pending + (waiting > 0))
+            )
+            if snapshot.pending == 0 and waiting == 0:
                 return True
             time.sleep(0.05)
     return False

@@ -1,7 +1,7 @@
 """Storage commitment: what is asked, answered, and done about it.
 
 PS3.4 annex J: the node asks a PACS whether it keeps what it was sent. The answer
-comes when it comes, over the association of the question or over one that the PACS
+comes when it comes, over the association of the request or over one that the PACS
 opens; it names the transaction by the UID that the node gave it.
 """
 

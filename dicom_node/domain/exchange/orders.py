@@ -162,7 +162,7 @@ UNREGISTERED = Registered()
 """Nothing is known."""
 
 
-def hastened(one: Priority, order: Priority | None) -> Priority:
+def raised_priority(one: Priority, order: Priority | None) -> Priority:
     """Raise a priority to that of the order; never lower it."""
     return one if order is None else min(one, order, key=PRIORITY_RANK.__getitem__)
 

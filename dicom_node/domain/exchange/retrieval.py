@@ -26,7 +26,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """One question for studies (PS3.4 C.6.2.1.2).
+    """One request for studies (PS3.4 C.6.2.1.2).
 
     `day` is a StudyDate, None for any; an empty accession number is any.
     """

@@ -1,6 +1,6 @@
 """What a peer gets when it does not take what a route sends.
 
-Every kind of result has a ladder of ever plainer objects that say the same: the
+Every kind of result has a forms of ever plainer objects that say the same: the
 first that the peer accepts goes out. A key object note has nothing below it.
 """
 
@@ -39,7 +39,7 @@ BELOW: dict[OutputKind, tuple[OutputKind, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class ObjectForm:
     """A kind of result in the form that a peer is asked to take."""
 
     kind: OutputKind
@@ -55,26 +55,28 @@ class Rung:
         return f"sr ({self.sr_class})" if self.kind == "sr" else self.kind
 
 
-def rung_of(kind: OutputKind, sop_class_uid: str) -> Rung:
-    """Tell the rung of an object that exists."""
+def form_of(kind: OutputKind, sop_class_uid: str) -> ObjectForm:
+    """Tell the form of an object that exists."""
     classes = {uid: sr_class for sr_class, uid in SR_SOP_CLASSES.items()}
-    return Rung(kind, classes.get(sop_class_uid, "comprehensive"))
+    return ObjectForm(kind, classes.get(sop_class_uid, "comprehensive"))
 
 
-def rungs(kind: OutputKind, sr_class: SRClass) -> tuple[Rung, ...]:
-    """List the ladder from the wanted object down; `sr_class` is the peer's setting."""
+def fallbacks(kind: OutputKind, sr_class: SRClass) -> tuple[ObjectForm, ...]:
+    """List the forms from the wanted object down; `sr_class` is the peer's setting."""
     if kind != "sr":
-        wanted: tuple[Rung, ...] = (Rung(kind, sr_class),)
+        wanted: tuple[ObjectForm, ...] = (ObjectForm(kind, sr_class),)
     else:
-        wanted = tuple(Rung("sr", one) for one in SR_CLASSES[SR_CLASSES.index(sr_class) :])
-    return (*wanted, *(Rung(below, sr_class) for below in BELOW[kind]))
+        wanted = tuple(ObjectForm("sr", one) for one in SR_CLASSES[SR_CLASSES.index(sr_class) :])
+    return (*wanted, *(ObjectForm(below, sr_class) for below in BELOW[kind]))
 
 
-def choose(kind: OutputKind, sr_class: SRClass, refused: Callable[[Rung], bool]) -> Rung:
-    """Choose the first rung that the peer has not refused.
+def choose(
+    kind: OutputKind, sr_class: SRClass, refused: Callable[[ObjectForm], bool]
+) -> ObjectForm:
+    """Choose the first form that the peer has not refused.
 
     Where it refuses them all the wanted one is left: it becomes a dead letter that
     a person sees.
     """
-    ladder = rungs(kind, sr_class)
-    return next((rung for rung in ladder if not refused(rung)), ladder[0])
+    forms = fallbacks(kind, sr_class)
+    return next((form for form in forms if not refused(form)), forms[0])

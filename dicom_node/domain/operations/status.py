@@ -95,7 +95,7 @@ class Commitments:
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class StatusSnapshot:
     """The state of the node at one moment."""
 
     at: float
@@ -131,9 +131,9 @@ class Moment:
     """The outcome, the destination and its answer, or the reason for giving up."""
 
 
-def without_quotes(census: Census) -> Census:
+def without_quotes(snapshot: StatusSnapshot) -> StatusSnapshot:
     """Drop what destinations said in their own words about dead letters."""
     letters = tuple(
-        replace(one, words=one.words.partition(QUOTED)[0]) for one in census.dead_letters
+        replace(one, words=one.words.partition(QUOTED)[0]) for one in snapshot.dead_letters
     )
-    return replace(census, dead_letters=letters)
+    return replace(snapshot, dead_letters=letters)

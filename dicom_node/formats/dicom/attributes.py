@@ -18,7 +18,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import VR
 
-from dicom_node.formats.dicom.parsing import Rationed
+from dicom_node.formats.dicom.parsing import ReadLimitedFile
 
 _KNOWN_VRS = frozenset(vr.value for vr in VR)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -97,7 +97,7 @@ def _sequence(ds: Dataset, keyword: str) -> object:
         return ds[keyword].value if element is not None else ()
     content = element.value or b""
     implicit, little = element.is_implicit_VR, element.is_little_endian
-    file = Rationed(BytesIO(content)).binary
+    file = ReadLimitedFile(BytesIO(content)).binary
     return read_sequence(file, implicit, little, len(content), _charsets(ds))
 
 

@@ -103,7 +103,7 @@ def _guarded(
 
     # pydicom warns about a character set that it does not know
     warnings.filterwarnings("ignore", module=r"pydicom\.")
-    ration = Rationed(file)
+    ration = ReadLimitedFile(file)
     try:
         ds = read_dataset(ration.binary, implicit, little, stop_when=stop_when)
     except Exception as error:
@@ -142,7 +142,7 @@ class TooManyElements(Exception):
     """A header has more elements than any radiograph needs."""
 
 
-class Rationed(BufferedIOBase):
+class ReadLimitedFile(BufferedIOBase):
     """Reads from a file until the ration is spent.
 
     An empty item of eight bytes costs pydicom a kilobyte and 50 µs: a header of nothing

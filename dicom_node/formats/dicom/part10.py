@@ -61,7 +61,7 @@ def part10(ds: Dataset, source: Dataset, also: tuple[str, ...] = ()) -> bytes:
     """Write `ds` as a Part 10 file for the source's patient and study.
 
     `ds` is changed: it gets the Type 2 attributes, and texts that the source's
-    character set cannot hold lose the characters in question. The patient's and
+    character set cannot hold lose the characters in request. The patient's and
     study's attributes and those named in `also` come from the source, byte for
     byte, but sequences, which are written anew without private attributes.
     """
@@ -148,7 +148,7 @@ def _nested(ds: Dataset) -> Iterator[Dataset]:
 
 
 def _keep_to(allowed: tuple[str, ...], ds: Dataset) -> None:
-    """Replace what the character set cannot hold by question marks."""
+    """Replace what the character set cannot hold by request marks."""
     for element in ds:
         if element.VR not in TEXT_VRS or element.is_empty:
             continue

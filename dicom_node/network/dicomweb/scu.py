@@ -42,7 +42,7 @@ class NoAnswer(TryAgain):
 def send(
     batch: DeliveryBatch, path_of: PathOf, to: StowDestination
 ) -> tuple[Acknowledgement | Undelivered, ...]:
-    """Send a batch in as few requests as possible: the courier for one server.
+    """Send a batch in as few requests as possible: the sender for one server.
 
     After a request without an answer the rest is left for the next attempt.
     """

@@ -119,7 +119,7 @@ class Watchdog:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class OutgoingAssociation:
     """An open association and what keeps it honest."""
 
     assoc: Association
@@ -129,11 +129,11 @@ class Line:
 
 
 @contextmanager
-def open_line(
+def open_association(
     target: Target,
     contexts: list[PresentationContext],
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
-) -> Iterator[Line]:
+) -> Iterator[OutgoingAssociation]:
     """Open an association; release it after the block, abort it when the block fails.
 
     `roles` says for which SOP classes the peer may call us (PS3.7 D.3.3.4).
@@ -161,7 +161,7 @@ def open_line(
             raise _no_association(assoc, target, connected=watchdog.connected)
         guard_answers(assoc)
         try:
-            yield Line(assoc, watchdog, answered)
+            yield OutgoingAssociation(assoc, watchdog, answered)
         except BaseException:
             watchdog.allow(0)
             assoc.abort()

@@ -18,7 +18,12 @@ from dicom_node.domain.exchange.commitment import (
     SUCCESS,
     Request,
 )
-from dicom_node.network.dimse.association import Line, NothingAccepted, Target, open_line
+from dicom_node.network.dimse.association import (
+    NothingAccepted,
+    OutgoingAssociation,
+    Target,
+    open_association,
+)
 from dicom_node.network.dimse.commitment import SYNTAXES, Event, Hear, action_information, answer
 
 LINGER_S = 3.0
@@ -33,7 +38,7 @@ def ask(request: Request, target: Target, hear: Hear, linger_s: float = LINGER_S
     """
     listening = _Listening(hear)
     try:
-        with open_line(target, [build_context(PUSH_MODEL, list(SYNTAXES))]) as line:
+        with open_association(target, [build_context(PUSH_MODEL, list(SYNTAXES))]) as line:
             listening.bind(line)
             _send(request, target, line)
             line.watchdog.allow(linger_s + target.timeouts.dimse_s)
@@ -42,7 +47,7 @@ def ask(request: Request, target: Target, hear: Hear, linger_s: float = LINGER_S
         raise GiveUp(NOT_OFFERED) from None
 
 
-def _send(request: Request, target: Target, line: Line) -> None:
+def _send(request: Request, target: Target, line: OutgoingAssociation) -> None:
     line.watchdog.allow(target.timeouts.dimse_s)
     try:
         status, _ = line.assoc.send_n_action(
@@ -68,7 +73,7 @@ class _Listening:
         self._heard = False
         self._answered = threading.Event()
 
-    def bind(self, line: Line) -> None:
+    def bind(self, line: OutgoingAssociation) -> None:
         """Listen on an association; pynetdicom hears reports on threads of their own."""
         line.assoc.bind(evt.EVT_N_EVENT_REPORT, self._report)
         line.assoc.bind(evt.EVT_PDU_SENT, self._sent)

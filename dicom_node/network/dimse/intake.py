@@ -10,7 +10,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 
 from dicom_node.network.dimse.messages import LARGEST_DATA_SET, Assembler, Message
-from dicom_node.network.dimse.upper_layer import CHECK_S, SLOWEST_SENDER, DataPDU, RingingQueue
+from dicom_node.network.dimse.upper_layer import CHECK_S, SLOWEST_SENDER, DataPDU, WakingQueue
 
 MOST_WAITING = 2
 """Messages of one association that wait to be served; then the sender waits."""
@@ -34,13 +34,13 @@ class Bounds:
         return len(hosts) < self.connections and hosts.count(host) < self.of_one_host
 
 
-class PromptDIMSE(DIMSEServiceProvider):
+class EventDrivenDIMSE(DIMSEServiceProvider):
     """Assembles messages and queues them for the association's thread."""
 
     def __init__(self, assoc: Association, bell: threading.Event) -> None:
         super().__init__(assoc)
         self.assembler = Assembler()
-        self.requests: RingingQueue[Message] = RingingQueue(bell, MOST_WAITING)
+        self.requests: WakingQueue[Message] = WakingQueue(bell, MOST_WAITING)
         self._begun_at = 0.0
 
     def receive_primitive(self, primitive: DataPDU) -> None:  # type: ignore[override] # any of its kinds in pynetdicom; here PDUs alone

@@ -18,14 +18,14 @@ from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
 from dicom_node.domain.exchange.retrieval import FoundImage, FoundSeries, Inquiry, fits, usable_uid
 from dicom_node.formats.dicom.attributes import text, texts
 from dicom_node.network.dimse.answers import PENDING, SUCCESS, judge_query
-from dicom_node.network.dimse.association import Line, Target, open_line
+from dicom_node.network.dimse.association import OutgoingAssociation, Target, open_association
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 QUERY_SYNTAXES: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 MOST_MATCHES = 20_000
-"""Of one question; a PACS with more in one day ignores what it was asked."""
+"""Of one request; a PACS with more in one day ignores what it was asked."""
 FIND_S = 300.0
-"""For all answers to one question."""
+"""For all answers to one request."""
 RETRIEVE_S = 600.0
 """For one image; an archive may have to read a tape first."""
 MOST_ANSWERS = 1000
@@ -40,26 +40,28 @@ class Terms:
 
     contexts: tuple[PresentationContext, ...]
     roles: tuple[SCP_SCU_RoleSelectionNegotiation, ...] = ()
-    prepare: Callable[[Line], None] = lambda line: None
+    prepare: Callable[[OutgoingAssociation], None] = lambda line: None
     """Looks at a fresh association; raises BadSettings when it is useless."""
 
 
-class QueryLine:
+class QueryAssociation:
     """An association that is opened when it is needed, and again when it is lost."""
 
     def __init__(self, target: Target, terms: Terms) -> None:
         self.target = target
         self._terms = terms
         self._held = ExitStack()
-        self._line: Line | None = None
+        self._line: OutgoingAssociation | None = None
 
-    def line(self) -> Line:
-        """Give the open association; raises as `open_line`, and BadSettings."""
+    def line(self) -> OutgoingAssociation:
+        """Give the open association; raises as `open_association`, and BadSettings."""
         if self._line is None or not self._line.assoc.is_established:
             self.close()
             find = build_context(STUDY_ROOT_FIND, QUERY_SYNTAXES)
             contexts = [find, *self._terms.contexts]
-            line = self._held.enter_context(open_line(self.target, contexts, self._terms.roles))
+            line = self._held.enter_context(
+                open_association(self.target, contexts, self._terms.roles)
+            )
             self._line = line
             require_context(line, STUDY_ROOT_FIND, "C-FIND (study root)")
             self._terms.prepare(line)
@@ -86,7 +88,7 @@ class QueryLine:
         return status
 
     def close(self, *, abort: bool = False) -> None:
-        """Release the association, or abort it; the next question opens another."""
+        """Release the association, or abort it; the next request opens another."""
         if abort and self._line is not None:
             self._line.watchdog.allow(0)
             self._line.assoc.abort()
@@ -99,11 +101,11 @@ class QueryOrigin:
 
     def __init__(self, target: Target, terms: Terms) -> None:
         self.ae_title = target.peer.ae_title
-        self.query = QueryLine(target, terms)
+        self.query = QueryAssociation(target, terms)
 
     def studies(self, inquiry: Inquiry) -> tuple[str, ...]:
         """Give the UIDs of the studies that match; what was not asked for is left out."""
-        fitting = (one for one in _matches(self.query, _question(inquiry)) if _fits(one, inquiry))
+        fitting = (one for one in _matches(self.query, _request(inquiry)) if _fits(one, inquiry))
         found = (uid_of(match, "StudyInstanceUID") for match in fitting)
         return tuple(dict.fromkeys(filter(None, found)))
 
@@ -139,7 +141,7 @@ class QueryOrigin:
         self.query.close()
 
 
-def require_context(line: Line, sop_class_uid: str, words: str) -> None:
+def require_context(line: OutgoingAssociation, sop_class_uid: str, words: str) -> None:
     """Refuse to go on with a peer that lacks a service."""
     if all(str(one.abstract_syntax) != sop_class_uid for one in line.assoc.accepted_contexts):
         raise BadSettings(
@@ -148,11 +150,11 @@ def require_context(line: Line, sop_class_uid: str, words: str) -> None:
 
 
 def encoded(inquiry: Inquiry) -> bytes:
-    """Encode a question for studies as it is sent, in implicit little endian."""
-    return encode(_question(inquiry), True, True) or b""
+    """Encode a request for studies as it is sent, in implicit little endian."""
+    return encode(_request(inquiry), True, True) or b""
 
 
-def _question(inquiry: Inquiry) -> Dataset:
+def _request(inquiry: Inquiry) -> Dataset:
     return _identifier(
         "STUDY",
         StudyInstanceUID="",
@@ -190,8 +192,8 @@ def uid_of(match: Dataset, keyword: str) -> str:
     return usable_uid(text(match, keyword))
 
 
-def _matches(query: QueryLine, ask: Dataset) -> list[Dataset]:
-    """Ask one question and read to the end of what the peer has.
+def _matches(query: QueryAssociation, ask: Dataset) -> list[Dataset]:
+    """Ask one request and read to the end of what the peer has.
 
     Raises TryAgain or GiveUp where the peer ends with anything but success.
     """

@@ -22,7 +22,7 @@ from dicom_node.domain.work import Recorded
 from dicom_node.formats.dicom.attributes import clean
 from dicom_node.formats.dicom.part10 import file_head
 from dicom_node.network.dimse.answers import judge_absence
-from dicom_node.network.dimse.association import Line, Target
+from dicom_node.network.dimse.association import OutgoingAssociation, Target
 from dicom_node.network.dimse.options import IMAGE_CLASSES, IMAGE_SYNTAXES
 from dicom_node.network.dimse.query import (
     QUERY_SYNTAXES,
@@ -57,7 +57,7 @@ class GetOrigin(QueryOrigin):
             raise outcome
         raise judge_absence("C-GET", status)
 
-    def _prepare(self, line: Line) -> None:
+    def _prepare(self, line: OutgoingAssociation) -> None:
         require_context(line, STUDY_ROOT_GET, "C-GET (study root); try --move, or allow it there")
         if not any(one.as_scp for one in line.assoc.accepted_contexts):
             raise BadSettings(
@@ -96,7 +96,7 @@ class GetOrigin(QueryOrigin):
         )
 
 
-def _terms(prepare: Callable[[Line], None]) -> Terms:
+def _terms(prepare: Callable[[OutgoingAssociation], None]) -> Terms:
     # one syntax in each context, so that the peer can send every image as it has it
     images = [build_context(kind, syntax) for kind in IMAGE_CLASSES for syntax in IMAGE_SYNTAXES]
     roles: list[SCP_SCU_RoleSelectionNegotiation] = [
@@ -130,5 +130,5 @@ class MoveOrigin(QueryOrigin):
         raise judge_absence("C-MOVE", status)
 
 
-def _prepare(line: Line) -> None:
+def _prepare(line: OutgoingAssociation) -> None:
     require_context(line, STUDY_ROOT_MOVE, "C-MOVE (study root)")

@@ -46,9 +46,9 @@ from dicom_node.network.dimse.options import (
     Timeouts,
     prepare,
 )
-from dicom_node.network.dimse.server import AcceptingServer, PromptAssociation
+from dicom_node.network.dimse.server import AcceptingServer, EventDrivenAssociation
 from dicom_node.network.tls.sockets import Secure
-from dicom_node.process.logs import tell_failure
+from dicom_node.process.logs import log_failure
 
 log = structlog.get_logger()
 
@@ -177,12 +177,12 @@ class StorageSCP:
 
     def _admit(self, event: Event) -> None:
         """Take in or reject an association before it is negotiated (EVT_REQUESTED)."""
-        assoc = cast(PromptAssociation, event.assoc)  # the server makes no others
+        assoc = cast(EventDrivenAssociation, event.assoc)  # the server makes no others
         caller = self._caller(assoc)
         try:
             refusal = self._refusal(caller, assoc)
         except Exception as error:  # noqa: BLE001 - the handler's edge: in doubt, nobody comes in
-            tell_failure("greeting_failed", type(error), error.__traceback__)
+            log_failure("greeting_failed", type(error), error.__traceback__)
             refusal = CALLING_AE_NOT_RECOGNISED
         bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
         if refusal is None:
@@ -196,7 +196,9 @@ class StorageSCP:
         assoc.acse.send_reject(*refusal)
         assoc.kill()
 
-    def _refusal(self, caller: Caller, assoc: PromptAssociation) -> tuple[int, int, int] | None:
+    def _refusal(
+        self, caller: Caller, assoc: EventDrivenAssociation
+    ) -> tuple[int, int, int] | None:
         """Give the reason against the association, or take it in."""
         if caller.called_ae != self._service.ae_title:
             return CALLED_AE_NOT_RECOGNISED
@@ -216,7 +218,7 @@ class StorageSCP:
         return None
 
     def _store(
-        self, message: Message, context: PresentationContext, assoc: PromptAssociation
+        self, message: Message, context: PresentationContext, assoc: EventDrivenAssociation
     ) -> tuple[int, str]:
         """Give the status and comment that answer a C-STORE; never raises."""
         try:
@@ -224,17 +226,17 @@ class StorageSCP:
         except Refused as refusal:
             return refusal.status, refusal.comment
         except MemoryError as error:
-            tell_failure("store_failed", type(error), error.__traceback__)
+            log_failure("store_failed", type(error), error.__traceback__)
             return OUT_OF_RESOURCES, "out of memory"
         except Exception as error:  # noqa: BLE001 - the handler's edge: the association lives on
-            tell_failure("store_failed", type(error), error.__traceback__)
+            log_failure("store_failed", type(error), error.__traceback__)
             return PROCESSING_FAILURE, "internal error"
         if recorded is Recorded.CONFLICT:
             return CONFLICT, "instance is known with other content; the first is kept"
         return SUCCESS, ""
 
     def _report(
-        self, message: Message, context: PresentationContext, assoc: PromptAssociation
+        self, message: Message, context: PresentationContext, assoc: EventDrivenAssociation
     ) -> tuple[int, str]:
         """Give the status and comment that answer an N-EVENT-REPORT; never raises."""
         hear = self._service.reports(self._caller(assoc))
@@ -249,7 +251,7 @@ class StorageSCP:
         )
         return answer(event, hear)
 
-    def _caller(self, assoc: PromptAssociation) -> Caller:
+    def _caller(self, assoc: EventDrivenAssociation) -> Caller:
         """Read who calls from the association request, whatever it holds."""
         request = assoc.requestor.primitive
         return Caller(

@@ -22,7 +22,12 @@ from dicom_node.domain.errors import GiveUp, NodeError, NotTaken, TryAgain
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.work import Acknowledgement, DeliveryBatch, Undelivered
 from dicom_node.network.dimse.answers import judge_store
-from dicom_node.network.dimse.association import Line, NothingAccepted, Target, open_line
+from dicom_node.network.dimse.association import (
+    NothingAccepted,
+    OutgoingAssociation,
+    Target,
+    open_association,
+)
 
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 CONVERTIBLE = (*NATIVE, DeflatedExplicitVRLittleEndian)
@@ -81,14 +86,14 @@ def outgoing(path: Path) -> Outgoing:
 def echo(target: Target) -> Check:
     """Send a C-ECHO (PS3.4 annex A)."""
     try:
-        with open_line(target, [build_context(Verification)]) as line:
+        with open_association(target, [build_context(Verification)]) as line:
             started = time.perf_counter()
             line.watchdog.allow(target.timeouts.dimse_s)
             answer = line.assoc.send_c_echo()
             spent_ms = 1000 * (time.perf_counter() - started)
     except NodeError as error:
         return Check(target.peer.name, False, str(error))
-    except RuntimeError:  # from pynetdicom, where the peer was quicker than the question
+    except RuntimeError:  # from pynetdicom, where the peer was quicker than the request
         return Check(target.peer.name, False, "the peer ended the association")
     status = answer.get("Status")
     if status != 0x0000:
@@ -108,7 +113,7 @@ def accepted(target: Target, offers: Sequence[Offer]) -> tuple[bool, ...]:
     for start in range(0, len(asked), MOST_CONTEXTS):
         part = asked[start : start + MOST_CONTEXTS]
         try:
-            with open_line(target, [build_context(*offer) for offer in part]) as line:
+            with open_association(target, [build_context(*offer) for offer in part]) as line:
                 taken |= _taken(line)
         except NothingAccepted:
             continue
@@ -118,7 +123,7 @@ def accepted(target: Target, offers: Sequence[Offer]) -> tuple[bool, ...]:
 def send(
     batch: DeliveryBatch, path_of: Callable[[str], Path], target: Target
 ) -> tuple[Acknowledgement | Undelivered, ...]:
-    """Send a batch over one association: the courier for one DICOM peer."""
+    """Send a batch over one association: the sender for one DICOM peer."""
     outcomes: list[Acknowledgement | Undelivered] = []
     files: dict[int, Outgoing] = {}
     for delivery in batch.deliveries:
@@ -146,7 +151,7 @@ def store(files: Sequence[Outgoing], target: Target) -> Iterator[Result]:
         waiting = deque(group)
         while waiting:
             try:
-                with open_line(target, _contexts(waiting)) as line:
+                with open_association(target, _contexts(waiting)) as line:
                     yield from _store_over(line, waiting, target)
             except _Broken as error:
                 waiting.popleft()
@@ -192,7 +197,9 @@ def _contexts(files: Iterable[Outgoing]) -> list[PresentationContext]:
     return [build_context(*offer) for offer in _offers(files)]
 
 
-def _store_over(line: Line, waiting: deque[Outgoing], target: Target) -> Iterator[Result]:
+def _store_over(
+    line: OutgoingAssociation, waiting: deque[Outgoing], target: Target
+) -> Iterator[Result]:
     for message_id in range(1, len(waiting) + 1):
         result = _store_one(line, waiting[0], target, message_id)
         waiting.popleft()
@@ -201,7 +208,9 @@ def _store_over(line: Line, waiting: deque[Outgoing], target: Target) -> Iterato
             return
 
 
-def _store_one(line: Line, file: Outgoing, target: Target, message_id: int) -> Result:
+def _store_one(
+    line: OutgoingAssociation, file: Outgoing, target: Target, message_id: int
+) -> Result:
     """Send one object; raises _Broken or TryAgain when the association is lost."""
     taken = _taken(line)
     as_it_is = (file.sop_class_uid, file.syntax_uid) in taken
@@ -240,7 +249,7 @@ def _lacks_padding(file: Outgoing) -> bool:
     return file.syntax_uid == DeflatedExplicitVRLittleEndian and file.size % 2 == 1
 
 
-def _taken(line: Line) -> set[Offer]:
+def _taken(line: OutgoingAssociation) -> set[Offer]:
     return {
         (str(context.abstract_syntax), str(context.transfer_syntax[0]))
         for context in line.assoc.accepted_contexts

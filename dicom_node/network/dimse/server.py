@@ -19,7 +19,7 @@ from pynetdicom.transport import AddressInformation, AssociationServer, RequestH
 
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.reception import OUT_OF_RESOURCES, SUCCESS
-from dicom_node.network.dimse.intake import Bounds, PromptDIMSE
+from dicom_node.network.dimse.intake import Bounds, EventDrivenDIMSE
 from dicom_node.network.dimse.messages import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
@@ -30,10 +30,10 @@ from dicom_node.network.dimse.messages import (
     command_fragments,
     encode_response,
 )
-from dicom_node.network.dimse.upper_layer import CHECK_S, PromptDUL, PromptSocket
+from dicom_node.network.dimse.upper_layer import CHECK_S, EventDrivenDUL, EventDrivenSocket
 from dicom_node.network.hosts import canonical
 from dicom_node.network.tls.sockets import Secure, fingerprint_of, in_words
-from dicom_node.process.logs import tell_failure
+from dicom_node.process.logs import log_failure
 
 log = structlog.get_logger()
 
@@ -43,13 +43,13 @@ BACKLOG = 128
 UNRECOGNISED_OPERATION = 0x0211
 """PS3.7 C.5.24."""
 
-Operation = Callable[[Message, PresentationContext, "PromptAssociation"], tuple[int, str]]
+Operation = Callable[[Message, PresentationContext, "EventDrivenAssociation"], tuple[int, str]]
 """Gives status and comment for a request; must not raise."""
 Operations = Mapping[int, Operation]
 """What is served beside C-ECHO, by Command Field (PS3.7 E.1)."""
 
 
-class PromptAssociation(Association):
+class EventDrivenAssociation(Association):
     """An accepted association whose thread sleeps until a message is complete."""
 
     def __init__(self, ae: ApplicationEntity, operations: Operations) -> None:
@@ -61,8 +61,8 @@ class PromptAssociation(Association):
         """Of the certificate that the caller showed (TLS)."""
         self._operations = operations
         super().__init__(ae, MODE_ACCEPTOR)
-        self.dul: PromptDUL = PromptDUL(self, self.bell)
-        self.dimse: PromptDIMSE = PromptDIMSE(self, self.bell)
+        self.dul: EventDrivenDUL = EventDrivenDUL(self, self.bell)
+        self.dimse: EventDrivenDIMSE = EventDrivenDIMSE(self, self.bell)
         # these are kept by DUL and DIMSE, which are others now
         self.acse_timeout = ae.acse_timeout
         self.dimse_timeout = ae.dimse_timeout
@@ -174,7 +174,7 @@ class AcceptingServer(AssociationServer):
         self._secure = secure
         self.bounds = bounds
         self._lock = threading.Lock()
-        self._started: set[PromptAssociation] = set()
+        self._started: set[EventDrivenAssociation] = set()
         self._handshakes: dict[threading.Thread, str] = {}
         """TLS that begins, and with which host."""
         self._closed = False
@@ -188,7 +188,7 @@ class AcceptingServer(AssociationServer):
         )
 
     @property
-    def connections(self) -> list[PromptAssociation]:
+    def connections(self) -> list[EventDrivenAssociation]:
         """The associations whose threads run, half-open and ending ones too."""
         with self._lock:
             self._started = {assoc for assoc in self._started if assoc.is_alive()}
@@ -209,7 +209,7 @@ class AcceptingServer(AssociationServer):
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
         """Log where accepting failed; the base class prints the error's words."""
         kind, _, trace = sys.exc_info()
-        tell_failure("association_failed", kind or Exception, trace)
+        log_failure("association_failed", kind or Exception, trace)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
         """Begin an association; over TLS on a thread, as a handshake takes its time."""
@@ -239,7 +239,7 @@ class AcceptingServer(AssociationServer):
             else:
                 self.finish_request(secured, address)
 
-    def begin(self, assoc: PromptAssociation) -> None:
+    def begin(self, assoc: EventDrivenAssociation) -> None:
         """Start serving."""
         with self._lock:
             assoc.start()
@@ -259,12 +259,12 @@ class AcceptingHandler(RequestHandler):
 
     def handle(self) -> None:
         """Start an association on the connection."""
-        assoc = PromptAssociation(self.ae, self.server.operations)
+        assoc = EventDrivenAssociation(self.ae, self.server.operations)
         assoc._server = self.server
         assoc.dimse.assembler.largest = self.server.bounds.object_bytes
         assoc.dimse.assembler.is_crowded = self.server.is_crowded
         assoc.name = f"association-{self.client_address[0]}:{self.client_address[1]}"
-        assoc.set_socket(PromptSocket(assoc, self.request))
+        assoc.set_socket(EventDrivenSocket(assoc, self.request))
         assoc.fingerprint = fingerprint_of(self.request)
         acceptor = assoc.acceptor
         acceptor.maximum_length = self.ae.maximum_pdu_size

@@ -43,7 +43,7 @@ P_DATA_TF = 0x04
 T = TypeVar("T")
 
 
-class PromptSocket(AssociationSocket):
+class EventDrivenSocket(AssociationSocket):
     """Reads a PDU in few calls, acknowledges at once, never waits for ever."""
 
     def __init__(self, assoc: Association, client_socket: socket.socket) -> None:
@@ -155,7 +155,7 @@ class DataPDU:
         return self
 
 
-class RingingQueue(Queue[T]):
+class WakingQueue(Queue[T]):
     """A queue that rings a bell for whatever is put into it."""
 
     def __init__(self, bell: threading.Event, maxsize: int = 0) -> None:
@@ -168,7 +168,7 @@ class RingingQueue(Queue[T]):
         self._bell.set()
 
 
-class PromptDUL(DULServiceProvider):
+class EventDrivenDUL(DULServiceProvider):
     """The upper layer's thread: sleeps until a PDU comes in or is to go out."""
 
     def __init__(self, assoc: Association, bell: threading.Event) -> None:
@@ -176,7 +176,7 @@ class PromptDUL(DULServiceProvider):
         self.daemon = True
         self.heard_at = time.monotonic()
         self._run_loop_delay = 0  # it waits in _is_transport_event instead
-        self.to_user_queue: RingingQueue[Any] = RingingQueue(bell)
+        self.to_user_queue: WakingQueue[Any] = WakingQueue(bell)
         self._alarm, self._asleep = socket.socketpair()
         self._alarm.setblocking(False)
         self._waiting = select.poll()
@@ -223,7 +223,7 @@ class PromptDUL(DULServiceProvider):
 
     def _is_transport_event(self) -> bool:
         # in Sta13 nothing is awaited but the end of the connection (PS3.8 9.2.1)
-        held = isinstance(self.socket, PromptSocket) and self.socket.holds
+        held = isinstance(self.socket, EventDrivenSocket) and self.socket.holds
         ended = self.state_machine.current_state == "Sta13"
         if self.event_queue.empty() and not ended and not held:
             for descriptor, _ in self._waiting.poll(1000 * CHECK_S):

@@ -19,7 +19,7 @@ ACCEPT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ListenerOptions:
     """Who is served, how, and within which bounds."""
 
     answer: Callable[[bytes], bytes | None]
@@ -41,10 +41,10 @@ class Desk:
 class MllpListener:
     """One listening socket and a thread per connection."""
 
-    def __init__(self, host: str, port: int, desk: Desk) -> None:
+    def __init__(self, host: str, port: int, context: ListenerOptions) -> None:
         """Bind; raises OSError where the address cannot be had."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._desk = desk
+        self._context = context
         self._socket = socket.create_server((host, port), family=family)
         self._socket.settimeout(ACCEPT_S)
         self._stop = threading.Event()
@@ -96,8 +96,8 @@ class MllpListener:
 
     def _receive_caller(self, connection: socket.socket, host: str) -> None:
         with self._lock:
-            full = len(self._open) >= self._desk.max_connections
-        if full or not self._desk.admits(host):
+            full = len(self._open) >= self._context.max_connections
+        if full or not self._context.admits(host):
             log.warning("mllp_caller_refused", host=host, reason="full" if full else "unknown")
             connection.close()
             return
@@ -123,10 +123,10 @@ class MllpListener:
 
     def _secured(self, connection: socket.socket) -> socket.socket:
         """Shake hands where TLS is asked for; gives the socket to converse over."""
-        if self._desk.secure is None:
+        if self._context.secure is None:
             return connection
-        connection.settimeout(self._desk.handshake_s)
-        secured = self._desk.secure(connection)
+        connection.settimeout(self._context.handshake_s)
+        secured = self._context.secure(connection)
         with self._lock:
             self._open[threading.current_thread()] = secured
         if self._stop.is_set():  # and nobody could shut this socket
@@ -135,8 +135,8 @@ class MllpListener:
 
     def _converse(self, connection: socket.socket) -> None:
         """Answer block after block until the caller hangs up or is silent for too long."""
-        unframer = Unframer(self._desk.largest)
-        until = time.monotonic() + self._desk.idle_s
+        unframer = Unframer(self._context.largest)
+        until = time.monotonic() + self._context.idle_s
         while (left_s := until - time.monotonic()) > 0:
             connection.settimeout(left_s)
             received = connection.recv(65536)
@@ -147,15 +147,15 @@ class MllpListener:
                 self._answer(connection, message)
                 goes_on = False
             if not unframer.unfinished:
-                until = time.monotonic() + self._desk.idle_s
+                until = time.monotonic() + self._context.idle_s
             elif not goes_on:
-                until = time.monotonic() + self._desk.block_s
+                until = time.monotonic() + self._context.block_s
         raise TimeoutError
 
     def _answer(self, connection: socket.socket, message: bytes) -> None:
-        reply = self._desk.answer(message)
+        reply = self._context.answer(message)
         if reply is not None:
-            connection.settimeout(self._desk.block_s)
+            connection.settimeout(self._context.block_s)
             connection.sendall(frame(reply))
 
 

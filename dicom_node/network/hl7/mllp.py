@@ -206,7 +206,7 @@ def send(
     timeouts: Timeouts = Timeouts(),
     tls: Callable[[], Context] | None = None,
 ) -> tuple[Acknowledgement | Undelivered, ...]:
-    """Deliver each message of a batch: the courier for one HL7 destination."""
+    """Deliver each message of a batch: the sender for one HL7 destination."""
     outcomes: list[Acknowledgement | Undelivered] = []
     for delivery in batch.deliveries:
         try:

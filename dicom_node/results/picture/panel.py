@@ -34,7 +34,7 @@ WIDTHS, READABLE = (400, 480, 560), 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PanelLine:
     """One paragraph: size in pixels, colours, space above."""
 
     text: str
@@ -54,7 +54,7 @@ def beside(
     return panel(radiograph, findings, made, next(fitting, WIDTHS[-1]), height)
 
 
-def _needed(said: list[Line], width: int, factor: float) -> int:
+def _needed(said: list[PanelLine], width: int, factor: float) -> int:
     """Give the height that words and notice take."""
     return sum(_laid_out(line, width, factor).height for line in said) + _foot(factor) + PAD
 
@@ -90,7 +90,7 @@ def caption(findings: tuple[Findings, ...], width: int) -> Image.Image:
     return _drawn(blocks, (width, sum(block.height for block in blocks) + foot), foot)
 
 
-def legend(findings: tuple[Findings, ...]) -> Iterator[Line]:
+def legend(findings: tuple[Findings, ...]) -> Iterator[PanelLine]:
     """Say the result in a word, what is marked, what is not there, what was not read."""
     yield replace(banner(findings), size=22)
     named, absent = names(findings), []
@@ -102,12 +102,12 @@ def legend(findings: tuple[Findings, ...]) -> Iterator[Line]:
         pairs = zip(mark.letters, mark.finding.measurements, strict=True)
         lettered = [f"{letter}: {say.measurement(one)}" for letter, one in pairs if letter]
         if lettered:
-            yield Line("; ".join(lettered), 18, SOFT, 2)
+            yield PanelLine("; ".join(lettered), 18, SOFT, 2)
     if absent:
-        yield Line(f"Not detected: {', '.join(absent)}", 17, QUIET, 6)
+        yield PanelLine(f"Not detected: {', '.join(absent)}", 17, QUIET, 6)
     for each in findings:
         if each.not_analysed is not None:
-            yield Line(say.refusal(each), 17, QUIET, 6)
+            yield PanelLine(say.refusal(each), 17, QUIET, 6)
 
 
 def names(findings: tuple[Findings, ...]) -> dict[int, str]:
@@ -120,7 +120,7 @@ def names(findings: tuple[Findings, ...]) -> dict[int, str]:
     }
 
 
-def _brief(mark: Mark, name: str) -> Line:
+def _brief(mark: Mark, name: str) -> PanelLine:
     """Say a marked finding in a line."""
     finding = mark.finding
     parts = [f"{name}: {say.STATE[finding.presence]}"]
@@ -128,7 +128,7 @@ def _brief(mark: Mark, name: str) -> Line:
         parts.append(say.SIDE[finding.side])
     parts.append(f"probability {say.probability(finding)}")
     swatch = mark.colour if shown(finding) else None
-    return Line(", ".join(parts), 20, WHITE, 6, swatch=swatch)
+    return PanelLine(", ".join(parts), 20, WHITE, 6, swatch=swatch)
 
 
 def shown(finding: Finding) -> bool:
@@ -136,7 +136,7 @@ def shown(finding: Finding) -> bool:
     return region_of(finding) is not None or bool(finding.boxes)
 
 
-def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> Iterator[Line]:
+def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> Iterator[PanelLine]:
     """Choose what is said, the most important first."""
     yield banner(findings)
     marks = marked(findings)
@@ -150,13 +150,13 @@ def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> 
             yield from _about(mark, named[id(mark.finding)], sides)
     if together:
         listed = ", ".join(_odds(one.finding, named[id(one.finding)]) for one in together)
-        yield Line(f"Not detected (probability, threshold): {listed}", 20, WHITE, 14)
+        yield PanelLine(f"Not detected (probability, threshold): {listed}", 20, WHITE, 14)
     if not sides:
-        yield Line("Side not known: the image has no orientation", 18, SOFT, 12)
+        yield PanelLine("Side not known: the image has no orientation", 18, SOFT, 12)
     notes = (note.removesuffix(".") for note in say.remarks(radiograph, findings)[:-1])
-    yield Line(". ".join(notes) + ".", 17, QUIET, 8)
-    yield Line("; ".join(_who(one.algorithm) for one in findings), 16, QUIET, 8)
-    yield Line(made, 16, QUIET, 4)
+    yield PanelLine(". ".join(notes) + ".", 17, QUIET, 8)
+    yield PanelLine("; ".join(_who(one.algorithm) for one in findings), 16, QUIET, 8)
+    yield PanelLine(made, 16, QUIET, 4)
 
 
 def _who(algorithm: Algorithm) -> str:
@@ -164,39 +164,39 @@ def _who(algorithm: Algorithm) -> str:
     return f"{algorithm.name} {algorithm.version}{weights}"
 
 
-def banner(findings: tuple[Findings, ...]) -> Line:
+def banner(findings: tuple[Findings, ...]) -> PanelLine:
     """Say the result in a word."""
     known = [finding for one in findings for finding in one.findings]
     if any(finding.urgent for finding in known):
-        return Line("URGENT", 44, WHITE, 0, ALARM)
+        return PanelLine("URGENT", 44, WHITE, 0, ALARM)
     if any(finding.presence is Presence.PRESENT for finding in known):
-        return Line("FINDING", 36, WHITE, 0, FOUND)
+        return PanelLine("FINDING", 36, WHITE, 0, FOUND)
     if any(finding.presence is Presence.UNDETERMINED for finding in known):
-        return Line("UNDETERMINED", 32, WHITE, 0, CALM)
-    return Line("No finding detected", 30, WHITE, 0, CALM)
+        return PanelLine("UNDETERMINED", 32, WHITE, 0, CALM)
+    return PanelLine("No finding detected", 30, WHITE, 0, CALM)
 
 
-def _about(mark: Mark, name: str, sides: bool) -> Iterator[Line]:
+def _about(mark: Mark, name: str, sides: bool) -> Iterator[PanelLine]:
     """Say all of one finding; that its side is unknown only where the image shows sides."""
     finding, (value, threshold) = mark.finding, say.odds(mark.finding)
     odds = f"Probability {value} (threshold {threshold}, {say.judged_at(finding)})"
     if finding.presence is Presence.ABSENT:
-        yield Line(f"{name}: not detected", 23, WHITE, 14)
-        yield Line(odds, 19, SOFT)
+        yield PanelLine(f"{name}: not detected", 23, WHITE, 14)
+        yield PanelLine(odds, 19, SOFT)
     else:
         swatch = mark.colour if shown(finding) else None
-        yield Line(f"{name}: {say.STATE[finding.presence]}", 28, WHITE, 16, swatch=swatch)
+        yield PanelLine(f"{name}: {say.STATE[finding.presence]}", 28, WHITE, 16, swatch=swatch)
         placed = sides and swatch is not None and say.sided(finding)
         if placed or finding.side is not Side.UNDETERMINED:
-            yield Line(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
-        yield Line(odds, 22, SOFT)
+            yield PanelLine(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
+        yield PanelLine(odds, 22, SOFT)
     for letter, one in zip(mark.letters, finding.measurements, strict=True):
         said = say.capital(say.measurement(one))
-        yield Line(f"{letter}: {said}" if letter else said, 22, SOFT)
+        yield PanelLine(f"{letter}: {said}" if letter else said, 22, SOFT)
     if finding.size_class:
-        yield Line(f"Size: {finding.size_class}", 22, SOFT)
+        yield PanelLine(f"Size: {finding.size_class}", 22, SOFT)
     if finding.uncertainty is not None:
-        yield Line(say.capital(say.uncertainty(finding.uncertainty)), 22, SOFT)
+        yield PanelLine(say.capital(say.uncertainty(finding.uncertainty)), 22, SOFT)
 
 
 def _odds(finding: Finding, name: str) -> str:
@@ -209,7 +209,7 @@ def _odds(finding: Finding, name: str) -> str:
 class Block:
     """A paragraph as it will be drawn."""
 
-    line: Line
+    line: PanelLine
     size: int
     rows: tuple[str, ...]
 
@@ -261,7 +261,7 @@ def _draw(canvas: ImageDraw.ImageDraw, block: Block, top: int, width: int) -> No
         y += leading(size)
 
 
-def _laid_out(line: Line, width: int, factor: float) -> Block:
+def _laid_out(line: PanelLine, width: int, factor: float) -> Block:
     size = round(line.size * factor)
     room = width - 2 * PAD - (SWATCH_ROOM if line.swatch else 0)
     rows: list[str] = []

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from dicom_node.domain.operations.monitoring import Heartbeat
-from dicom_node.domain.operations.status import Census, Commitments, Depth
+from dicom_node.domain.operations.status import Commitments, Depth, StatusSnapshot
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem;
@@ -22,14 +22,14 @@ footer { margin-top: 2rem; color: #51606e; font-size: .85rem; }
 Row = tuple[object, ...]
 
 
-def page(census: Census) -> str:
-    """Write the census as an HTML page that reloads itself; times are UTC."""
-    declined = sum(count for _, count in census.not_analysed)
-    depths = [census.jobs, *census.deliveries]
+def page(snapshot: StatusSnapshot) -> str:
+    """Write the snapshot as an HTML page that reloads itself; times are UTC."""
+    declined = sum(count for _, count in snapshot.not_analysed)
+    depths = [snapshot.jobs, *snapshot.deliveries]
     parts = [
-        f"<h1>dicom-node</h1><p>{census.analysed} images analysed, {census.pending} pending, "
+        f"<h1>dicom-node</h1><p>{snapshot.analysed} images analysed, {snapshot.pending} pending, "
         f"{declined} not analysed.</p>",
-        _table("Alarms", ("what", "words", "times", "last"), _alarms(census)),
+        _table("Alarms", ("what", "words", "times", "last"), _alarms(snapshot)),
         _table(
             "Queues",
             ("queue", "waiting", "under way", "done", "dead", "oldest"),
@@ -38,25 +38,27 @@ def page(census: Census) -> str:
         _table(
             "Storage commitment",
             ("destination", "uncommitted", "committed", "given up", "oldest"),
-            map(_commitments, census.commitments),
+            map(_commitments, snapshot.commitments),
         ),
-        _table("Replaced", ("destination", "wanted", "sent", "reason", "last"), _replaced(census)),
-        _table("Dead letters", ("what", "where", "attempts", "reason", "at"), _letters(census)),
+        _table(
+            "Replaced", ("destination", "wanted", "sent", "reason", "last"), _replaced(snapshot)
+        ),
+        _table("Dead letters", ("what", "where", "attempts", "reason", "at"), _letters(snapshot)),
         _table(
             "Processes",
             ("role", "process", "silent for", "models"),
-            (_process(one, census.at) for one in census.processes),
+            (_process(one, snapshot.at) for one in snapshot.processes),
         ),
-        _table("Senders", ("AE title", "images", "last"), _senders(census)),
-        _table("Unknown callers", ("AE title", "from", "times", "last"), _callers(census)),
-        _table("Not analysed", ("reason", "images"), census.not_analysed),
+        _table("Senders", ("AE title", "images", "last"), _senders(snapshot)),
+        _table("Unknown callers", ("AE title", "from", "times", "last"), _callers(snapshot)),
+        _table("Not analysed", ("reason", "images"), snapshot.not_analysed),
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="refresh" content="5">'
         '<meta name="viewport" content="width=device-width"><title>dicom-node</title>'
         f"<style>{STYLE}</style></head><body>{''.join(parts)}"
-        f"<footer>{_when(census.at)} UTC. Results of this node are preliminary and "
+        f"<footer>{_when(snapshot.at)} UTC. Results of this node are preliminary and "
         "NOT FOR DIAGNOSTIC USE.</footer></body></html>"
     )
 
@@ -87,21 +89,21 @@ def _commitments(one: Commitments) -> Row:
     return (one.destination, *counts, _age(one.oldest_s))
 
 
-def _replaced(census: Census) -> list[Row]:
+def _replaced(snapshot: StatusSnapshot) -> list[Row]:
     return [
         (one.destination, one.wanted, one.sent, one.reason, _when(one.last_at))
-        for one in census.replaced
+        for one in snapshot.replaced
     ]
 
 
-def _alarms(census: Census) -> list[Row]:
-    return [(one.kind, one.words, one.times, _when(one.last_at)) for one in census.alarms]
+def _alarms(snapshot: StatusSnapshot) -> list[Row]:
+    return [(one.kind, one.words, one.times, _when(one.last_at)) for one in snapshot.alarms]
 
 
-def _letters(census: Census) -> list[Row]:
+def _letters(snapshot: StatusSnapshot) -> list[Row]:
     return [
         (f"{one.kind} {one.id}", one.where, one.attempt, one.words, _when(one.at))
-        for one in census.dead_letters
+        for one in snapshot.dead_letters
     ]
 
 
@@ -110,12 +112,12 @@ def _process(beat: Heartbeat, now: float) -> Row:
     return (beat.role, beat.worker, f"{max(0.0, now - beat.last_at):.0f} s", models)
 
 
-def _senders(census: Census) -> list[Row]:
-    return [(one.calling_ae, one.instances, _when(one.last_at)) for one in census.senders]
+def _senders(snapshot: StatusSnapshot) -> list[Row]:
+    return [(one.calling_ae, one.instances, _when(one.last_at)) for one in snapshot.senders]
 
 
-def _callers(census: Census) -> list[Row]:
-    return [(one.ae, one.host, one.times, _when(one.last_at)) for one in census.callers]
+def _callers(snapshot: StatusSnapshot) -> list[Row]:
+    return [(one.ae, one.host, one.times, _when(one.last_at)) for one in snapshot.callers]
 
 
 def _age(oldest_s: float | None) -> str:

@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler
 import structlog
 
 from dicom_node.domain.errors import BadSettings, NodeError
-from dicom_node.domain.operations.status import Census, without_quotes
+from dicom_node.domain.operations.status import StatusSnapshot, without_quotes
 from dicom_node.network.http.server import BoundedServer
-from dicom_node.process.logs import tell_failure
+from dicom_node.process.logs import log_failure
 from dicom_node.roles.console.metrics import CONTENT_TYPE as METRICS_TYPE
 from dicom_node.roles.console.page import page
 
@@ -29,7 +29,7 @@ AT_ONCE = 16
 class Views:
     """What the server shows; each raises NodeError when the database is away."""
 
-    census: Callable[[], Census]
+    snapshot: Callable[[], StatusSnapshot]
     missing: Callable[[], tuple[str, ...]]
     """The roles of which no process has lately shown life."""
     metrics: Callable[[], str]
@@ -39,7 +39,7 @@ class _Server(BoundedServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """Log the class of what broke off an answer; the base class prints its words."""
         kind, _, trace = sys.exc_info()
-        tell_failure("console_failed", kind or Exception, trace)
+        log_failure("console_failed", kind or Exception, trace)
 
 
 @contextmanager
@@ -79,11 +79,11 @@ def _ready(views: Views) -> Answer:
 
 def _status(views: Views) -> Answer:
     # without login no receiver's own words are shown: they may name a patient
-    return HTTPStatus.OK, "application/json", json.dumps(asdict(without_quotes(views.census())))
+    return HTTPStatus.OK, "application/json", json.dumps(asdict(without_quotes(views.snapshot())))
 
 
 def _page(views: Views) -> Answer:
-    return HTTPStatus.OK, "text/html; charset=utf-8", page(without_quotes(views.census()))
+    return HTTPStatus.OK, "text/html; charset=utf-8", page(without_quotes(views.snapshot()))
 
 
 def _metrics(views: Views) -> Answer:

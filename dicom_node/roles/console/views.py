@@ -17,7 +17,7 @@ from dicom_node.storage.status.readings import take_readings
 def views(settings: Settings) -> Views:
     """Give the console what it shows; the database is opened for each look."""
     return Views(
-        census=partial(node.census, settings),
+        snapshot=partial(node.status_snapshot, settings),
         missing=partial(_missing, settings),
         metrics=partial(_metrics, settings),
     )

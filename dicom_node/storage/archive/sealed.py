@@ -18,7 +18,7 @@ from dicom_node.storage.archive.room import Room
 from dicom_node.storage.archive.sealing import Keys, is_sealed, seal, unseal
 
 
-class VaultArchive:
+class SealedArchive:
     """Seals what is put, and lends plain copies of what is asked for.
 
     Files from before the archive was sealed stay readable.

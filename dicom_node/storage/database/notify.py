@@ -12,13 +12,13 @@ SILENT_S = 1.0
 """How long to wait for a ring; work that falls due later is found by looking."""
 
 
-def ring(conn: Connection, channel: Channel) -> None:
+def notify(conn: Connection, channel: Channel) -> None:
     """Wake who listens, when the transaction commits; nothing to do on SQLite."""
     if conn.dialect.name == "postgresql":
         conn.execute(text(f"SELECT pg_notify('{PREFIX}{channel}', '')"))
 
 
-class Bell:
+class WorkNotifier:
     """Waits for a ring; where there is none to be had, for a short pause."""
 
     def __init__(self, engine: Engine, channel: Channel) -> None:

@@ -14,7 +14,7 @@ MOST = 1000
 """Unknown callers that are remembered; who knocks under ever new names fills no disk."""
 
 
-def knocked(conn: Connection, ae: str, host: str, now: float) -> None:
+def record_unknown_caller(conn: Connection, ae: str, host: str, now: float) -> None:
     """Remember an unknown caller; of too many those that knocked longest ago are forgotten."""
     knock = insert_into(conn, callers).values(
         ae=key(ae), host=key(host), times=1, first_at=now, last_at=now

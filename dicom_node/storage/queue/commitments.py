@@ -35,7 +35,7 @@ from dicom_node.domain.work import Acknowledgement, Event
 from dicom_node.storage.database.rows import clip, insert_into, key, plain
 from dicom_node.storage.database.schema import commitment_requests, commitments, deliveries, objects
 from dicom_node.storage.database.transactions import transaction
-from dicom_node.storage.queue.deliveries import mourn
+from dicom_node.storage.queue.deliveries import raise_dead_letter_alarm
 from dicom_node.storage.queue.transitions import close_alarms, raise_alarm, step
 
 LARGEST_REQUEST = 500
@@ -67,7 +67,9 @@ _SENT = (
 )
 
 
-def owe(conn: Connection, arrived: Sequence[Acknowledgement], now: float) -> None:
+def request_commitment_later(
+    conn: Connection, arrived: Sequence[Acknowledgement], now: float
+) -> None:
     """Note that a committing peer has taken objects: it is to be asked about them."""
     columns = deliveries.c.id, deliveries.c.object_id, deliveries.c.instance_id
     taken = deliveries.c.id.in_([one.delivery_id for one in arrived])
@@ -283,7 +285,7 @@ def _give_up(conn: Connection, row: Row[Any], words: str, now: float) -> None:
     conn.execute(update(commitments).where(commitments.c.id == row.id).values(given))
     lose = step(deliveries, Event.LOSE).where(deliveries.c.id == row.delivery_id)
     conn.execute(lose.values(finished_at=now, last_error=clip(words)))
-    mourn(conn, row.destination, now)
+    raise_dead_letter_alarm(conn, row.destination, now)
     raise_alarm(conn, _lost(row.destination), f"{row.destination} does not keep what it took", now)
 
 

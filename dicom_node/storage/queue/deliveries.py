@@ -191,7 +191,7 @@ def settle(
     ):
         run_held(conn, statement, batch, rows, len(rows))
     for _ in dead:
-        mourn(conn, batch.destination, now)
+        raise_dead_letter_alarm(conn, batch.destination, now)
 
 
 def replace(
@@ -217,6 +217,6 @@ def replace(
     )
 
 
-def mourn(conn: Connection, destination: str, now: float) -> None:
+def raise_dead_letter_alarm(conn: Connection, destination: str, now: float) -> None:
     """Raise the alarm for a dead letter; the destination's words stay in its row."""
     raise_alarm(conn, "delivery_discarded", f"{destination}: see its dead letters", now)

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from dicom_node.domain.delivery import Fate, Step, decide
-from dicom_node.domain.work import Claim, DeliveryBatch, Outcome, Standby, State
+from dicom_node.domain.work import Claim, DeliveryBatch, Escalation, Outcome, State
 from dicom_node.storage.database.rows import insert_new, key, plain
 from dicom_node.storage.database.schema import deliveries, escalations
 from dicom_node.storage.database.transactions import transaction
@@ -74,7 +74,7 @@ def arm(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
     conn.execute(insert_new(conn, escalations), rows)
 
 
-def _row(one: Standby, ids: dict[str, int], held: Claim, now: float) -> dict[str, object]:
+def _row(one: Escalation, ids: dict[str, int], held: Claim, now: float) -> dict[str, object]:
     return {
         "instance_id": held.instance_id,
         "study_uid": key(held.arrival.instance.study_uid),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine, literal_column, select
 
-from dicom_node.domain.followup import History, Reader, Sent, conclusion
+from dicom_node.domain.followup import History, ReadingKey, Sent, conclusion
 from dicom_node.domain.study import InstanceRef
 from dicom_node.storage.database.rows import AnyRow
 from dicom_node.storage.database.schema import deliveries, objects, results
@@ -52,7 +52,7 @@ def history_of(engine: Engine, instance_id: int) -> History:
     )
 
 
-def _generations(said: Sequence[AnyRow]) -> dict[Reader, int]:
+def _generations(said: Sequence[AnyRow]) -> dict[ReadingKey, int]:
     """Count on for each reader that was not the latest of its pipeline; `said` is in order."""
     latest_at = {row.pipeline: row.created_at for row in said}
     return {

@@ -181,7 +181,7 @@ def fail(conn: Connection, held: Claim, failure: Failure, now: float) -> None:
         run_held(conn, _POSTPONE, held, [row | {"due": failure.due_at}], len(held.jobs))
         return
     run_held(conn, _GIVE_UP, held, [row | {"now": now}], len(held.jobs))
-    mourn(conn, [held.instance_id], words, now)
+    raise_dead_letter_alarm(conn, [held.instance_id], words, now)
 
 
 def repeat(
@@ -213,7 +213,9 @@ def reanalyse(conn: Connection, study_uid: str | None, since: float, now: float)
     return tuple(sorted(set().union(*again)))
 
 
-def mourn(conn: Connection, instance_ids: Sequence[int], words: str, now: float) -> None:
+def raise_dead_letter_alarm(
+    conn: Connection, instance_ids: Sequence[int], words: str, now: float
+) -> None:
     """Show discarded jobs: an outcome for each instance, and an alarm."""
     settle_not_analysed(conn, instance_ids, f"failed: {words}")
     for _ in instance_ids:

@@ -19,14 +19,14 @@ from dicom_node.domain.work import (
     Recorded,
     State,
 )
-from dicom_node.storage.database.notify import ring
+from dicom_node.storage.database.notify import notify
 from dicom_node.storage.database.rows import key
 from dicom_node.storage.database.schema import deliveries, jobs
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue import commitments, escalation, results
 from dicom_node.storage.queue import deliveries as queue_deliveries
 from dicom_node.storage.queue import jobs as queue_jobs
-from dicom_node.storage.queue.callers import knocked
+from dicom_node.storage.queue.callers import record_unknown_caller
 from dicom_node.storage.queue.transitions import (
     close_alarms,
     died_often,
@@ -55,7 +55,7 @@ class SqlLedger:
         with transaction(self.engine) as conn:
             recorded = queue_jobs.record(conn, arrival, admission)
             if recorded is Recorded.NEW and admission.jobs:
-                ring(conn, "jobs")
+                notify(conn, "jobs")
             return recorded
 
     def claim_jobs(self, worker: str, now: float, lease_s: float) -> Claim | None:
@@ -69,7 +69,7 @@ class SqlLedger:
             queue_jobs.complete(conn, claim, now)
             results.write(conn, claim, outcome, now)
             if outcome.deliveries:
-                ring(conn, "deliveries")
+                notify(conn, "deliveries")
 
     def fail_jobs(self, claim: Claim, failure: Failure, now: float) -> None:
         """Postpone or discard the claim's jobs; raises LeaseLost."""
@@ -95,10 +95,10 @@ class SqlLedger:
         with transaction(self.engine) as conn:
             late = queue_deliveries.replace(conn, batch, refused, now)
             queue_deliveries.settle(conn, batch, arrived, (*failed, *late), now, refused)
-            ring(conn, "jobs" if refused else "deliveries")
+            notify(conn, "jobs" if refused else "deliveries")
             escalation.settled(conn, batch, bool(arrived), now)
             if batch.destination in self.committing:
-                commitments.owe(conn, arrived, now)
+                commitments.request_commitment_later(conn, arrived, now)
 
     def extend_lease(self, held: Claim | DeliveryBatch, now: float, lease_s: float) -> bool:
         """Push the lease on; False when it is no longer ours."""
@@ -120,11 +120,11 @@ class SqlLedger:
             dead = [row for row in freed if row.state == State.DISCARDED.value]
             if dead:
                 ids = [row.instance_id for row in dead]
-                queue_jobs.mourn(conn, ids, died_often(JOB_RETRY), now)
+                queue_jobs.raise_dead_letter_alarm(conn, ids, died_often(JOB_RETRY), now)
             sent = rescue(conn, deliveries, DELIVERY_RETRY, now)
             for row in sent:
                 if row.state == State.DISCARDED.value:
-                    queue_deliveries.mourn(conn, row.destination, now)
+                    queue_deliveries.raise_dead_letter_alarm(conn, row.destination, now)
             return len(freed) + len(sent)
 
     def retry(
@@ -161,7 +161,7 @@ class SqlLedger:
     def record_caller(self, ae: str, host: str, now: float) -> None:
         """Remember an unknown caller for a person to approve."""
         with transaction(self.engine) as conn:
-            knocked(conn, ae, host, now)
+            record_unknown_caller(conn, ae, host, now)
 
     def alarm(self, kind: str, words: str, now: float) -> None:
         """Open an alarm; the same kind and words again only count."""

@@ -76,9 +76,11 @@ class SqlOrderBook:
         if not pressing:
             return 0
         with transaction(self.engine) as conn:
-            return sum(_hasten(conn, _images_of(one), priority) for one, priority in pressing)
+            return sum(
+                _raise_priority(conn, _images_of(one), priority) for one, priority in pressing
+            )
 
-    def hasten(self, instance: Instance) -> int:
+    def raise_priority(self, instance: Instance) -> int:
         """Give an instance's waiting jobs the priority of its order; gives how many.
 
         To be called when its row is committed: an order that comes after that finds
@@ -95,7 +97,7 @@ class SqlOrderBook:
             return 0
         with transaction(self.engine) as conn:
             uid = key(instance.ref.sop_instance_uid)
-            return _hasten(conn, [instances.c.sop_instance_uid == uid], priority)
+            return _raise_priority(conn, [instances.c.sop_instance_uid == uid], priority)
 
     def registered(self, keys: ImageKeys) -> Registered:
         """Say what is known of an image's order and patient.
@@ -217,7 +219,7 @@ def _images_of(order: Order) -> list[ColumnElement[bool]]:
     return chosen
 
 
-def _hasten(conn: Connection, chosen: list[ColumnElement[bool]], priority: Priority) -> int:
+def _raise_priority(conn: Connection, chosen: list[ColumnElement[bool]], priority: Priority) -> int:
     """Raise the priority of waiting jobs, and never lower it; says of how many."""
     if not chosen:
         return 0

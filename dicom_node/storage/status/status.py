@@ -8,13 +8,13 @@ from sqlalchemy import Connection, Engine, Table, and_, exists, func, select
 from dicom_node.domain.operations.status import (
     Alarm,
     Caller,
-    Census,
     Commitments,
     DeadLetter,
     Depth,
     Moment,
     Replaced,
     Sender,
+    StatusSnapshot,
 )
 from dicom_node.domain.work import State
 from dicom_node.storage.database.rows import key
@@ -38,7 +38,7 @@ MOST_LISTED = 100
 """Dead letters, alarms, callers and reasons: the newest or most frequent of each."""
 
 
-def take_census(engine: Engine, now: float) -> Census:
+def take_snapshot(engine: Engine, now: float) -> StatusSnapshot:
     """Count everything in one consistent reading."""
     with transaction(engine, writing=False) as conn:
         outcomes = dict(_outcomes(conn))
@@ -47,7 +47,7 @@ def take_census(engine: Engine, now: float) -> Census:
             for words, count in outcomes.items()
             if words not in ("", "analysed")
         ]
-        return Census(
+        return StatusSnapshot(
             at=now,
             jobs=_depth("jobs", _counts(conn, jobs).get("jobs", []), now),
             deliveries=tuple(

@@ -54,7 +54,7 @@ _LIBJPEG_DAMAGE = (
     b"Unsupported marker",
 )
 _LIBJPEG_CHATTER = (b"Unsupported JPEG data precision", b"Invalid SOS parameters")
-"""Harmless: GDCM tries 8 bits first, and asks sequential questions of lossless scans."""
+"""Harmless: GDCM tries 8 bits first, and asks sequential requests of lossless scans."""
 _one_at_a_time = threading.Lock()
 
 

@@ -18,7 +18,7 @@ from pydicom.uid import (
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from dicom_node.domain.errors import NotAnalysable
-from dicom_node.formats.dicom.parsing import Rationed
+from dicom_node.formats.dicom.parsing import ReadLimitedFile
 
 FLOAT_PIXEL_DATA = 0x7FE00008
 PIXEL_DATA = 0x7FE00010
@@ -96,7 +96,7 @@ def _parse_until(
         return bool(found)
 
     try:
-        read_dataset(Rationed(stream).binary, implicit, little, stop_when=stop_when)
+        read_dataset(ReadLimitedFile(stream).binary, implicit, little, stop_when=stop_when)
     except (OSError, MemoryError):
         raise  # a passing fault of this machine, not of the file
     except Exception as error:
