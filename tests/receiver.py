@@ -14,7 +14,8 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.pipeline import Archive, Ledger
 from dicom_node.domain.reception import UnknownCallers
 from dicom_node.domain.study import Peer
-from dicom_node.flow.receive import CallerPolicy, Reception, admit_caller, receive
+from dicom_node.flow.callers import CallerPolicy, admit_caller
+from dicom_node.flow.receive import Reception, receive
 from dicom_node.formats.dicom.header import describe_bytes
 from dicom_node.network.dimse.options import Timeouts
 from dicom_node.network.dimse.scp import Service, StorageSCP

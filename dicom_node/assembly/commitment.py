@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from dicom_node.assembly.parts import Parts, target
+from dicom_node.assembly.destinations import target
+from dicom_node.assembly.parts import Parts
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.exchange.commitment import PUSH_MODEL
 from dicom_node.domain.pipeline import Check

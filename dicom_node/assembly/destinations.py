@@ -4,6 +4,12 @@ from collections.abc import Callable
 from functools import partial
 
 from dicom_node.domain.study import HL7Destination, Peer
+from dicom_node.flow.deliver import Courier
+from dicom_node.network import fhir
+from dicom_node.network.dicomweb import scu
+from dicom_node.network.dimse import scu as dimse_scu
+from dicom_node.network.dimse.association import Target
+from dicom_node.network.hl7 import mllp
 from dicom_node.network.tls import contexts as tls
 from dicom_node.network.tls.sockets import Context, Secure
 from dicom_node.settings.settings import Settings
@@ -23,3 +29,25 @@ def secured_entry(settings: Settings) -> Secure:
     contexts = tls.Following(settings.tls.files, partial(tls.server_context, mutual=mutual))
     contexts()
     return partial(tls.accept, contexts=contexts)
+
+
+def target(settings: Settings, peer_name: str) -> Target:
+    """Give the address and identity for sending to a peer."""
+    peers = {peer.name: peer for peer in settings.peers}
+    peer = peers[peer_name]
+    return Target(peer, settings.node.ae_title, tls=outgoing(settings, peer))
+
+
+def senders(settings: Settings) -> dict[str, Courier]:
+    """Make a sender for every destination of the configuration."""
+    made: dict[str, Courier] = {
+        peer.name: partial(dimse_scu.send, target=target(settings, peer.name))
+        for peer in settings.peers
+        if peer.host and peer.port
+    }
+    made |= {one.name: partial(scu.send, to=one) for one in settings.stow}
+    made |= {one.name: partial(fhir.send, to=one) for one in settings.fhir}
+    return made | {
+        one.name: partial(mllp.send, receiver=one, tls=outgoing(settings, one))
+        for one in settings.hl7
+    }

@@ -7,7 +7,7 @@ import structlog
 from pydicom.uid import UID
 from sqlalchemy import Engine
 
-from dicom_node.assembly import parts
+from dicom_node.assembly import destinations
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.exchange.substitution import (
     SOP_CLASSES,
@@ -74,7 +74,7 @@ def ask(settings: Settings, engine: Engine, peer: Peer) -> dict[str, list[str]]:
 
     Empty when it cannot be asked; what was known of it stays then.
     """
-    target = parts.target(settings, peer.name)
+    target = destinations.target(settings, peer.name)
     offers = [(kind, str(syntax)) for kind in CLASSES for syntax in scu.NATIVE]
     try:
         answers = scu.accepted(target, offers)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlsplit
 
+from dicom_node.assembly import destinations
 from dicom_node.assembly import parts as node
+from dicom_node.assembly.reception import reception_of
 from dicom_node.audit.queries import telling
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings, Refused
@@ -154,7 +156,7 @@ def _web(parts: node.Parts, name: str, routes: tuple[Route, ...]) -> WebOrigin:
 
 def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreRequest], Recorded]:
     """Give what stores an image as if its sender had called."""
-    reception = replace(node.reception(parts), routes=routes)
+    reception = replace(reception_of(parts), routes=routes)
     return lambda request: receive(request, reception, parts.clock())
 
 
@@ -171,7 +173,7 @@ def _take_nothing(request: StoreRequest) -> Recorded:
 
 
 def _target(settings: Settings, options: BackfillOptions) -> Target:
-    return node.target(settings, _peer(settings, options.peer).name)
+    return destinations.target(settings, _peer(settings, options.peer).name)
 
 
 def _peer(settings: Settings, name: str) -> Peer:

@@ -9,8 +9,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dicom_node.assembly import commitment, pipelines
+from dicom_node.assembly import commitment, destinations, pipelines
 from dicom_node.assembly import parts as node
+from dicom_node.assembly.archive import open_archive
 from dicom_node.assembly.destinations import outgoing
 from dicom_node.assembly.negotiation import acceptance_checks
 from dicom_node.audit.watch import audit_checks
@@ -121,7 +122,7 @@ def _archive(settings: Settings) -> Iterator[Check]:
     if not section.url:
         return
     try:
-        archive = node.open_archive(settings)
+        archive = open_archive(settings)
         content = os.urandom(32)  # its own, so that two checks at once do not meet
         key = archive.put([content], "checks", "").key
         sound = archive.read(key) == content
@@ -142,7 +143,7 @@ def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:
     """Echo a peer that receives, and ask what it takes of what routes send."""
     if not any(peer.name in route.send_to for route in settings.routes):
         return
-    target = node.target(settings, peer.name)
+    target = destinations.target(settings, peer.name)
     answer = dimse_scu.echo(target)
     yield answer
     if not answer.ok:

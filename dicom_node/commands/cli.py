@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dicom_node.assembly import parts as node
+from dicom_node.assembly.archive import free_bytes
 from dicom_node.audit.node import audited_role
 from dicom_node.commands import audit, backfill, callers, models, oru, reconcile, requeue
 from dicom_node.commands.conformance import command as conformance
@@ -26,7 +27,7 @@ from dicom_node.domain.study import Peer
 from dicom_node.process import crash_points, supervisor
 from dicom_node.process.logs import discreet, start_logs
 from dicom_node.process.supervisor import stop_signal, supervise
-from dicom_node.roles import table
+from dicom_node.roles import ROLES, run_role
 from dicom_node.settings.settings import Settings, load_settings
 
 TOOLS = ("train", "evaluate", "quantize", "demo")
@@ -101,17 +102,13 @@ def _run(options: argparse.Namespace) -> int:
         return supervise(started, stop)
 
 
-def _role(run: Callable[..., None]) -> Callable[[argparse.Namespace], int]:
-    def start(options: argparse.Namespace) -> int:
-        settings = _settings(options)
-        start_logs(settings.logs.format, settings.logs.level, options.command)
-        crash_points.arm(options.command)
-        ending = stop_signal(supervisor.ROLE_DRAIN_S)
-        with ending as stop, audited_role(settings, options.command):
-            run(settings, stop)
-        return EXIT_OK
-
-    return start
+def _role(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    start_logs(settings.logs.format, settings.logs.level, options.command)
+    crash_points.arm(options.command)
+    with stop_signal(supervisor.ROLE_DRAIN_S) as stop, audited_role(settings, options.command):
+        run_role(options.command, settings, stop)
+    return EXIT_OK
 
 
 def _migrate(options: argparse.Namespace) -> int:
@@ -165,13 +162,13 @@ def _status(options: argparse.Namespace) -> int:
     from dicom_node.commands import status
 
     settings = _settings(options)
-    snapshot, free_bytes = node.status_snapshot(settings), node.free_bytes(settings)
+    snapshot, free = node.status_snapshot(settings), free_bytes(settings)
     if not options.quoted:
         snapshot = without_quotes(snapshot)
     if options.json:
-        print(json.dumps({**asdict(snapshot), "disk_free_bytes": free_bytes}, indent=2))
+        print(json.dumps({**asdict(snapshot), "disk_free_bytes": free}, indent=2))
     else:
-        print(status.in_words(snapshot, free_bytes))
+        print(status.in_words(snapshot, free))
     return EXIT_OK
 
 
@@ -254,8 +251,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("check", _check, "validate configuration, models, database, destinations", config=True)
     add("run", _run, "run all roles under one supervisor", config=True)
-    for role, function in table.ROLES.items():
-        add(role, _role(function), f"run the role {role} alone", config=True)
+    for role in ROLES:
+        add(role, _role, f"run the role {role} alone", config=True)
     add("migrate", _migrate, "bring the database's schema up to date", config=True)
 
     command = add("analyze", _analyze, "read image files and write results, without a network")

@@ -1,6 +1,6 @@
 """Receiving: one C-STORE becomes a safe file and a row."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -12,12 +12,9 @@ from dicom_node.domain.reception import (
     CANNOT_UNDERSTAND,
     DATA_SET_DOES_NOT_MATCH,
     OUT_OF_RESOURCES,
-    Caller,
     StoreRequest,
-    UnknownCallers,
-    judge_caller,
 )
-from dicom_node.domain.study import Instance, Peer
+from dicom_node.domain.study import Instance
 from dicom_node.domain.work import Arrival, Recorded
 from dicom_node.process import crash_points
 
@@ -139,45 +136,3 @@ def _raise_priority(
             bound.info("instance_hastened")
     except (TryAgain, GiveUp) as error:
         bound.error("instance_not_hastened", error=type(error).__name__, reason=str(error))
-
-
-@dataclass(frozen=True, slots=True)
-class CallerPolicy:
-    """What deciding about callers needs."""
-
-    peers: tuple[Peer, ...]
-    unknown_callers: UnknownCallers
-    addresses_of: Callable[[str], Collection[str]]
-    """Resolves a host name; gives nothing for one that is not known."""
-    remember: Callable[[str, str, float], None]
-    """Keeps title and address of an unknown caller for a person to approve."""
-    is_approved: Callable[[str, str], bool] = lambda _ae, _host: False
-    """Says whether a person approved of title and address; raises TryAgain."""
-    alert: Callable[[Caller, str], None] = lambda _caller, _reason: None
-    """Tells the audit trail of a caller who is not served; never raises."""
-
-
-def admit_caller(caller: Caller, caller_policy: CallerPolicy, now: float) -> bool:
-    """Say whether the caller is served; remember an unknown one if asked to."""
-    bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
-    try:
-        verdict = judge_caller(
-            caller,
-            caller_policy.peers,
-            caller_policy.unknown_callers,
-            caller_policy.addresses_of,
-            lambda one: caller_policy.is_approved(one.calling_ae, one.host),
-        )
-    except TryAgain as error:
-        bound.error("caller_not_looked_up", reason=str(error))
-        return False
-    if verdict.served:
-        return True
-    bound.warning("caller_refused", reason=verdict.reason)
-    caller_policy.alert(caller, verdict.reason)
-    if verdict.learn:
-        try:
-            caller_policy.remember(caller.calling_ae, caller.host, now)
-        except TryAgain as error:
-            bound.error("caller_not_remembered", reason=str(error))
-    return False

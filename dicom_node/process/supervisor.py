@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,8 @@ DRAIN_S = 30.0
 """How long roles may finish what they hold after SIGTERM."""
 ROLE_DRAIN_S = 27.0
 """Of that, how long a role takes itself; one that runs alone has nobody to end it."""
+CONNECTIONS_DRAIN_S = 20.0
+"""Of that, how long connections that are open at SIGTERM may go on."""
 OVERDUE = 1
 """Exit code of a role that did not finish in time."""
 LONGEST_PAUSE_S = 30.0
@@ -60,6 +62,15 @@ def orphaned() -> bool:
     """Say whether the supervisor that started this process is gone."""
     supervisor = os.environ.get(SUPERVISOR_PID)
     return supervisor is not None and os.getppid() != int(supervisor)
+
+
+def wait_for_stop(stop: threading.Event, threads: Sequence[threading.Thread] = ()) -> None:
+    """Wait for the signal, for the supervisor's death, or for that of a thread."""
+    while not stop.wait(1.0):
+        if orphaned():
+            stop.set()
+        if not all(one.is_alive() for one in threads):
+            return
 
 
 @dataclass

@@ -1,8 +1,10 @@
 """Receiving over HTTP: who may store, and how it is stored."""
 
 import hmac
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,15 +13,31 @@ import structlog
 
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.destinations import secured_entry
+from dicom_node.assembly.parts import open_parts
+from dicom_node.assembly.reception import caller_policy, reception_of
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.exchange.destinations import Visitor, caller_at
 from dicom_node.domain.reception import DATA_SET_DOES_NOT_MATCH, Caller, StoreRequest
 from dicom_node.domain.study import Instance
 from dicom_node.domain.work import Recorded
-from dicom_node.flow.receive import Reception, admit_caller, receive
+from dicom_node.flow.callers import admit_caller
+from dicom_node.flow.receive import Reception, receive
 from dicom_node.network.dicomweb.scp import StowSCP, StowService
+from dicom_node.operations.heartbeat import heartbeat
+from dicom_node.process.supervisor import CONNECTIONS_DRAIN_S, wait_for_stop
+from dicom_node.settings.settings import Settings
 
 log = structlog.get_logger()
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Receive by STOW-RS until `stop`, then drain."""
+    with closing(open_parts(settings)) as parts:
+        scp = server(parts)
+        with heartbeat(parts, "dicomweb"):
+            scp.start()
+            wait_for_stop(stop)
+            scp.stop(CONNECTIONS_DRAIN_S)
 
 
 def server(parts: node.Parts) -> StowSCP:
@@ -31,7 +49,7 @@ def server(parts: node.Parts) -> StowSCP:
         raise BadSettings(f"dicomweb.token_file: {section.token_file} holds no readable token")
     service = StowService(
         knock=_caller_policy(parts),
-        store=partial(_store, node.reception(parts)),
+        store=partial(_store, reception_of(parts)),
         wants_token=bool(section.token_file),
         max_requests=section.max_requests,
         max_object=section.max_object_mb << 20,
@@ -43,7 +61,7 @@ def server(parts: node.Parts) -> StowSCP:
 
 def _caller_policy(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
     """Know callers by the token, or without one by their address as over DIMSE."""
-    settings, policy = parts.settings, node.caller_policy(parts)
+    settings, policy = parts.settings, caller_policy(parts)
 
     def knock(visitor: Visitor) -> Caller | None:
         ours = settings.node.ae_title

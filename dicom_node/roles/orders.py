@@ -1,11 +1,15 @@
 """What hears orders and patient updates by HL7."""
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
+import structlog
+
 from dicom_node.assembly.destinations import secured_entry
-from dicom_node.assembly.parts import Parts
+from dicom_node.assembly.parts import Parts, open_parts
 from dicom_node.domain.errors import BadSettings
 from dicom_node.flow.orders import OrderContext, hear
 from dicom_node.formats.hl7.segments import envelope_of
@@ -13,7 +17,23 @@ from dicom_node.network.hl7.acknowledgement import acknowledgement
 from dicom_node.network.hl7.listener import ListenerOptions, MllpListener
 from dicom_node.network.hl7.orders import parse
 from dicom_node.network.hosts import HostBook, canonical
+from dicom_node.operations.heartbeat import heartbeat
+from dicom_node.process.supervisor import CONNECTIONS_DRAIN_S, wait_for_stop
+from dicom_node.settings.settings import Settings
 from dicom_node.storage.queue.orders import SqlOrderBook
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Hear orders and patient updates by HL7 until `stop`, then drain."""
+    with closing(open_parts(settings)) as parts:
+        listening = listener(parts)
+        with heartbeat(parts, "orders"):
+            listening.start()
+            log.info("orders_ready", port=listening.port)
+            wait_for_stop(stop)
+            listening.stop(CONNECTIONS_DRAIN_S)
 
 
 def listener(parts: Parts) -> MllpListener:

@@ -10,6 +10,7 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from dicom_node.assembly import parts
+from dicom_node.assembly.archive import open_archive
 from dicom_node.commands import cli
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import TryAgain
@@ -161,6 +162,6 @@ def test_a_shared_folder_must_be_there(tmp_path: Path, capsys: pytest.CaptureFix
     assert cli.main(["receive", "-c", str(config)]) == 2
     assert "mount it" in capsys.readouterr().err
     share.mkdir()
-    archive = parts.open_archive(load_settings(config))
+    archive = open_archive(load_settings(config))
     key = archive.put([b"film"], "instances", ".dcm").key
     assert (share / key).read_bytes() == b"film"

@@ -18,7 +18,7 @@ from dicom_node.domain.study import Peer
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.files import send_paths
 from dicom_node.network.dimse.options import prepare
-from dicom_node.roles import table
+from dicom_node.roles import receive
 from dicom_node.settings.settings import Settings
 from tests.audit.conftest import kinds, trail
 from tests.listeners import until
@@ -40,7 +40,7 @@ def receiving(settings: Settings) -> Iterator[None]:
 
     def run() -> None:
         with audited_role(settings, "receive"):
-            table.run_receive(settings, stop)
+            receive.run(settings, stop)
 
     role = threading.Thread(target=run)
     role.start()

@@ -15,7 +15,7 @@ from dicom_node.flow import backfill as flow
 from dicom_node.formats.dicom.part10 import file_head
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.scu import echo
-from dicom_node.roles.table import run_receive
+from dicom_node.roles.receive import run as run_receive
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import jobs
 from tests.backfill.pacs import ROOT, database_of, fill, radiograph, received, stored_files

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import update
 
-from dicom_node.assembly import commitment
+from dicom_node.assembly import commitment, destinations
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.parts import Parts
 from dicom_node.domain.reception import Caller
@@ -20,7 +20,7 @@ from dicom_node.domain.work import NewDelivery, Outcome, ReportObject
 from dicom_node.flow.commit import ask_once
 from dicom_node.flow.deliver import deliver_once
 from dicom_node.network.dimse.commitment_scu import ask
-from dicom_node.roles.table import run_receive
+from dicom_node.roles.receive import run as run_receive
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import commitments, deliveries
 from dicom_node.storage.database.transactions import transaction
@@ -87,7 +87,7 @@ class Site:
         """Send what is due, retries at once."""
         with transaction(self.parts.engine) as conn:
             conn.execute(update(deliveries).values(due_at=0.0))
-        couriers = node.senders(self.parts.settings)
+        couriers = destinations.senders(self.parts.settings)
         return deliver_once(
             self.parts.ledger,
             self.parts.archive,
@@ -106,7 +106,7 @@ class Site:
 
         hear = commitment.reports(replace(self.parts, clock=clock), self.caller)
         assert hear is not None
-        target = node.target(self.parts.settings, "pacs")
+        target = destinations.target(self.parts.settings, "pacs")
         asking = partial(ask, target=target, hear=hear, linger_s=linger_s)
         book = SqlCommitments(self.parts.engine)
         return ask_once(book, asking, "pacs", self.peer.commit_timeout_s, clock)

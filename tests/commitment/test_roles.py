@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from dicom_node.roles.table import run_deliver
+from dicom_node.roles.deliver import run as run_deliver
 from tests.commitment.pacs import call, pacs, report
 from tests.commitment.site import receiving, site
 from tests.listeners import until

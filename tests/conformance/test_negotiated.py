@@ -18,7 +18,7 @@ from dicom_node.domain.work import Recorded
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.retrieve import GetOrigin, MoveOrigin
 from dicom_node.network.dimse.scu import outgoing, store
-from dicom_node.roles.table import run_receive
+from dicom_node.roles.receive import run as run_receive
 from dicom_node.settings.settings import Settings
 from tests.conformance.conftest import Configure, dicom, lookup, table
 from tests.listeners import _listens, until

@@ -27,8 +27,8 @@ from dicom_node.domain.operations.status import (
     StatusSnapshot,
 )
 from dicom_node.domain.work import QUOTED
+from dicom_node.roles.console import run as run_console
 from dicom_node.roles.console.server import AT_ONCE, Views, serving
-from dicom_node.roles.table import run_console
 from dicom_node.settings.settings import load_settings
 from tests.listeners import free_port, until
 

@@ -12,12 +12,13 @@ import pytest
 from pydicom.uid import generate_uid
 from structlog.testing import capture_logs
 
-from dicom_node.assembly import parts as parts_of
+from dicom_node.assembly import loop
+from dicom_node.assembly.loop import MOST_CRASHES, take_turns
 from dicom_node.assembly.parts import opened
 from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.process import supervisor
-from dicom_node.roles import table
+from dicom_node.roles import deliver
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.status import take_snapshot
@@ -99,7 +100,7 @@ def test_settings_that_are_wrong_end_the_node_only_at_its_beginning(
 
 
 def test_an_error_that_nobody_foresaw_ends_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts_of, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(loop, "LONGEST_PAUSE_S", 0.05)
     stop, turns = threading.Event(), iter((MemoryError(), ValueError("MARKEDNAME"), None))
 
     def turn() -> bool:
@@ -110,7 +111,7 @@ def test_an_error_that_nobody_foresaw_ends_no_loop(monkeypatch: pytest.MonkeyPat
         return True
 
     with capture_logs() as logs:
-        parts_of.loop(turn, stop, lambda: False)
+        take_turns(turn, stop, lambda: False)
     assert [one["error"] for one in logs] == ["MemoryError", "ValueError"]
     assert "MARKEDNAME" not in str(logs)
 
@@ -126,9 +127,9 @@ def test_an_outbox_that_cannot_go_on_makes_room_for_another(
             raise MemoryError
 
     monkeypatch.setattr(SqlLedger, "claim_deliveries", broken)
-    monkeypatch.setattr(parts_of, "LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(loop, "LONGEST_PAUSE_S", 0.01)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)  # as `discreet` does
     with capture_logs() as logs, pytest.raises(GiveUp, match="nobody sends to a any more"):
-        table.run_deliver(parts.settings, threading.Event())
+        deliver.run(parts.settings, threading.Event())
     crashed = [one for one in logs if one["event"] == "turn_crashed"]
-    assert len(crashed) == parts_of.MOST_CRASHES
+    assert len(crashed) == MOST_CRASHES

@@ -10,7 +10,8 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy import Connection, event
 
-from dicom_node.assembly import parts as node
+from dicom_node.assembly import destinations
+from dicom_node.assembly.archive import archive_folder
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.study import Radiograph
@@ -66,7 +67,7 @@ def test_a_disk_that_is_full_while_reporting_postpones_and_loses_nothing(
     make_ward: MakeWard, tmp_path: Path
 ) -> None:
     ward = make_ward(WARD.format(port=free_port()))
-    disk = FullForResults(node.archive_folder(ward.parts.settings))
+    disk = FullForResults(archive_folder(ward.parts.settings))
     ward.parts = replace(ward.parts, archive=disk)
     ward.receive()
     assert ward.work()
@@ -102,7 +103,7 @@ def test_a_pacs_that_is_down_for_ten_hours_gets_everything_once(
 
     def turn() -> int:
         parts = ward.parts
-        couriers = node.senders(parts.settings)
+        couriers = destinations.senders(parts.settings)
         return deliver_once(
             parts.ledger, parts.archive, couriers, "d", clock=lambda: now, lease_s=60
         )

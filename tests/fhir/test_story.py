@@ -9,6 +9,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from pydicom import dcmread
 
+from dicom_node.assembly import destinations
 from dicom_node.assembly import parts as node
 from dicom_node.commands import cli
 from dicom_node.commands.demo.phantom import phantom_dx
@@ -59,7 +60,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def deliver(site: Site, now: float) -> int:
-    couriers = node.senders(site.settings)
+    couriers = destinations.senders(site.settings)
     ledger, archive = site.parts.ledger, site.parts.archive
     return deliver_once(
         ledger, archive, couriers, "d", destination="emr", clock=lambda: now, lease_s=60

@@ -13,7 +13,8 @@ from dicom_node.domain.errors import Refused, TryAgain
 from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import Admission, Arrival, Recorded
-from dicom_node.flow.receive import CallerPolicy, Reception, admit_caller, receive
+from dicom_node.flow.callers import CallerPolicy, admit_caller
+from dicom_node.flow.receive import Reception, receive
 from dicom_node.formats.dicom.header import describe, describe_bytes, read_header
 from dicom_node.formats.dicom.part10 import file_head
 from dicom_node.storage.archive.files import FileArchive

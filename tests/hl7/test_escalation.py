@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.assembly import destinations
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.parts import Parts
 from dicom_node.domain.work import ReportObject
@@ -38,7 +39,7 @@ def site_with(make: MakeSite, ris: HL7Listener, ward: HL7Listener, after_s: floa
 
 
 def deliver(parts: Parts, destination: str) -> int:
-    couriers = node.senders(parts.settings)
+    couriers = destinations.senders(parts.settings)
     return deliver_once(
         parts.ledger,
         parts.archive,
@@ -109,7 +110,7 @@ def test_the_deliver_role_watches_the_time(
         site = site_with(make_site, ris, ward, after_s=0.5)
         read(site, phantoms["right"])
         assert deliver(site.parts, "ris") == 1
-        with schedule.tidying(site.parts, node.senders(site.settings)):
+        with schedule.tidying(site.parts, destinations.senders(site.settings)):
             until(lambda: deliver(site.parts, "ward") == 1, "the escalation")
         assert len(ward.messages) == 1
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dicom_node.assembly import pipelines
 from dicom_node.commands import cli
-from dicom_node.roles.table import run_work
+from dicom_node.roles.work import run as run_work
 from dicom_node.storage.database.schema import results
 from dicom_node.storage.models import install, linked, models_dir, switch
 from pipelines.phantom.chest import Condition, chest_phantom

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from dicom_node.assembly import destinations
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.builders import writer
 from dicom_node.assembly.negotiation import refusal_learner
@@ -96,7 +97,7 @@ class Ward:
         return deliver_once(
             parts.ledger,
             parts.archive,
-            node.senders(parts.settings),
+            destinations.senders(parts.settings),
             "d",
             learn_refusal=refusal_learner(parts.settings, parts.engine),
             clock=time.time,

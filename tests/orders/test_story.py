@@ -12,6 +12,7 @@ import structlog
 from pydicom import dcmread
 
 from dicom_node.assembly import parts as node
+from dicom_node.assembly.reception import reception_of
 from dicom_node.commands import cli
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
@@ -19,7 +20,7 @@ from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.work import Recorded
 from dicom_node.flow.receive import receive
 from dicom_node.network.hl7.mllp import Timeouts, deliver
-from dicom_node.roles import table
+from dicom_node.roles import orders
 from dicom_node.roles.orders import caller_check
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import deliveries, jobs, objects
@@ -55,7 +56,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def hearing(site: Site) -> Iterator[None]:
     """Run the role as `dicom-node orders` does, in a thread."""
     stop = threading.Event()
-    role = threading.Thread(target=table.run_orders, args=(site.settings, stop))
+    role = threading.Thread(target=orders.run, args=(site.settings, stop))
     role.start()
     try:
         yield
@@ -96,7 +97,7 @@ def store(site: Site, path: Path) -> Recorded:
         file_head=content[:start],
         content=content[start:],
     )
-    return receive(request, node.reception(site.parts), time.time())
+    return receive(request, reception_of(site.parts), time.time())
 
 
 def messages(site: Site) -> list[list[str]]:
@@ -170,7 +171,7 @@ def test_a_listener_that_is_off_or_cannot_listen_says_so(site: Site) -> None:
     with hearing(site):
         tell(site, orm())
         with pytest.raises(BadSettings, match="cannot listen on 127"):
-            table.run_orders(site.settings, threading.Event())
+            orders.run(site.settings, threading.Event())
     off = site.settings.orders.model_copy(update={"port": 0})
     with pytest.raises(BadSettings, match="the listener is off"):
-        table.run_orders(site.settings.model_copy(update={"orders": off}), threading.Event())
+        orders.run(site.settings.model_copy(update={"orders": off}), threading.Event())

@@ -9,7 +9,7 @@ from dicom_node.audit.node import audited_role
 from dicom_node.domain.work import DELIVERY_RETRY
 from dicom_node.process.logs import discreet, start_logs
 from dicom_node.process.supervisor import stop_signal
-from dicom_node.roles import table
+from dicom_node.roles import ROLES, run_role
 from dicom_node.settings.settings import load_settings
 
 for key, value in (("first_s", 0.1), ("longest_s", 0.5), ("attempts", 3)):
@@ -21,8 +21,8 @@ def main(config: Path) -> None:
     start_logs("json", "debug", "all")
     with discreet(), stop_signal() as stop, audited_role(settings, "all"):
         running = [
-            threading.Thread(target=partial(run, settings, stop), name=name)
-            for name, run in table.ROLES.items()
+            threading.Thread(target=partial(run_role, name, settings, stop), name=name)
+            for name in ROLES
         ]
         for one in running:
             one.start()

@@ -264,7 +264,7 @@ def test_no_failure_names_the_patient(
 @pytest.mark.parametrize(
     ("command", "place"),
     [
-        ("work", "table.ROLES['work']"),
+        ("work", "work.run"),
         ("status", "parts.status_snapshot"),
         ("check", "check.all_checks"),
         ("retry", "parts.open_parts"),
@@ -278,7 +278,7 @@ def test_an_error_that_nobody_foresaw_ends_a_process_without_its_words(
         "import resource, sys, warnings\n"
         "from dicom_node.assembly import parts\n"
         "from dicom_node.commands import check, cli\n"
-        "from dicom_node.roles import table\n"
+        "from dicom_node.roles import work\n"
         "def fail(*_):\n"
         f"    warnings.warn('{NAME}')\n"
         "    print(resource.getrlimit(resource.RLIMIT_CORE)[0], 'bytes of memory are kept')\n"

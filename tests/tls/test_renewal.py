@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.assembly import destinations
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.destinations import outgoing
 from dicom_node.assembly.parts import Parts
@@ -140,7 +141,7 @@ def test_a_pacs_sees_the_new_certificate(
 
     (tmp_path / "pacs").mkdir()
     with receiver(tmp_path / "pacs", Setup((Peer("us", "CXRAI"),), secure=secure)) as pacs:
-        configured = node.target(parts.settings, "pacs")
+        configured = destinations.target(parts.settings, "pacs")
         us = replace(configured, peer=replace(configured.peer, port=pacs.port))
 
         def see() -> bytes | None:

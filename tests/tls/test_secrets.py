@@ -15,7 +15,7 @@ import structlog
 
 from dicom_node.commands import cli
 from dicom_node.process.logs import start_logs
-from dicom_node.roles import table
+from dicom_node.roles import dicomweb, receive
 from dicom_node.settings.settings import Settings, load_settings
 from tests.listeners import free_port
 from tests.tls.certificates import Authority
@@ -112,7 +112,7 @@ def test_tokens_and_the_password_of_the_key(
         assert cli.main([command[0], "-c", str(config), *command[1:]]) == 0
     settings = load_settings(config)
     start_logs("json", "debug", "test")
-    with running(table.run_receive, settings), running(table.run_dicomweb, settings):
+    with running(receive.run, settings), running(dicomweb.run, settings):
         assert ask(settings.dicomweb.port, "wrong") == 401
         assert ask(settings.dicomweb.port, MARK) == 400
         knock(settings.tls.port)

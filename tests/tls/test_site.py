@@ -19,7 +19,7 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.network.tls.contexts import client_context, server_context
 from dicom_node.operations import alarms
 from dicom_node.operations.certificates import security_checks
-from dicom_node.roles import table
+from dicom_node.roles import receive
 from dicom_node.roles.console.views import views
 from dicom_node.settings.settings import Settings, load_settings
 from tests.encoded import chest
@@ -77,7 +77,7 @@ def config(tmp_path: Path, authority: Authority, node_pair: Pair) -> Path:
 def receiving(settings: Settings) -> Iterator[None]:
     """Run the role as `dicom-node receive` does, in a thread."""
     stop = threading.Event()
-    role = threading.Thread(target=table.run_receive, args=(settings, stop))
+    role = threading.Thread(target=receive.run, args=(settings, stop))
     role.start()
     try:
         yield
@@ -148,7 +148,7 @@ def test_a_role_without_its_key_does_not_start(tmp_path: Path, authority: Author
     node.open_parts(settings, migrate=True).close()
     pair.key.unlink()
     with pytest.raises(BadSettings, match=r"tls\.key: .* cannot be read"):
-        table.run_receive(settings, threading.Event())
+        receive.run(settings, threading.Event())
 
 
 def test_certificates_that_end_soon_are_told(

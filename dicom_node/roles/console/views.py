@@ -3,6 +3,7 @@
 from functools import partial
 
 from dicom_node.assembly import parts as node
+from dicom_node.assembly.archive import free_bytes
 from dicom_node.domain.operations.monitoring import lifeless
 from dicom_node.operations.alarms import sender_names
 from dicom_node.operations.monitoring import needed_roles
@@ -31,5 +32,5 @@ def _missing(settings: Settings) -> tuple[str, ...]:
 def _metrics(settings: Settings) -> str:
     with node.opened(settings) as engine:
         readings = take_readings(engine, sender_names(settings), DatabaseClock(engine)())
-    disk = Disk(node.free_bytes(settings), int(settings.receive.min_free_gb * 1e9))
+    disk = Disk(free_bytes(settings), int(settings.receive.min_free_gb * 1e9))
     return write_metrics(readings, disk)

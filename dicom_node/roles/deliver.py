@@ -1,0 +1,65 @@
+"""The role that sends results, and tidies."""
+
+import threading
+from contextlib import closing
+from functools import partial
+
+import structlog
+
+from dicom_node.assembly import destinations
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.loop import take_turns
+from dicom_node.assembly.negotiation import refusal_learner
+from dicom_node.audit.node import audited
+from dicom_node.domain.errors import GiveUp
+from dicom_node.flow.deliver import deliver_once
+from dicom_node.operations.heartbeat import heartbeat
+from dicom_node.operations.reconciliation import reconciling
+from dicom_node.operations.schedule import tidying
+from dicom_node.process.supervisor import orphaned, wait_for_stop
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.database.notify import WorkNotifier
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Send results until `stop`, one thread per destination; tidy meanwhile.
+
+    One thread each, so that a destination that hangs holds up no other.
+    """
+    with closing(node.open_parts(settings)) as parts:
+        audited_senders = audited(
+            destinations.senders(settings), parts.audit, settings, parts.engine
+        )
+        descend = refusal_learner(settings, parts.engine)
+
+        def send_to(destination: str) -> None:
+            turn = partial(
+                deliver_once,
+                parts.ledger,
+                parts.archive,
+                audited_senders,
+                node.worker_name(f"deliver-{destination}"),
+                destination=destination,
+                learn_refusal=descend,
+                clock=parts.clock,
+                lease_s=node.LEASE_S,
+            )
+            with closing(WorkNotifier(parts.engine, "deliveries")) as bell:
+                take_turns(turn, stop, orphaned, bell)
+
+        threads = [
+            threading.Thread(target=send_to, args=(name,), name=name) for name in audited_senders
+        ]
+        with heartbeat(parts, "deliver"), tidying(parts, audited_senders), reconciling(parts, stop):
+            for thread in threads:
+                thread.start()
+            log.info("outbox_ready", destinations=list(audited_senders))
+            wait_for_stop(stop, threads)
+            lost = [] if stop.is_set() else [one.name for one in threads if not one.is_alive()]
+            stop.set()
+            for thread in threads:
+                thread.join()
+    if lost:  # the log says why; a new process may fare better
+        raise GiveUp(f"nobody sends to {', '.join(lost)} any more")

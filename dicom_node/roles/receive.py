@@ -1,0 +1,56 @@
+"""The role that serves C-ECHO and C-STORE."""
+
+import threading
+import time
+from contextlib import closing
+from functools import partial
+
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.commitment import reports
+from dicom_node.assembly.destinations import secured_entry
+from dicom_node.assembly.reception import caller_policy, reception_of
+from dicom_node.flow.callers import admit_caller
+from dicom_node.flow.receive import receive
+from dicom_node.network.dimse.scp import Service, StorageSCP
+from dicom_node.operations.heartbeat import heartbeat
+from dicom_node.process.supervisor import CONNECTIONS_DRAIN_S, wait_for_stop
+from dicom_node.settings.settings import Settings
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Serve C-ECHO and C-STORE until `stop`, then drain."""
+    with closing(node.open_parts(settings)) as parts:
+        scps = _receivers(parts)
+        with heartbeat(parts, "receive"):
+            for scp in scps:
+                scp.start()
+            wait_for_stop(stop)
+            stops = [threading.Thread(target=scp.stop, args=(CONNECTIONS_DRAIN_S,)) for scp in scps]
+            for one in stops:
+                one.start()
+            for one in stops:
+                one.join()
+
+
+def _receivers(parts: node.Parts) -> list[StorageSCP]:
+    """Make what listens, with TLS and without; raises BadSettings."""
+    settings, reception = parts.settings, reception_of(parts)
+    policy = caller_policy(parts)
+    service = Service(
+        ae_title=settings.node.ae_title,
+        greet=lambda caller: admit_caller(caller, policy, time.time()),
+        store=lambda request: receive(request, reception, parts.clock()),
+        max_associations=settings.receive.max_associations,
+        max_per_caller=settings.receive.max_per_caller,
+        max_object=settings.receive.max_object_mb << 20,
+        max_held=settings.receive.max_held_mb << 20,
+        max_pdu=settings.receive.max_pdu,
+        reports=partial(reports, parts),
+    )
+    host, scps = settings.node.host, []
+    if settings.tls.mode != "off":
+        secure = parts.audit.guarded(secured_entry(settings))
+        scps.append(StorageSCP(host, settings.tls.port, service, secure))
+    if settings.tls.plain:
+        scps.append(StorageSCP(host, settings.node.port, service))
+    return scps

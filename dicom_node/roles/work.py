@@ -1,0 +1,63 @@
+"""The role that reads images."""
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+
+import structlog
+
+from dicom_node.assembly import builders, pipelines
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.loop import take_turns
+from dicom_node.domain.operations.monitoring import ServingModel
+from dicom_node.flow.batch import work_batch
+from dicom_node.flow.infer import work_once
+from dicom_node.operations.heartbeat import heartbeat
+from dicom_node.process.supervisor import orphaned
+from dicom_node.settings.settings import Settings
+from dicom_node.storage.database.notify import WorkNotifier
+from dicom_node.storage.models import stamp
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Read images until `stop`; the one under way is finished first.
+
+    When another model is promoted, rolled back or put into shadow, it is taken up
+    between two images.
+    """
+    store, wait_s = pipelines.model_store_of(settings), settings.inference.batch_ms / 1000
+    with (
+        closing(node.open_parts(settings)) as parts,
+        closing(WorkNotifier(parts.engine, "jobs")) as bell,
+        heartbeat(parts, "work", looping=True) as pulse,
+    ):
+        write = builders.writer(settings, parts.engine, parts.archive)
+        while not stop.is_set() and not orphaned():
+            seen = stamp(store, settings.pipelines)
+            reader = pipelines.reader(settings, parts.engine)
+            pipelines.prove(reader)
+            turn = partial(
+                partial(work_batch, wait_s=wait_s) if wait_s else work_once,
+                parts.ledger,
+                parts.archive,
+                reader,
+                write,
+                node.worker_name("work"),
+                clock=parts.clock,
+                lease_s=node.LEASE_S,
+            )
+            log.info("worker_ready", pipelines=list(reader.pipelines))
+            pulse.models = tuple(
+                ServingModel(one.name, one.version, one.device.partition(" ")[0])
+                for one in reader.pipelines.values()
+            )
+            ended = partial(_outdated, partial(stamp, store, settings.pipelines), seen)
+            take_turns(pulse.watch(turn), stop, ended, bell)
+
+
+def _outdated(stamp: Callable[[], object], seen: object) -> bool:
+    """Say whether the supervisor is gone, or another model serves than was `seen`."""
+    return orphaned() or stamp() != seen
