@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 VIEWERS := build/viewers
 PAGE := $(VIEWERS)/cornerstone
-VIEWER := $(shell sed -n 's/.*"viewer": *"\([^"]*\)".*/\1/p' tests/viewers/package.json)
+VIEWER := $(shell sed -n 's/.*"viewer": *"\([^"]*\)".*/\1/p' tests/peers/viewers/package.json)
 
 .DEFAULT_GOAL := help
 TOOLS := build/tools
@@ -43,13 +43,13 @@ viewers: $(PAGE)/dist/page.js ## fetch OHIF and cornerstone3D from npm for the b
 		tar --extract --gzip --file $(VIEWERS)/ohif-app-*.tgz --directory $(VIEWERS) && \
 		rm $(VIEWERS)/ohif-app-*.tgz && touch '$(VIEWERS)/$(notdir $(VIEWER)).fetched'; }
 
-$(PAGE)/dist/page.js: $(wildcard tests/viewers/cornerstone/*)
+$(PAGE)/dist/page.js: $(wildcard tests/peers/viewers/cornerstone/*)
 	@mkdir -p $(PAGE) && cp $^ $(PAGE)
 	@npm ci --loglevel=error --ignore-scripts --no-audit --no-fund --prefix $(PAGE)
 	@npm run --silent build --prefix $(PAGE)
 
 s3: ## fetch an S3 server from npm for the archive's tests (14 MB)
-	@mkdir -p build/s3 && cp tests/archive/package.json tests/archive/package-lock.json build/s3
+	@mkdir -p build/s3 && cp tests/support/s3/package.json tests/support/s3/package-lock.json build/s3
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix build/s3
 
 demo: setup ## a whole hospital on loopback; IMAGE=path adds your own radiographs
@@ -59,7 +59,7 @@ test: setup ## all tests; what a missing tool skips is named with its reason
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 quick: setup ## rules and story only, in seconds
-	$(BIN)/python -m pytest -q tests/domain tests/flow
+	$(BIN)/python -m pytest -q tests/unit/domain tests/unit/flow
 
 check: setup ## format, lint, types, import contracts, security
 	$(BIN)/ruff format --check .
@@ -70,7 +70,7 @@ check: setup ## format, lint, types, import contracts, security
 
 fuzz: setup ## look for crashes, guided by coverage, for MINUTES=10
 	$(BIN)/pip install --quiet --constraint constraints.txt atheris
-	$(BIN)/python -m tests.fuzz.guided --seconds $$(( $(or $(MINUTES),10) * 60 / 8 ))
+	$(BIN)/python -m tests.abuse.fuzz.guided --seconds $$(( $(or $(MINUTES),10) * 60 / 8 ))
 
 bench: setup ## turnaround, echo, three results to a PACS; prints a table
 	$(BIN)/python -m tests.bench
@@ -108,7 +108,7 @@ sbom: $(TOOLS)/.installed ## write what goes into an installation as CycloneDX, 
 	done
 
 torture: setup ## kill, refuse, damage at random and count what was lost; ONLY=name MINUTES=1
-	$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),1) $(if $(ONLY),--only $(ONLY)) $(WRITE)
+	$(BIN)/python -m tests.abuse.torture --minutes $(or $(MINUTES),1) $(if $(ONLY),--only $(ONLY)) $(WRITE)
 
 soak: setup ## 5 images/s for MINUTES=30; prints memory and file handles of every role
-	$(BIN)/python -m tests.torture.soak --minutes $(or $(MINUTES),30)
+	$(BIN)/python -m tests.abuse.torture.soak --minutes $(or $(MINUTES),30)

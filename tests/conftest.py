@@ -8,9 +8,24 @@ from pathlib import Path
 import pytest
 import structlog
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("DICOM_NODE_SHARED", ROOT.parent / "shared"))
-S3RVER = ROOT / "build/s3/node_modules/s3rver/bin/s3rver.js"
+from tests.support.databases import book, engine, ledger, migrated_file, postgres, retention, url
+from tests.support.paths import ROOT, S3RVER, SHARED
+from tests.support.tls_files import authority, files, node_pair, peer_pair, stranger
+
+__all__ = [
+    "authority",
+    "book",
+    "engine",
+    "files",
+    "ledger",
+    "migrated_file",
+    "node_pair",
+    "peer_pair",
+    "postgres",
+    "retention",
+    "stranger",
+    "url",
+]
 os.environ["PATH"] += ":/usr/sbin"  # Debian keeps Orthanc there
 
 NEEDS = {
@@ -18,7 +33,16 @@ NEEDS = {
     "postgres": ("pg_ctl", "initdb"),
     "browser": ("chromium",),
 }
-LONGEST = ("story", "viewers", "pipelines", "cli", "faults", "variants", "privacy", "dicomweb")
+LONGEST = (
+    "story",
+    "peers/viewers",
+    "unit/pipelines",
+    "unit/commands",
+    "abuse/faults",
+    "peers/variants",
+    "abuse/privacy",
+    "peers/dicomweb",
+)
 """Folders that go first, so that no worker is left with a long file when the others have none."""
 
 
@@ -43,9 +67,12 @@ def _missing(marker: str) -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest first (`--no-loadscope-reorder` keeps it so)."""
-    order = {name: place for place, name in enumerate(LONGEST)}
-    folders = {item: item.path.relative_to(ROOT / "tests").parts[0] for item in items}
-    items.sort(key=lambda item: order.get(folders[item], len(order)))
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(ROOT / "tests").as_posix()
+        return next((n for n, name in enumerate(LONGEST) if folder.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -27,9 +27,9 @@ from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.files import send_paths
 from dicom_node.network.dimse.options import prepare
 from dicom_node.settings.settings import Settings
-from tests.hospital import RunningNode, configure, running_node
-from tests.listeners import HL7Listener, Orthanc
-from tests.raw_scu import IMPLICIT, VERIFICATION, RawSCU
+from tests.support.hospital import RunningNode, configure, running_node
+from tests.support.listeners import HL7Listener, Orthanc
+from tests.support.raw_scu import IMPLICIT, VERIFICATION, RawSCU
 
 IMAGES = 12
 PAUSE_S = 2.0

@@ -14,9 +14,8 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.exchange.destinations import FhirDestination, StowDestination
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.settings.settings import Settings, load_settings
-from tests.torture.__main__ import BEGIN, CAMPAIGNS, END, HEAD
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.abuse.torture.__main__ import BEGIN, CAMPAIGNS, END, HEAD
+from tests.support.paths import ROOT
 
 
 def test_models_are_no_python() -> None:

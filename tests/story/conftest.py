@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dicom_node.commands.demo.phantom import phantom_dx
-from tests.listeners import HL7Listener, Orthanc
-from tests.postgres_server import PostgresServer, postgres_server
+from tests.support.listeners import HL7Listener, Orthanc
+from tests.support.postgres_server import PostgresServer, postgres_server
 
 numbers = itertools.count()
 

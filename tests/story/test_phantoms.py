@@ -10,9 +10,9 @@ import pytest
 from hl7apy.consts import VALIDATION_LEVEL
 from pydicom import dcmread
 
-from tests.hospital import configure, dcmsend, running_node
-from tests.listeners import HL7Listener, Orthanc, until
-from tests.validators import entity_errors, errors_of, structured_report
+from tests.support.hospital import configure, dcmsend, running_node
+from tests.support.listeners import HL7Listener, Orthanc, until
+from tests.support.validators import entity_errors, errors_of, structured_report
 
 pytestmark = pytest.mark.peers
 

@@ -18,9 +18,15 @@ from pydicom.uid import (
 
 from dicom_node.domain.work import derive_uid
 from dicom_node.results.registry import BUILDERS
-from tests.hospital import configure, dcmsend, running_node
-from tests.listeners import HL7Listener, Orthanc
-from tests.validators import entity_errors, errors_of, printed, state_errors, structured_report
+from tests.support.hospital import configure, dcmsend, running_node
+from tests.support.listeners import HL7Listener, Orthanc
+from tests.support.validators import (
+    entity_errors,
+    errors_of,
+    printed,
+    state_errors,
+    structured_report,
+)
 
 pytestmark = [pytest.mark.peers, pytest.mark.data]
 

@@ -4,7 +4,7 @@ pynetdicom serves an association with two threads that look for work every
 millisecond, and reads in slices of 4 KiB. Here the same state machine and PDU
 classes run on a thread that sleeps until a PDU comes in or is to go out. Checked
 against pynetdicom 3.0.4, of which it overrides a few internals:
-`tests/adapters/test_dimse_scp.py` shows whether they still fit.
+`tests/unit/network/dimse/test_scp.py` shows whether they still fit.
 """
 
 import select

@@ -1,0 +1,43 @@
+"""The variants of one film, each read once by the shipped models."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicom_node.commands.analyze import analyze
+from tests.support.variants import VARIANTS, decoded, written
+
+FILM = "siim_ptx_00028876_003.dcm"
+"""A pneumothorax that the shipped model finds in every variant."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A variant and what `analyze` made of it."""
+
+    source: Path
+    folder: Path
+    result: Mapping[str, Any]
+
+    def object(self, kind: str) -> Path:
+        return self.folder / f"{kind}.dcm"
+
+
+@pytest.fixture(scope="session")
+def read(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Read]:
+    """Read all variants, with one loading of the models; gives one by its name."""
+    path = shared / "dicom" / FILM
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    film = decoded(path)
+    folder, out = (tmp_path_factory.mktemp(name) for name in ("variants", "analyzed"))
+    paths = [written(name, film, folder) for name in VARIANTS]
+    results = analyze(paths, out, ("pneumothorax", "chest_findings"), "cpu")
+    done = {
+        path.stem: Read(path, out / path.stem, result)
+        for path, result in zip(paths, results, strict=True)
+    }
+    return done.__getitem__

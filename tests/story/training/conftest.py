@@ -1,0 +1,7 @@
+"""The shipped models."""
+
+from tests.support.readings import (
+    models_dir,
+)
+
+__all__ = ["models_dir"]

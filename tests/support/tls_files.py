@@ -1,0 +1,37 @@
+"""An authority, the node's certificate and one for a peer."""
+
+from pathlib import Path
+
+import pytest
+
+from dicom_node.domain.operations.tls import TlsFiles
+from tests.support.certificates import Authority, Pair
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("stranger"), "Unknown CA")
+
+
+@pytest.fixture(scope="session")
+def node_pair(authority: Authority) -> Pair:
+    return authority.issue("node")
+
+
+@pytest.fixture(scope="session")
+def peer_pair(authority: Authority) -> Pair:
+    return authority.issue("peer")
+
+
+@pytest.fixture(scope="session")
+def files(authority: Authority, node_pair: Pair) -> TlsFiles:
+    return files_of(node_pair, authority.ca)
+
+
+def files_of(pair: Pair, ca: Path) -> TlsFiles:
+    return TlsFiles(str(pair.certificate), str(pair.key), ca=str(ca))

@@ -1,0 +1,7 @@
+"""The example's message."""
+
+from tests.support.oru_messages import (
+    say,
+)
+
+__all__ = ["say"]
