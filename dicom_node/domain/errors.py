@@ -3,7 +3,8 @@
 NodeError
 ├── Refused        answer a DIMSE failure status; nothing was accepted
 ├── TryAgain       a passing fault: repeat later, with growing pauses
-│   └── Away       what all work needs is away: repeat until it is back
+│   ├── Away       what all work needs is away: repeat until it is back
+│   └── NotUnderstood  the other side answers, and not in its protocol: tell a person
 ├── GiveUp         a permanent fault: stop, keep it, show it to a person
 │   └── NotTaken   the destination does not take this kind of object: send a plainer one
 ├── NotAnalysable  the image is safe but cannot be read: outcome "not analysed: <reason>"
@@ -34,6 +35,10 @@ class TryAgain(NodeError):
 
 class Away(TryAgain):
     """What all work needs is away, and no job is to blame: repeat until it is back."""
+
+
+class NotUnderstood(TryAgain):
+    """An answer that is none of its protocol; the message tells its shape, no content."""
 
 
 class GiveUp(NodeError):

@@ -101,6 +101,8 @@ class HL7Destination:
     tls: bool = False
     tls_fingerprint: str = ""
     """The SHA-256 of its certificate, which then stands for name and authority."""
+    any_control_id: bool = False
+    """Take an acknowledgement whose MSA-2 names another message than ours."""
 
     def __post_init__(self) -> None:
         """Hold the fingerprint in one form; raises ValueError."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from dicom_node.domain.errors import Away, TryAgain, speakable
+from dicom_node.domain.errors import Away, NotUnderstood, TryAgain, speakable
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.study import Instance
 
@@ -88,6 +88,12 @@ class Failure:
 
     due_at: float | None
     words: str
+    alarm: str = ""
+    """What a person is to be told now, though the work goes on."""
+
+
+NOT_UNDERSTOOD_AFTER = 3
+"""Answers that nobody understood: a message may have been taken each time."""
 
 
 def after_failure(error: Exception, attempt: int, now: float, rule: RetryRule) -> Failure:
@@ -98,7 +104,9 @@ def after_failure(error: Exception, attempt: int, now: float, rule: RetryRule) -
     attempts = rule.attempts * (4 if isinstance(error, MemoryError) else 1)
     if not isinstance(error, Away) and (not passing or attempt >= attempts):
         return Failure(None, words)
-    return Failure(now + rule.pause_s(attempt), words)
+    told = isinstance(error, NotUnderstood) and attempt >= NOT_UNDERSTOOD_AFTER
+    alarm = f"answered, but not understood: {error}" if told else ""
+    return Failure(now + rule.pause_s(attempt), words, alarm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from hl7apy.exceptions import HL7apyException
 from hl7apy.parser import parse_segment
 
 from dicom_node.domain.exchange.orders import Envelope, Fault, MessageRefused
+from dicom_node.formats.hl7.text import AROUND
 
 CODECS = {
     "ASCII": "ascii",
@@ -63,7 +64,7 @@ class Segment:
 
 def envelope_of(message: bytes) -> Envelope:
     """Read MSH from the raw bytes; raises ValueError when there is none."""
-    lines = _lines(message.decode("latin-1"))
+    lines = _lines(message.lstrip(AROUND).decode("latin-1"))
     first = next(lines, "")
     if not first.startswith("MSH") or len(first) < 8:
         raise ValueError("the message does not start with an MSH segment")
@@ -95,7 +96,7 @@ def segments_of(message: bytes, envelope: Envelope, wanted: Collection[str]) -> 
     separators = envelope.separators
     if not separators:
         raise MessageRefused(Fault("AE", 102, "MSH-2 does not name four separators", field=2))
-    lines = list(_lines(_decoded(message, envelope.charset)))
+    lines = list(_lines(_decoded(message.lstrip(AROUND), envelope.charset)))
     chosen = [line for line in lines if line.split(separators[0])[0].strip() in wanted]
     if sum(map(len, chosen)) > LARGEST_PARSED or any(len(one) > LARGEST_SEGMENT for one in chosen):
         raise MessageRefused(Fault("AE", 102, "a segment is too long to be processed"))

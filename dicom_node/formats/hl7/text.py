@@ -19,6 +19,8 @@ CODECS = {
 # the backslash first: the others bring new ones
 ESCAPES = (("\\", "\\E\\"), ("|", "\\F\\"), ("^", "\\S\\"), ("&", "\\T\\"), ("~", "\\R\\"))
 BREAK = "\\.br\\"
+AROUND = b"\r\n \t\0\xef\xbb\xbf"
+"""What careless senders put around blocks and before MSH: white space, a byte order mark."""
 DATE = re.compile(r"(\d{4})(\d{2})(\d{2})")
 TIME = re.compile(r"(\d{2})(?:(\d{2})(?:(\d{2})(?:\.\d+)?)?)?")
 

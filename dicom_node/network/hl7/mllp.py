@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
+from dicom_node.domain.errors import GiveUp, NodeError, NotUnderstood, TryAgain
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.work import Acknowledgement, DeliveryBatch, Undelivered
+from dicom_node.formats.hl7.text import AROUND
 from dicom_node.network.tls.contexts import connect
 from dicom_node.network.tls.sockets import Context, in_words
 
 START = b"\x0b"
 END = b"\x1c"
 CLOSE = END + b"\r"
-BETWEEN_BLOCKS = b"\r\n \t\0"
-"""What careless senders put between blocks; it carries no meaning."""
 LARGEST_ANSWER = 1 << 20
 LONGEST_NOTE = 400
 
@@ -71,21 +70,24 @@ class Unframer:
     def feed(self, received: bytes) -> Iterator[bytes]:
         """Take bytes and yield the messages that they complete.
 
-        Raises TryAgain for bytes outside a block and for a block that is too long,
-        after the messages before these: what was answered was answered.
+        White space and byte order marks between blocks are passed over. Raises
+        NotUnderstood for other bytes there and for a block that is too long, after
+        the messages before these: what was answered was answered.
         """
         while received:
             if self._block is None:
-                received = received.lstrip(BETWEEN_BLOCKS)
+                received = received.lstrip(AROUND)
                 if received and received[:1] != START:
-                    raise TryAgain(f"the answer is not MLLP: it starts with 0x{received[0]:02X}")
+                    raise NotUnderstood(
+                        f"the answer is not MLLP: it starts with 0x{received[0]:02X}"
+                    )
                 self._block = bytearray() if received else None
                 received = received[1:]
                 continue
             inside, end, received = received.partition(END)
             self._block += inside
             if len(self._block) > self._largest:
-                raise TryAgain(f"the answer is longer than {self._largest} bytes")
+                raise NotUnderstood(f"the answer is longer than {self._largest} bytes")
             if end:
                 message, self._block = bytes(self._block), None
                 yield message
@@ -93,10 +95,18 @@ class Unframer:
 
 def _segments(message: bytes) -> list[list[str]]:
     # latin-1 keeps every byte; separators are ASCII in all charsets of table 0211
-    text = message.decode("latin-1")
+    text = message.lstrip(AROUND).decode("latin-1")
     if not text.startswith("MSH") or len(text) < 4:
-        raise TryAgain("the message does not start with an MSH segment")
+        raise NotUnderstood(f"the message does not start with an MSH segment ({_shape(text)})")
     return [line.split(text[3]) for line in re.split(r"[\r\n]+", text) if line]
+
+
+def _shape(text: str) -> str:
+    """Tell a message's length and segments, and nothing that a patient could be known by."""
+    names = [
+        line[:3] for line in re.split(r"[\r\n]+", text) if re.match(r"[A-Z][A-Z0-9]{2}\W", line)
+    ]
+    return f"{len(text)} bytes, segments: {' '.join(names[:8]) or 'none'}"
 
 
 def _field(segment: list[str], position: int) -> str:
@@ -118,12 +128,13 @@ def control_id(message: bytes) -> str:
 def parse_acknowledgement(message: bytes) -> Answer:
     """Read the MSA segment, and what ERR-8 or ERR-3 add (HL7 v2.5.1, 2.15).
 
-    Raises TryAgain for anything that is not an acknowledgement.
+    Raises NotUnderstood for anything that is not an acknowledgement.
     """
     segments = _segments(message)
     found = [segment for segment in segments if segment[0] == "MSA"]
     if not found:
-        raise TryAgain("the answer has no MSA segment")
+        shape = _shape(message.decode("latin-1"))
+        raise NotUnderstood(f"the answer has no MSA segment ({shape})")
     errors = [_field(one, 8) or _field(one, 3) for one in segments if one[0] == "ERR"]
     said = [_field(found[0], 3), *errors]
     text = " | ".join(part for part in said if part)[:LONGEST_NOTE]
@@ -144,7 +155,7 @@ def settled(answer: Answer) -> str:
     elif answer.code in ("AR", "CR"):
         error = TryAgain(f"{answer.code}: the receiver rejected the message for now")
     else:
-        error = TryAgain("the answer has an unknown acknowledgement code (MSA-1)")
+        error = NotUnderstood("the answer has an unknown acknowledgement code (MSA-1)")
     if answer.text:
         error.add_note(answer.text)
     raise error
@@ -156,12 +167,16 @@ def deliver(
     port: int,
     timeouts: Timeouts,
     tls: Callable[[], Context] | None = None,
+    *,
+    any_control_id: bool = False,
 ) -> str:
     """Send one message, wait for its acknowledgement, and say what it was.
 
-    An answer to another message is no answer: the wait goes on. Raises GiveUp for
-    AE and CE; TryAgain for AR and CR, garbage, silence or a closed connection.
-    Repeats use the same bytes, so the same MSH-10.
+    The connection carries this message alone, so an answer with an empty MSA-2 is
+    ours. One to another message is none, unless `any_control_id`: the wait goes on.
+    Raises GiveUp for AE and CE; NotUnderstood for what is no acknowledgement;
+    TryAgain for AR and CR, silence or a closed connection. Repeats use the same
+    bytes, so the same MSH-10.
     """
     ours = control_id(message)
     block = frame(message)
@@ -171,12 +186,14 @@ def deliver(
             until = time.monotonic() + timeouts.answer_s
             connection.settimeout(timeouts.answer_s)  # for sendall: of all its parts together
             connection.sendall(block)
-            return settled(_await_answer(connection, ours, until))
+            return settled(_await_answer(connection, ours, until, any_control_id))
     except OSError as error:
         raise TryAgain(f"HL7 connection to {host}:{port}: {in_words(error)}") from error
 
 
-def _await_answer(connection: socket.socket, ours: str, until: float) -> Answer:
+def _await_answer(
+    connection: socket.socket, ours: str, until: float, any_control_id: bool
+) -> Answer:
     unframer = Unframer()
     others = 0
     while (left_s := until - time.monotonic()) > 0:
@@ -186,17 +203,19 @@ def _await_answer(connection: socket.socket, ours: str, until: float) -> Answer:
         except TimeoutError:
             break
         if not received:
-            raise TryAgain(f"the receiver closed the connection{_unrelated(others)}")
+            raise _unanswered("the receiver closed the connection", others)
         for message in unframer.feed(received):
             answer = parse_acknowledgement(message)
-            if answer.control_id == ours:
+            if any_control_id or answer.control_id in (ours, ""):
                 return answer
             others += 1
-    raise TryAgain(f"no acknowledgement in time{_unrelated(others)}")
+    raise _unanswered("no acknowledgement in time", others)
 
 
-def _unrelated(others: int) -> str:
-    return f" after {others} answer(s) to other messages (MSA-2)" if others else ""
+def _unanswered(words: str, others: int) -> TryAgain:
+    if others:
+        return NotUnderstood(f"{words} after {others} answer(s) to other messages (MSA-2)")
+    return TryAgain(words)
 
 
 def send(
@@ -211,7 +230,14 @@ def send(
     for delivery in batch.deliveries:
         try:
             message = path_of(delivery.file.key).read_bytes()
-            words = deliver(message, receiver.host, receiver.port, timeouts, tls)
+            words = deliver(
+                message,
+                receiver.host,
+                receiver.port,
+                timeouts,
+                tls,
+                any_control_id=receiver.any_control_id,
+            )
         except (NodeError, OSError) as error:
             outcomes.append(Undelivered(delivery.id, error))
         else:

@@ -24,6 +24,7 @@ from dicom_node.storage.queue.transitions import (
     UNFINISHED,
     WORDS,
     claim_step,
+    close_alarms,
     held_step,
     in_state,
     lease,
@@ -36,6 +37,8 @@ LARGEST_BATCH = 100
 """Objects on one association."""
 SINGLE = ("mllp", "fhir")
 """Protocols of messages, each answered by itself; objects share an association."""
+NOT_UNDERSTOOD = "answer_not_understood"
+"""The alarm about a destination whose answers are none of its protocol."""
 AGAIN_S = 5.0
 """When a refused object is tried again because its image is under way."""
 
@@ -192,6 +195,10 @@ def settle(
         run_held(conn, statement, batch, rows, len(rows))
     for _ in dead:
         raise_dead_letter_alarm(conn, batch.destination, now)
+    for words in {one.failure.alarm for one in failed if one.failure.alarm}:
+        raise_alarm(conn, NOT_UNDERSTOOD, f"{batch.destination}: {words}", now)
+    if arrived:
+        close_alarms(conn, NOT_UNDERSTOOD, now, f"{batch.destination}: ")
 
 
 def replace(

@@ -163,7 +163,11 @@ def raise_alarm(conn: Connection, kind: str, words: str, now: float) -> None:
     )
 
 
-def close_alarms(conn: Connection, kind: str, now: float) -> int:
-    """Close the open alarms of a kind; say how many."""
-    closing = update(alarms).where(alarms.c.kind == kind, alarms.c.closed_at.is_(None))
+def close_alarms(conn: Connection, kind: str, now: float, prefix: str = "") -> int:
+    """Close the open alarms of a kind whose words begin with `prefix`; say how many."""
+    closing = update(alarms).where(
+        alarms.c.kind == kind,
+        alarms.c.closed_at.is_(None),
+        alarms.c.words.startswith(prefix, autoescape=True),
+    )
     return conn.execute(closing.values(closed_at=now)).rowcount

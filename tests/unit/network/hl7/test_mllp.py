@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom_node.domain.errors import GiveUp, TryAgain
+from dicom_node.domain.errors import GiveUp, NotUnderstood, TryAgain
 from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.work import (
     Acknowledgement,
@@ -158,12 +158,12 @@ def test_acknowledged_message_is_delivered_unchanged(answer: str) -> None:
     [
         ("AE", GiveUp, "AE"),
         ("AR", TryAgain, "AR"),
-        ("wrong id", TryAgain, "1 answer.s. to other messages"),
+        ("wrong id", NotUnderstood, "1 answer.s. to other messages"),
         ("silence", TryAgain, "no acknowledgement in time"),
         ("close", TryAgain, "closed the connection"),
-        (b"no HL7 here\r\n", TryAgain, "not MLLP"),
-        (b"\x0bPID|1\r\x1c\r", TryAgain, "MSH"),
-        (b"\x0b" + b"x" * 2_000_000, TryAgain, "longer than"),
+        (b"no HL7 here\r\n", NotUnderstood, "not MLLP"),
+        (b"\x0bPID|1\r\x1c\r", NotUnderstood, "MSH"),
+        (b"\x0b" + b"x" * 2_000_000, NotUnderstood, "longer than"),
     ],
 )
 def test_other_answers_say_what_to_do(
@@ -178,6 +178,36 @@ def test_what_follows_an_acknowledgement_does_not_undo_it(rest: bytes) -> None:
     said = frame(b"MSH|^~\\&|RIS|HOSP\rMSA|AA|MSG-1\r") + rest
     with HL7Listener(said) as listener:
         assert ask(listener, Timeouts(answer_s=5)) == "AA for message MSG-1"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\xef\xbb\xbf" + frame(b"MSH|^~\\&|RIS|HOSP\rMSA|AA|MSG-1\r"),
+        frame(b"\xef\xbb\xbfMSH|^~\\&|RIS|HOSP\rMSA|AA|MSG-1\r"),
+        frame(b"\r\nMSH|^~\\&|RIS|HOSP\rMSA|AA|MSG-1\r"),
+        b"\r\n" + frame(b" \r\n\xef\xbb\xbfMSH|^~\\&|RIS|HOSP\r\nMSA|AA|MSG-1\r\n"),
+        frame(b"MSH|^~\\&|RIS|HOSP\rMSA|AA|\r"),
+        frame(b"MSH|^~\\&|RIS|HOSP\rMSA|AA\r"),
+    ],
+    ids=["mark before", "mark inside", "CR LF inside", "all of them", "empty id", "no id"],
+)
+def test_careless_acknowledgement_is_one(said: bytes) -> None:
+    # dcm4che issues 465 and 779, NextGen Connect issues 1314 and 2113
+    with HL7Listener(said) as listener:
+        assert ask(listener, Timeouts(answer_s=5)).startswith("AA for message")
+
+
+def test_receiver_that_names_another_message_may_be_believed() -> None:
+    with HL7Listener("wrong id") as listener:
+        words = deliver(ORU, listener.host, listener.port, QUICK, any_control_id=True)
+    assert words.startswith("AA for message")
+
+
+def test_shape_of_an_answer_names_no_patient() -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        parse_acknowledgement(b"MSH|^~\\&|RIS|HOSP\rPID|1||4711||Curie^Marie\rCurie|x\r")
+    assert str(caught.value) == "the answer has no MSA segment (51 bytes, segments: MSH PID)"
 
 
 def test_dripping_receiver_cannot_stretch_the_deadline() -> None:

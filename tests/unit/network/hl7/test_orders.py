@@ -43,6 +43,11 @@ def test_an_orm_gives_numbers_priority_patient_and_study() -> None:
     assert read(orm()) == Heard((order,), (ANNA,))
 
 
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\r\n", b" \r\n\xef\xbb\xbf"])
+def test_what_stands_before_msh_is_passed_over(before: bytes) -> None:
+    assert read(before + orm()) == read(orm())
+
+
 def test_an_omi_gives_them_from_tq1_and_ipc() -> None:
     content = message(
         msh("OMI^O23^OMI_O23"),

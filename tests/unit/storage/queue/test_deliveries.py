@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine
 
-from dicom_node.domain.errors import LeaseLost
+from dicom_node.domain.errors import LeaseLost, NotUnderstood
 from dicom_node.domain.work import (
+    DELIVERY_RETRY,
     Acknowledgement,
     DeliveryBatch,
     DeliveryFailure,
     Failure,
+    after_failure,
 )
 from dicom_node.storage.database.schema import alarms, deliveries
 from dicom_node.storage.queue.ledger import SqlLedger
@@ -106,6 +110,30 @@ def test_a_batch_may_fare_differently(ledger: SqlLedger, engine: Engine) -> None
     assert batch(ledger, 3500.0).deliveries[0].attempt == 2
     (alarm,) = rows(engine, alarms)
     assert (alarm["kind"], alarm["words"]) == ("delivery_discarded", "pacs: see its dead letters")
+
+
+def test_answers_that_nobody_understands_raise_an_alarm_until_one_is(
+    ledger: SqlLedger, engine: Engine
+) -> None:
+    finished(ledger, kinds=("oru",))
+    opened: list[list[str]] = []
+    for attempt in range(1, 5):
+        taken = batch(ledger, 3000.0 + attempt)
+        (delivery,) = taken.deliveries
+        failure = after_failure(NotUnderstood("no MSA"), delivery.attempt, 3000.0, DELIVERY_RETRY)
+        failed = (DeliveryFailure(delivery.id, replace(failure, due_at=0.0)),)
+        ledger.settle_deliveries(taken, (), failed, 3000.0 + attempt)
+        opened.append([row["words"] for row in rows(engine, alarms)])
+    words = "ris: answered, but not understood: no MSA"
+    assert opened == [[], [], [words], [words]]
+    taken = batch(ledger, 3010.0)
+    ledger.settle_deliveries(taken, arrived(taken), (), 3010.0)
+    (alarm,) = rows(engine, alarms)
+    assert (alarm["kind"], alarm["times"], alarm["closed_at"]) == (
+        "answer_not_understood",
+        2,
+        3010.0,
+    )
 
 
 def test_a_message_may_wait_for_the_objects(ledger: SqlLedger) -> None:
