@@ -5,6 +5,7 @@ from typing import Literal
 
 from dicom_node.domain.findings import PointChoice
 from dicom_node.domain.study import Instance
+from dicom_node.domain.views import NOT_FRONTAL, view_of
 from dicom_node.domain.work import PRIORITY_RANK, Admission, NewJob, OutputKind, Priority
 
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
@@ -13,7 +14,6 @@ SMALLEST_SIDE = 256
 LARGEST_SIDE = 20_000
 LARGEST_PIXELS = 120_000_000
 """Rows x Columns; the largest detectors have about 20 million."""
-FRONTAL_VIEWS = ("PA", "AP", "")
 
 
 PointName = Literal["", "high_sensitivity", "balanced", "high_specificity"]
@@ -65,7 +65,7 @@ def unsuitable(instance: Instance) -> str | None:
         return "colour image"
     if kind == SECONDARY_CAPTURE and instance.burned_in:
         return "secondary capture with burned-in annotation"
-    if instance.view_position not in FRONTAL_VIEWS:
+    if instance.view_position in NOT_FRONTAL:
         return f"view {instance.view_position}, not frontal"
     return unreadable_size(instance)
 
@@ -92,9 +92,15 @@ def mismatch(
         return f"modality {instance.modality or 'unknown'} not in route"
     if instance.body_part.upper() not in route.body_part:
         return f"body part {instance.body_part} not in route"
-    if not any_view and instance.view_position not in route.view:
+    if not any_view and not _takes_view(route, instance.view_position):
         return f"view {instance.view_position or 'unknown'} not in route"
     return None
+
+
+def _takes_view(route: Route, view: str) -> bool:
+    """Say whether it does; a word unknown here counts as none: the gate sees the image."""
+    named = {view_of(one) for one in route.view}
+    return view in named or ("" in named and view not in ("PA", "AP"))
 
 
 def admit(instance: Instance, calling_ae: str, routes: tuple[Route, ...]) -> Admission:

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
 from dicom_node.domain.study import NODE_MODEL, Instance, InstanceRef, Orientation, Spacing
+from dicom_node.domain.views import VIEW_OF_CODE, view_of
 from dicom_node.formats.dicom.attributes import (
     decimals,
     integer,
@@ -22,20 +23,7 @@ from dicom_node.formats.dicom.parsing import guess_syntax, parse_file, read_file
 _VALID_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _AXES = {"L": 0, "R": 0, "H": 1, "F": 1, "A": 2, "P": 2}
 
-# Codes of the view (CID 4010) and of the region (CID 4009), SCT and its older SRT names
-_VIEW_OF_CODE = {
-    "272479007": "PA",
-    "R-10214": "PA",
-    "R-40888": "PA",
-    "399348003": "AP",
-    "R-10206": "AP",
-    "399173006": "LL",
-    "R-10236": "LL",
-    "399198007": "RL",
-    "R-10232": "RL",
-    "399033003": "",  # "frontal" may be either
-    "R-10202": "",
-}
+# Codes of the region (CID 4009), SCT and its older SRT names
 _CHEST_CODES = {"816094009", "51185008", "T-D3000", "43799004", "T-D3200", "39607008", "T-28000"}
 
 
@@ -110,13 +98,13 @@ def body_part(ds: Dataset) -> str:
 
 
 def view_position(ds: Dataset) -> str:
-    """Give ViewPosition, else the view's code (CID 4010) in words."""
-    named = text(ds, "ViewPosition").upper()
+    """Give the view by ViewPosition, else by its code (CID 4010): see `view_of`."""
+    named = "\\".join(texts(ds, "ViewPosition"))
     if named:
-        return named
+        return view_of(named)
     for view in items(ds, "ViewCodeSequence"):
-        meaning = text(view, "CodeMeaning").upper()
-        return _VIEW_OF_CODE.get(text(view, "CodeValue"), meaning)
+        code = text(view, "CodeValue")
+        return VIEW_OF_CODE[code] if code in VIEW_OF_CODE else view_of(text(view, "CodeMeaning"))
     return ""
 
 

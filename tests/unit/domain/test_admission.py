@@ -48,6 +48,23 @@ def test_unsuitable_gets_its_reason(change: dict[str, object], words: str) -> No
     assert words in (admission.not_analysed or "")
 
 
+@pytest.mark.parametrize(
+    ("route", "view", "read"),
+    [
+        (("PA", "AP", ""), "STEHEND", True),
+        (("PA", "AP"), "STEHEND", False),
+        (("PA", "STEHEND"), "STEHEND", True),
+        (("PA ERECT",), "PA", True),
+        (("PA",), "", False),
+        (("PA", ""), "AP", False),
+        (("PA", "AP", "", "LL"), "LL", False),
+    ],
+)
+def test_the_route_decides_about_views(route: tuple[str, ...], view: str, read: bool) -> None:
+    admission = admit(replace(CHEST, view_position=view), "CR1", (Route("chest", view=route),))
+    assert bool(admission.jobs) == read
+
+
 def test_burned_in_cr_is_still_read() -> None:
     assert admit(replace(CHEST, burned_in=True), "CR1", ROUTES).jobs
 
