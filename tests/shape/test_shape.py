@@ -7,8 +7,6 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
-import pytest
-
 from dicom_node.commands import cli
 from dicom_node.domain.admission import Route
 from dicom_node.domain.exchange.destinations import FhirDestination, StowDestination
@@ -60,14 +58,11 @@ def test_the_commented_file_shows_the_defaults() -> None:
         assert getattr(shown, name) == getattr(ours, name), name
 
 
-def test_readme_names_every_command_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["--help"])
-    listed = set(re.findall(r"^    ([a-z]+)(?: |$)", capsys.readouterr().out, re.MULTILINE))
+def test_readme_names_every_command_and_no_other() -> None:
     section = (ROOT / "README.md").read_text().split("## Commands")[1].split("\n## ")[0]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     named = {word.split()[0] for cell in cells for word in re.findall(r"`([a-z][^`]*)`", cell)}
-    assert named == listed
+    assert named == set(cli.COMMANDS)
 
 
 def test_readme_tells_what_every_campaign_counted() -> None:
