@@ -20,6 +20,7 @@ from dicom_node.storage.archive.orphans import SPOOL
 from dicom_node.storage.archive.room import Room
 from dicom_node.storage.archive.sealed import SealedArchive
 from dicom_node.storage.archive.sealing import CHUNK, HEAD_BYTES, TAG_BYTES, load_keys, seal, unseal
+from tests.support.archives import content_of
 from tests.support.paths import ROOT
 
 SECRET = b"MARKED^PATIENT"
@@ -36,11 +37,6 @@ def vault(folder: Path, keys: Path) -> SealedArchive:
     room, register = Room(folder / "memory"), root / SPOOL / "keys"
     (folder / "memory").mkdir(exist_ok=True)
     return SealedArchive(FileArchive(root), load_keys(str(keys)), register, room)
-
-
-def content_of(archive: SealedArchive, key: str) -> bytes:
-    with archive.opened(key) as path:
-        return path.read_bytes()
 
 
 @pytest.fixture
