@@ -1,6 +1,7 @@
 """Ports: what the story asks of the outside world."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -91,8 +92,11 @@ class Archive(Protocol):
         Raises TryAgain when the disk is full or the store is away.
         """
 
-    def path(self, key: str) -> Path:
-        """Give a local path of the stored file; raises GiveUp when it is gone."""
+    def opened(self, key: str) -> AbstractContextManager[Path]:
+        """Give a local path of the stored file, which holds until the block ends.
+
+        Entering raises GiveUp when the file is gone.
+        """
 
     def read(self, key: str) -> bytes:
         """Give the stored bytes; raises GiveUp when they are gone."""
@@ -115,16 +119,8 @@ class Archive(Protocol):
         The same content may be stored again at any moment: then it stays readable.
         """
 
-
-@runtime_checkable
-class Lending(Protocol):
-    """An archive whose paths are copies, to be given back."""
-
-    def release(self, path: Path) -> None:
-        """Take back a path that `Archive.path` gave; once for each time."""
-
     def close(self) -> None:
-        """Remove all copies."""
+        """Remove what was kept for this process alone."""
 
 
 class Ledger(Protocol):

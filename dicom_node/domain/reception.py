@@ -54,6 +54,8 @@ class StoreRequest:
     """Preamble and File Meta (PS3.10 7.1) that make a file of `content`."""
     content: bytes
     """The data set, bit for bit as received."""
+    study_uid: str = ""
+    """The study that it is to be of, where the caller named one (STOW-RS)."""
 
 
 @dataclass(frozen=True, slots=True)

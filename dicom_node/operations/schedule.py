@@ -18,7 +18,7 @@ from dicom_node.audit.retention import AuditedRetention
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.operations.monitoring import DAY_S
 from dicom_node.flow import tidy
-from dicom_node.flow.deliver import Courier, deliver_once
+from dicom_node.flow.deliver import Outbox, Sender, deliver_once
 from dicom_node.operations.monitoring import watch_jobs
 from dicom_node.storage.database.engine import empty_journal
 from dicom_node.storage.queue.alarms import oldest_deliveries_at
@@ -37,7 +37,7 @@ STEP_S = 1.0
 
 
 @contextmanager
-def tidying(parts: Parts, senders: Mapping[str, Courier]) -> Iterator[None]:
+def tidying(parts: Parts, senders: Mapping[str, Sender]) -> Iterator[None]:
     """Run the tidying jobs until the block ends.
 
     Several processes may do this at once: each job is one claim or deletion that
@@ -117,18 +117,11 @@ def _check_disk(parts: Parts) -> None:
         parts.ledger.close_alarms("disk", parts.clock())
 
 
-def _discard_unroutable_deliveries(parts: Parts, senders: Mapping[str, Courier]) -> None:
+def _discard_unroutable_deliveries(parts: Parts, senders: Mapping[str, Sender]) -> None:
     """Give up deliveries whose destination the configuration has lost: they show then."""
+    outbox = Outbox(worker_name("tidy"), parts.ledger, parts.archive, senders, parts.clock, LEASE_S)
     for destination in oldest_deliveries_at(parts.engine).keys() - senders.keys():
-        while deliver_once(  # one study's at a time
-            parts.ledger,
-            parts.archive,
-            senders,
-            worker_name("tidy"),
-            destination=destination,
-            clock=parts.clock,
-            lease_s=LEASE_S,
-        ):
+        while deliver_once(outbox, destination):  # one study's at a time
             continue
 
 

@@ -12,7 +12,7 @@ from dicom_node.assembly.loop import take_turns
 from dicom_node.assembly.negotiation import refusal_learner
 from dicom_node.audit.node import audited
 from dicom_node.domain.errors import GiveUp
-from dicom_node.flow.deliver import deliver_once
+from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.operations.heartbeat import heartbeat
 from dicom_node.operations.reconciliation import reconciling
 from dicom_node.operations.schedule import tidying
@@ -32,20 +32,18 @@ def run(settings: Settings, stop: threading.Event) -> None:
         audited_senders = audited(
             destinations.senders(settings), parts.audit, settings, parts.engine
         )
-        descend = refusal_learner(settings, parts.engine)
 
         def send_to(destination: str) -> None:
-            turn = partial(
-                deliver_once,
+            outbox = Outbox(
+                node.worker_name(f"deliver-{destination}"),
                 parts.ledger,
                 parts.archive,
                 audited_senders,
-                node.worker_name(f"deliver-{destination}"),
-                destination=destination,
-                learn_refusal=descend,
-                clock=parts.clock,
-                lease_s=node.LEASE_S,
+                parts.clock,
+                node.LEASE_S,
+                refusal_learner(settings, parts.engine),
             )
+            turn = partial(deliver_once, outbox, destination)
             with closing(WorkNotifier(parts.engine, "deliveries")) as bell:
                 take_turns(turn, stop, orphaned, bell)
 

@@ -48,14 +48,16 @@ class FileArchive:
             _flush_folder(target.parent)
         return StoredFile(key, sha256, size)
 
-    def path(self, key: str) -> Path:
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Path]:
         """Give the path of a stored file; raises GiveUp when it is gone."""
         path = self._locate(key)
         with self._reading():
-            if path.is_file():
-                return path
-        self._require_folder()
-        raise GiveUp(f"archive file {key} is gone")
+            there = path.is_file()
+        if not there:
+            self._require_folder()
+            raise GiveUp(f"archive file {key} is gone")
+        yield path
 
     def read(self, key: str) -> bytes:
         """Give the stored bytes; raises GiveUp when they are gone."""
@@ -96,6 +98,9 @@ class FileArchive:
     def delete_old(self, key: str, before: float) -> bool:
         """Remove the file unless it was stored anew; see `orphans`."""
         return orphans.delete_old(self._root, key, before)
+
+    def close(self) -> None:
+        """Leave everything: all of it is durable."""
 
     def _require_folder(self) -> None:
         """Raise Away where nothing was ever stored, as in a share that is not mounted."""

@@ -56,9 +56,10 @@ class S3Archive:
             self._cache.add(key, (content,))
         return StoredFile(key, sha256, len(content))
 
-    def path(self, key: str) -> Path:
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Path]:
         """Give the path of a local copy; raises GiveUp when the object is gone."""
-        return self._cache.find(_checked(key)) or self._cache.add(key, (self._fetch(key),))
+        yield self._cache.find(_checked(key)) or self._cache.add(key, (self._fetch(key),))
 
     def read(self, key: str) -> bytes:
         """Give the stored bytes; raises GiveUp when they are gone."""
@@ -100,7 +101,7 @@ class S3Archive:
         """Set the object aside if it is still the old one; say whether it was.
 
         A store cannot delete on the condition that nobody stores the same content
-        anew at that moment. So a copy stays aside, and `read` and `path` bring it
+        anew at that moment. So a copy stays aside, and `read` and `opened` bring it
         back if a row came to know the key after all.
         """
         with self._faults():
@@ -114,6 +115,9 @@ class S3Archive:
             obstore.delete(self._store, key)
         self._cache.forget(key)
         return True
+
+    def close(self) -> None:
+        """Leave the copies: other processes read them too."""
 
     def _fetch(self, key: str) -> bytes:
         with self._faults():

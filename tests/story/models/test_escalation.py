@@ -10,7 +10,7 @@ from dicom_node.assembly import destinations
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.parts import Parts
 from dicom_node.domain.work import ReportObject
-from dicom_node.flow.deliver import deliver_once
+from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.flow.notify import escalations_for
 from dicom_node.operations import schedule
 from dicom_node.storage.database.schema import deliveries, escalations
@@ -38,16 +38,9 @@ def site_with(make: MakeSite, ris: HL7Listener, ward: HL7Listener, after_s: floa
 
 
 def deliver(parts: Parts, destination: str) -> int:
-    couriers = destinations.senders(parts.settings)
-    return deliver_once(
-        parts.ledger,
-        parts.archive,
-        couriers,
-        "d",
-        destination=destination,
-        clock=time.time,
-        lease_s=60,
-    )
+    senders = destinations.senders(parts.settings)
+    outbox = Outbox("d", parts.ledger, parts.archive, senders, time.time, 60)
+    return deliver_once(outbox, destination)
 
 
 def read(site: Site, image: Path) -> None:

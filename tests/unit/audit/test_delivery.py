@@ -120,7 +120,7 @@ def test_the_patient_of_a_study_that_is_not_known_is_nobody(settings: Settings) 
     parts.close()
 
 
-def test_a_courier_that_raises_is_told_of_too(settings: Settings) -> None:
+def test_a_sender_that_raises_is_told_of_too(settings: Settings) -> None:
     def fail(_batch: DeliveryBatch, _path: object) -> tuple[Acknowledgement, ...]:
         raise GiveUp("no such destination")
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from dicom_node.domain.errors import Away, TryAgain
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.archive.orphans import SPOOL
+from tests.support.archives import content_of
 
 
 def _files(root: Path) -> list[Path]:
@@ -30,7 +32,7 @@ def test_a_share_that_is_not_mounted_has_lost_nothing(tmp_path: Path) -> None:
     key = FileArchive(share).put([b"film"], "instances", ".dcm").key
     share.rename(tmp_path / "elsewhere")
     share.mkdir()  # what is there before something is mounted on it
-    for use in (FileArchive(share).read, FileArchive(share).path):
+    for use in (FileArchive(share).read, partial(content_of, FileArchive(share))):
         with pytest.raises(Away, match="mounted"):
             use(key)
     share.rmdir()
@@ -43,7 +45,7 @@ def test_a_share_that_gives_errors_is_away_and_a_file_alone_is_not(tmp_path: Pat
     there.put([b"film"], "instances", ".dcm")
     too_long = "x" * 300  # an error at every look, as a share gives whose server is gone
     for archive, error in ((there, TryAgain), (FileArchive(tmp_path / too_long), Away)):
-        for use in (archive.read, archive.path):
+        for use in (archive.read, partial(content_of, archive)):
             with pytest.raises(error) as raised:
                 use(f"instances/{too_long}")
             assert type(raised.value) is error
