@@ -21,9 +21,9 @@ def register(commands: Any) -> None:  # noqa: ANN401 - argparse names this type 
 
 def run(options: argparse.Namespace) -> int:
     """Write each statement as HTML and PDF; raises BadSettings."""
-    from dicom_node.commands.conformance import html, printed
-    from dicom_node.commands.conformance.ihe import ihe_statement
-    from dicom_node.commands.conformance.statement import dicom_statement
+    from dicom_node.commands.conformance import printed
+    from dicom_node.commands.conformance.document import page as html_page
+    from dicom_node.commands.conformance.statement import dicom_statement, ihe_statement
     from dicom_node.network.dimse.options import prepare
 
     settings = load_settings(options.config)
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     for name, statement in (("dicom", dicom_statement), ("ihe", ihe_statement)):
         document = statement(settings, dicom_node.__version__, made_on)
         page = options.out / f"{name}-conformance.html"
-        page.write_text(html.page(document), encoding="utf-8")
+        page.write_text(html_page(document), encoding="utf-8")
         paper = page.with_suffix(".pdf")
         paper.write_bytes(printed.page(document))
         print(f"{page}\n{paper}")
