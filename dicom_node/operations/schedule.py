@@ -28,7 +28,6 @@ from dicom_node.storage.queue.escalation import escalate
 from dicom_node.storage.queue.orders import SqlOrderBook
 from dicom_node.storage.status.beats import prune_beats, sample_disk
 from dicom_node.storage.status.counters import count_rows
-from dicom_node.storage.status.retention import SqlRetention
 
 log = structlog.get_logger()
 
@@ -161,7 +160,7 @@ def _discard_unroutable_deliveries(parts: Parts, senders: Mapping[str, Courier])
 def _expire(parts: Parts) -> None:
     """Apply the retention of the configuration to files, rows and orphans."""
     kept, now = parts.settings.retention, parts.clock()
-    retention = AuditedRetention(SqlRetention(parts.engine), parts.audit)
+    retention = AuditedRetention(parts.engine, parts.audit)
     log_s = kept.log_days * DAY_S
     tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)
     tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)
