@@ -14,7 +14,6 @@ from dicom_node.audit.node import audited
 from dicom_node.domain.errors import GiveUp
 from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.operations.heartbeat import heartbeat
-from dicom_node.operations.reconciliation import reconciling
 from dicom_node.operations.schedule import tidying
 from dicom_node.process.supervisor import orphaned, wait_for_stop
 from dicom_node.settings.settings import Settings
@@ -50,7 +49,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         threads = [
             threading.Thread(target=send_to, args=(name,), name=name) for name in audited_senders
         ]
-        with heartbeat(parts, "deliver"), tidying(parts, audited_senders), reconciling(parts, stop):
+        with heartbeat(parts, "deliver"), tidying(parts, audited_senders, stop.wait):
             for thread in threads:
                 thread.start()
             log.info("outbox_ready", destinations=list(audited_senders))

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_the_deliver_role_watches_the_time(
         site = site_with(make_site, ris, ward, after_s=0.5)
         read(site, phantoms["right"])
         assert deliver(site.parts, "ris") == 1
-        with schedule.tidying(site.parts, destinations.senders(site.settings)):
+        with schedule.tidying(site.parts, destinations.senders(site.settings), Event().wait):
             until(lambda: deliver(site.parts, "ward") == 1, "the escalation")
         assert len(ward.messages) == 1
 
