@@ -135,7 +135,7 @@ def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[
             truth.append(case.cardiomegaly)
             patients.append(case.patient_id)
     scores, labels = np.asarray(ratios, np.float64), np.asarray(truth, np.bool_)
-    shares_of = np.asarray([manifest.calibration.probability(ratio) for ratio in ratios])
+    shares_of = manifest.calibration.probabilities(scores)
     called = shares_of >= manifest.default_operating_point.threshold
     return {
         "images": f"{len(ratios)} of {len(cases)} measured",

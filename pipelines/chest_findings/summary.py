@@ -3,8 +3,6 @@
 import argparse
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from dicom_node.domain.errors import BadSettings
 from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.reading import SharedModel, open_model
@@ -38,8 +36,7 @@ def told_of(label: Label, readings: Readings) -> Told:
     """Give the calibrated probabilities of one label where the truth is known."""
     known = readings.known(label.name)
     truth, logits = known.of_label(label.name)
-    exponent = label.calibration.slope * logits + label.calibration.intercept
-    return Told(truth, np.asarray(1 / (1 + np.exp(-exponent)), np.float64), known.patients)
+    return Told(truth, label.calibration.probabilities(logits), known.patients)
 
 
 def of_label(label: Label, readings: Readings, prevalence: float) -> Figures:

@@ -11,8 +11,8 @@ from pathlib import Path
 from dicom_node.domain.errors import BadSettings
 from pipelines.measuring.charts import Chart
 from pipelines.measuring.page import Miss, page
+from pipelines.serving.manifest import MODELS
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 MISSES = 12
 Groups = Mapping[str, Mapping[str, object]]

@@ -67,8 +67,7 @@ def evaluate(arguments: list[str]) -> int:
 
 def examine(manifest: ModelManifest, readings: Readings) -> Exam:
     """Calibrate the scores and compare the masks."""
-    slope, intercept = manifest.calibration.slope, manifest.calibration.intercept
-    shares = 1 / (1 + np.exp(-(slope * readings.logits + intercept)))
+    shares = manifest.calibration.probabilities(readings.logits)
     patients = [case.patient_id for case in readings.cases]
     found = tuple(fits(readings, manifest.mask_threshold))
     return Exam(readings, Told(readings.truth, shares, patients), found)
