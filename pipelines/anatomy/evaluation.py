@@ -22,9 +22,8 @@ from pipelines.anatomy.pipeline import (
 from pipelines.geometry import Geometry, open_square, to_stored
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import rounded
-from pipelines.measuring.charts import Chart, Line
-from pipelines.measuring.page import Miss
-from pipelines.measuring.report import MISSES, Report, finish, parse
+from pipelines.measuring.curves import Chart, Line
+from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
 
 
 @dataclass(frozen=True, slots=True)

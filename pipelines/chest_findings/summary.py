@@ -8,10 +8,8 @@ from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.reading import SharedModel, open_model
 from pipelines.chest_findings.readings import Readings, read_all
 from pipelines.measuring.binary import Figures, Told, figures
-from pipelines.measuring.charts import Chart
-from pipelines.measuring.curves import calibration_chart, precision_chart, roc_chart
-from pipelines.measuring.page import Miss
-from pipelines.measuring.report import MISSES
+from pipelines.measuring.curves import Chart, calibration_chart, precision_chart, roc_chart
+from pipelines.measuring.report import MISSES, Miss
 from pipelines.serving.labelled import Label, LabelledManifest
 
 

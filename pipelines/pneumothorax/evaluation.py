@@ -9,11 +9,9 @@ from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.picture import open_mask
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import Figures, Row, Told, beside, figures, rounded
-from pipelines.measuring.charts import Chart, Line
-from pipelines.measuring.curves import calibration_chart, precision_chart, roc_chart
+from pipelines.measuring.curves import Chart, Line, calibration_chart, precision_chart, roc_chart
 from pipelines.measuring.metrics import Flags
-from pipelines.measuring.page import Miss
-from pipelines.measuring.report import MISSES, Report, finish, parse
+from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
 from pipelines.pneumothorax.cases import Case, read_cases
 from pipelines.pneumothorax.pipeline import NAME, load
 from pipelines.pneumothorax.readings import Fit, Readings, fits, mask_at, read_all
