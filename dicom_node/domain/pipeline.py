@@ -95,11 +95,11 @@ class Archive(Protocol):
     def opened(self, key: str) -> AbstractContextManager[Path]:
         """Give a local path of the stored file, which holds until the block ends.
 
-        Entering raises GiveUp when the file is gone.
+        Entering raises GiveUp when the file is gone, or is not what the key was made of.
         """
 
     def read(self, key: str) -> bytes:
-        """Give the stored bytes; raises GiveUp when they are gone."""
+        """Give the stored bytes; raises GiveUp as `opened`."""
 
     def delete(self, key: str) -> None:
         """Forget the file; one that is gone already is no error."""
@@ -108,15 +108,16 @@ class Archive(Protocol):
         """Say how much room is left."""
 
     def tidy_spool(self, older_than_s: float, now: float) -> int:
-        """Remove what crashed writers left; say how many files."""
+        """Remove what crashed writers left, and what was set aside long ago."""
 
     def old_keys(self, before: float) -> Iterator[str]:
         """Give the keys of files stored before `before` (POSIX seconds)."""
 
-    def delete_old(self, key: str, before: float) -> bool:
-        """Remove the file if it is still the old one; say whether it was.
+    def set_aside(self, key: str, before: float) -> bool:
+        """Set the file aside if it is still the old one; say whether it was.
 
-        The same content may be stored again at any moment: then it stays readable.
+        Whoever reads it under its key brings it back; for others it is gone. The same
+        content may be stored again at any moment: then it stays readable.
         """
 
     def close(self) -> None:

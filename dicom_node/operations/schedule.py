@@ -16,6 +16,7 @@ from dicom_node.assembly.commitment import commit_jobs
 from dicom_node.assembly.negotiation import ask_all
 from dicom_node.assembly.parts import LEASE_S, Parts, worker_name
 from dicom_node.audit.retention import AuditedRetention
+from dicom_node.domain.archive import Retention
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.operations.monitoring import DAY_S
 from dicom_node.flow import tidy
@@ -31,6 +32,7 @@ from dicom_node.storage.status.counters import count_rows
 
 log = structlog.get_logger()
 
+UNKNOWN_FILES = "archive_unknown_files"
 RESCUE_EVERY_S = 5
 COUNT_EVERY_S = 10
 DISK_EVERY_S = 60
@@ -161,9 +163,15 @@ def _expire(parts: Parts) -> None:
     SqlOrderBook(parts.engine).prune(now - log_s)
     empty_journal(parts.engine)  # where it is in use: an hour later
     parts.archive.tidy_spool(tidy.ORPHAN_AGE_S, now)
+    _sweep(parts, retention, now)
+
+
+def _sweep(parts: Parts, retention: Retention, now: float) -> None:
     before = now - tidy.ORPHAN_AGE_S
-    tidy.sweep_orphans(
-        retention,
-        parts.archive.old_keys(before),
-        partial(parts.archive.delete_old, before=before),
-    )
+    aside = partial(parts.archive.set_aside, before=before)
+    sweep = tidy.sweep_orphans(retention, parts.archive.old_keys(before), aside)
+    if sweep.is_stopped:
+        words = f"{sweep.unknown} of {sweep.files} archive files are unknown to the database"
+        parts.ledger.alarm(UNKNOWN_FILES, f"{words}: is it the right one, or a restored one?", now)
+    else:
+        parts.ledger.close_alarms(UNKNOWN_FILES, now)

@@ -142,7 +142,7 @@ def test_what_is_stored_during_its_sweep_comes_back(
         receiving.put([b"nobody's"], "instances", ".dcm")
 
     monkeypatch.setattr(obstore, "copy", copy_while_the_sender_repeats)
-    assert sweeping.delete_old(key, time.time() + 60)
+    assert sweeping.set_aside(key, time.time() + 60)
     monkeypatch.undo()
     working = _archive(s3.bucket(prefix), tmp_path / "c")
     assert content_of(working, key) == b"nobody's"
@@ -153,7 +153,7 @@ def test_what_is_aside_goes_in_the_end(s3: S3Server, prefix: str, tmp_path: Path
     archive = _archive(s3.bucket(prefix), tmp_path / "a")
     key = archive.put([b"nobody's"], "instances", ".dcm").key
     kept = archive.put([b"somebody's"], "instances", ".dcm").key
-    assert archive.delete_old(key, time.time() + 60)
+    assert archive.set_aside(key, time.time() + 60)
     assert s3.file(f"{prefix}/{ASIDE}{key}").exists()
     assert archive.tidy_spool(DAY_S, time.time() + 6 * DAY_S) >= 0
     assert s3.file(f"{prefix}/{ASIDE}{key}").exists()

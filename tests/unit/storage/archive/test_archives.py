@@ -95,24 +95,26 @@ def test_folder_and_suffix_are_plain_names(folder: str, suffix: str, archive: Ar
     assert list(archive.old_keys(time.time() + 60)) == []
 
 
-def test_old_files_are_listed_and_deleted(opened: Opened) -> None:
+def test_old_files_are_listed_and_set_aside(opened: Opened) -> None:
     archive = opened()
     keys = {archive.put([b"%d" % number], "instances", ".dcm").key for number in range(3)}
     later = time.time() + 60
     assert list(archive.old_keys(later - 3600)) == []
     assert set(archive.old_keys(later)) == keys
     one = min(keys)
-    assert not archive.delete_old(one, later - 3600)
+    assert not archive.set_aside(one, later - 3600)
     assert archive.read(one)
-    assert archive.delete_old(one, later)
-    assert not archive.delete_old(one, later)
+    assert archive.set_aside(one, later)
+    assert not archive.set_aside(one, later)
     assert set(opened().old_keys(later)) == keys - {one}
+    assert opened().read(one)  # who knows its key has it again
+    assert set(opened().old_keys(later)) == keys
 
 
 def test_a_file_stored_anew_after_its_deletion_is_there(opened: Opened) -> None:
     archive = opened()
     key = archive.put([b"orphan"], "instances", ".dcm").key
-    assert archive.delete_old(key, time.time() + 60)
+    assert archive.set_aside(key, time.time() + 60)
     assert opened().put([b"orphan"], "instances", ".dcm").key == key
     assert opened().read(key) == b"orphan"
 
@@ -120,7 +122,7 @@ def test_a_file_stored_anew_after_its_deletion_is_there(opened: Opened) -> None:
 def test_a_deleted_file_does_not_come_back(opened: Opened) -> None:
     archive = opened()
     key = archive.put([b"orphan"], "instances", ".dcm").key
-    assert archive.delete_old(key, time.time() + 60)
+    assert archive.set_aside(key, time.time() + 60)
     archive.put([b"orphan"], "instances", ".dcm")
     archive.delete(key)
     with pytest.raises(GiveUp, match="is gone"):

@@ -1,13 +1,14 @@
 """The archive in a folder, with faults made by the file system (all archives: test_archives.py)."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from dicom_node.domain.errors import Away, TryAgain
+from dicom_node.domain.errors import Away, GiveUp, TryAgain
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.archive.orphans import SPOOL
 from tests.support.archives import content_of
@@ -121,3 +122,15 @@ def test_free_bytes_is_that_of_the_disk(tmp_path: Path) -> None:
     stats = os.statvfs(tmp_path)
     free = FileArchive(tmp_path / "archive").free_bytes()
     assert abs(free - stats.f_bavail * stats.f_frsize) < 1 << 30
+
+
+@pytest.mark.parametrize("use", ["read", "opened"])
+def test_an_exchanged_or_rotten_file_is_not_taken_for_what_was_stored(
+    use: str, tmp_path: Path
+) -> None:
+    archive = FileArchive(tmp_path)
+    one, other = (archive.put([film], "instances", ".dcm").key for film in (b"one", b"other"))
+    shutil.copy(tmp_path / other, tmp_path / one)
+    with pytest.raises(GiveUp, match="does not hold what was stored"):
+        archive.read(one) if use == "read" else content_of(archive, one)
+    assert archive.read(other) == b"other"
