@@ -32,6 +32,7 @@ COMMANDS = {
     "status": ("status", "show queue, outbox, dead letters and senders"),
     "retry": ("requeue", "make dead letters available again"),
     "reanalyse": ("requeue", "have stored images read again, by the models that serve now"),
+    "recover": ("recover", "register films that the archive has and the database lacks"),
     "oru": ("oru", "show the HL7 or FHIR message of a study; sends nothing"),
     "conformance": (
         "conformance.command",

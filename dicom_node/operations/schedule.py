@@ -24,6 +24,7 @@ from dicom_node.flow.backfill import Wait
 from dicom_node.flow.deliver import Outbox, Sender, deliver_once
 from dicom_node.operations import alarms, reconciliation
 from dicom_node.storage.database.engine import empty_journal
+from dicom_node.storage.queue import identity
 from dicom_node.storage.queue.alarms import oldest_deliveries_at
 from dicom_node.storage.queue.escalation import escalate
 from dicom_node.storage.queue.orders import SqlOrderBook
@@ -167,6 +168,7 @@ def _expire(parts: Parts) -> None:
 
 
 def _sweep(parts: Parts, retention: Retention, now: float) -> None:
+    identity.require_bound(parts.engine, parts.archive, now)
     before = now - tidy.ORPHAN_AGE_S
     aside = partial(parts.archive.set_aside, before=before)
     sweep = tidy.sweep_orphans(retention, parts.archive.old_keys(before), aside)

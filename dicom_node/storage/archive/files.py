@@ -14,7 +14,7 @@ from dicom_node.domain.work import StoredFile
 from dicom_node.process import crash_points
 from dicom_node.storage.archive import orphans
 from dicom_node.storage.archive.keys import key_of, require_name
-from dicom_node.storage.archive.orphans import SPOOL
+from dicom_node.storage.archive.orphans import IDENTITY, SPOOL
 
 _WORTH_A_THREAD = 1 << 20
 """Bytes; less is hashed sooner than a thread starts."""
@@ -97,6 +97,26 @@ class FileArchive:
     def set_aside(self, key: str, before: float) -> bool:
         """Set the file aside unless it was stored anew; see `orphans`."""
         return orphans.set_aside(self._root, key, before)
+
+    def keys_aside(self) -> Iterator[str]:
+        """Give the keys of files that are set aside; see `orphans`."""
+        return orphans.keys_aside(self._root)
+
+    def identity(self) -> str | None:
+        """Give the word that `identify` kept."""
+        with _passing_faults(Away):
+            try:
+                return (self._root / IDENTITY).read_text("ascii")
+            except FileNotFoundError:
+                return None
+
+    def identify(self, identity: str) -> None:
+        """Keep a word durably beside the folders."""
+        with _passing_faults(Away):
+            spooled = self._folder(self._root / SPOOL) / f"{uuid.uuid4().hex}.part"
+            _write_new(spooled, (identity.encode("ascii"),))
+            spooled.rename(self._root / IDENTITY)
+            _flush_folder(self._root)
 
     def close(self) -> None:
         """Leave everything: all of it is durable."""
