@@ -1,6 +1,5 @@
 """List callers that knocked, let them in or forget them."""
 
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +38,7 @@ def callers(config: Path, approve: str | None, forget: str | None) -> int:
             return 0
         ae, host = _named(named)
         if approve:
-            known = known_callers.approve(parts.engine, ae, host, time.time())
+            known = known_callers.approve(parts.engine, ae, host, parts.clock())
         else:
             known = known_callers.forget(parts.engine, ae, host)
     if not known:

@@ -1,6 +1,5 @@
 """The nightly comparison of the PACS with what was received."""
 
-import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 
@@ -65,8 +64,8 @@ def reconcile(
         if one.gap.missing or one.faults:
             images, studies = images + left(one), studies + bool(left(one) or one.gap.fault)
             yield one
-    parts.ledger.close_alarms(FAILED, time.time())
-    parts.ledger.close_alarms(MISSING, time.time())
+    parts.ledger.close_alarms(FAILED, parts.clock())
+    parts.ledger.close_alarms(MISSING, parts.clock())
     if studies:
         words = f"{images} images of {studies} studies of {span.first} to {span.last}"
         _alarm(parts, MISSING, f"{wanted.peer}: {words} were never received")
@@ -99,6 +98,6 @@ def left(one: Filled) -> int:
 
 def _alarm(parts: Parts, kind: str, words: str) -> None:
     try:
-        parts.ledger.alarm(kind, words, time.time())
+        parts.ledger.alarm(kind, words, parts.clock())
     except NodeError as error:
         log.error("alarm_not_raised", kind=kind, reason=str(error))

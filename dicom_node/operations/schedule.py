@@ -61,14 +61,15 @@ def tidying(parts: Parts, senders: Mapping[str, Sender], wait: Wait) -> Iterator
         (DISK_EVERY_S, partial(_check_disk, parts)),
         (DISK_EVERY_S, partial(_discard_unroutable_deliveries, parts, senders)),
         (EXPIRE_EVERY_S, partial(_expire, parts)),
-        (ASK_EVERY_S, partial(ask_all, parts.settings, parts.engine)),
+        (ASK_EVERY_S, partial(ask_all, parts)),
         *commit_jobs(parts),
         (COUNT_EVERY_S, lambda: count_rows(parts.engine, alarms.sender_names(parts.settings))),
         (AGES_EVERY_S, lambda: alarms.watch_ages(parts, parts.clock())),
+        # the audit trail is a file of this host, and has its time
         (AGES_EVERY_S, lambda: alarms.watch_audit(parts, time.time())),
         (SAMPLE_EVERY_S, partial(_sample, parts)),
         (HABITS_EVERY_S, lambda: alarms.watch_habits(parts, parts.clock())),
-        (HABITS_EVERY_S, lambda: alarms.watch_certificates(parts, time.time())),
+        (HABITS_EVERY_S, lambda: alarms.watch_certificates(parts, parts.clock())),
     )
     # a thread for each: peers that hang must not keep the dead workers' images waiting
     threads = ThreadPoolExecutor(len(jobs) + 1)

@@ -40,7 +40,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 audited_senders,
                 parts.clock,
                 node.LEASE_S,
-                refusal_learner(settings, parts.engine),
+                refusal_learner(parts),
             )
             turn = partial(deliver_once, outbox, destination)
             with closing(WorkNotifier(parts.engine, "deliveries")) as bell:

@@ -1,7 +1,6 @@
 """The role that serves C-ECHO and C-STORE."""
 
 import threading
-import time
 from contextlib import closing
 from functools import partial
 
@@ -38,7 +37,7 @@ def _receivers(parts: node.Parts) -> list[StorageSCP]:
     policy = caller_policy(parts)
     service = Service(
         ae_title=settings.node.ae_title,
-        greet=lambda caller: admit_caller(caller, policy, time.time()),
+        greet=lambda caller: admit_caller(caller, policy, parts.clock()),
         store=lambda request: receive(request, reception, parts.clock()),
         max_associations=settings.receive.max_associations,
         max_per_caller=settings.receive.max_per_caller,

@@ -94,7 +94,7 @@ class Ward:
     def deliver(self) -> int:
         parts = self.parts
         senders = destinations.senders(parts.settings)
-        learn = refusal_learner(parts.settings, parts.engine)
+        learn = refusal_learner(parts)
         outbox = Outbox("d", parts.ledger, parts.archive, senders, time.time, 60, learn)
         return deliver_once(outbox)
 

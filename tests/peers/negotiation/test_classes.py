@@ -69,7 +69,7 @@ LADDER = [
 def test_a_peer_that_cannot_be_asked_is_not_said_to_refuse(make_ward: MakeWard) -> None:
     parts = make_ward(configured(free_port(), ["sr", "sc"])).parts
     with capture_logs() as logs:
-        (check,) = acceptance_checks(parts.settings, parts.engine, parts.settings.peers[0])
+        (check,) = acceptance_checks(parts, parts.settings.peers[0])
     assert (check.ok, check.words) == (False, "cannot be asked now; the log says why")
     assert [line["event"] for line in logs] == ["peer_not_asked"]
 
@@ -82,7 +82,7 @@ def test_the_richest_report_that_a_peer_takes_arrives_once(
     with restricted(tmp_path, *taken) as peer:
         ward = make_ward(configured(peer.port, ["sr"], sr_class))
         if asked_before:
-            ask_all(ward.parts.settings, ward.parts.engine)
+            ask_all(ward.parts)
         ward.receive()
         with capture_logs() as logs:
             ward.settle()
@@ -129,7 +129,7 @@ def test_a_report_refers_to_no_segmentation_that_the_peer_refused(
     with restricted(tmp_path, *classes) as peer:
         ward = make_ward(configured(peer.port, ["sr", "seg"]))
         if asked_before:
-            ask_all(ward.parts.settings, ward.parts.engine)
+            ask_all(ward.parts)
         ward.receive()
         ward.settle()
         arrived = {ds.Modality: ds for ds in map(dcmread, peer.files)}
@@ -174,7 +174,7 @@ def test_a_peer_that_takes_nothing_is_an_alarm_and_no_loop(
 
 def test_a_peer_that_is_away_keeps_what_is_known_of_it(make_ward: MakeWard) -> None:
     ward = make_ward(configured(free_port(), ["sr"]))
-    ask_all(ward.parts.settings, ward.parts.engine)
+    ask_all(ward.parts)
     assert refused_by(ward.parts.engine, "pacs", 0.0) == frozenset()
 
 
