@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
 
-import dicom_node
 from dicom_node.assembly.archive import open_archive
 from dicom_node.audit.node import SILENT, Audit
 from dicom_node.audit.node import opened as open_audit
@@ -29,8 +27,6 @@ from dicom_node.storage.status.status import take_snapshot
 
 log = structlog.get_logger()
 
-SHARE = Path(dicom_node.__file__).resolve().parents[1]
-"""The folder that holds `models/` and `config/` beside the packages."""
 LEASE_S = 15.0
 """How long dead workers hold what they claimed; the living renew it three times in it."""
 

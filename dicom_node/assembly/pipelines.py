@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Engine
 
-from dicom_node.assembly.parts import SHARE
+from dicom_node import share
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OWN_POINT
@@ -76,7 +76,7 @@ def model_store_of(settings: Settings) -> ModelStore:
 
     Without a configuration file (data_dir is relative) there is no site.
     """
-    shipped = Path(settings.node.models_dir or SHARE / "models")
+    shipped = Path(settings.node.models_dir or share.MODELS)
     data_dir = settings.node.data_dir
     return ModelStore(data_dir / "models" if data_dir.is_absolute() else NOWHERE, shipped)
 

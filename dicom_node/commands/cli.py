@@ -82,7 +82,10 @@ class _InOrder(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        click.echo(f"dicom-node {__version__}")
+        from dicom_node import share
+
+        commit = share.commit()
+        click.echo(f"dicom-node {__version__}" + (f" (commit {commit})" if commit else ""))
         ctx.exit()
 
 
@@ -98,7 +101,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the version and exit.",
+    help="Show the version with its commit and exit.",
 )
 def dicom_node() -> None:
     """Run a command of the node."""
