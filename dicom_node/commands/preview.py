@@ -18,7 +18,7 @@ from dicom_node.domain.work import ReportObject
 from dicom_node.flow.infer import PipelineRequest, Reading, run_pipelines
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.hl7 import text
-from dicom_node.formats.hl7.check import judge
+from dicom_node.formats.hl7.segments import judge
 from dicom_node.results.example import example
 from dicom_node.results.messages import oru
 from dicom_node.settings.settings import Settings

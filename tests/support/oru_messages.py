@@ -9,7 +9,7 @@ import pytest
 
 from dicom_node.domain.study import HL7Destination
 from dicom_node.formats.hl7 import text as er7
-from dicom_node.formats.hl7.check import judge
+from dicom_node.formats.hl7.segments import judge
 from dicom_node.results.example import example
 from dicom_node.results.messages import oru
 
