@@ -29,17 +29,17 @@ def insert_new(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Ins
     return insert_into(conn, table).on_conflict_do_nothing()
 
 
-def write_over(
+def upsert(
     conn: Connection,
     table: Table,
     rows: dict[str, Any] | list[dict[str, Any]],
     latest: Collection[str] | dict[str, Any],
     known_by: Sequence[str] = (),
 ) -> None:
-    """Insert rows; one that is there already takes over what is `latest`.
+    """Insert rows; one that is there already takes over the `latest` columns.
 
-    That is names of columns, or values for them. A row is known by the primary key, or
-    by `known_by`.
+    `latest` names them, or gives values for them. A row is known by the primary key, or
+    by the unique columns `known_by`.
     """
     insert = insert_into(conn, table)
     known_by = known_by or [column.name for column in table.primary_key]

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, Table, and_, delete, select
 from sqlalchemy.sql import ColumnElement
 
 from dicom_node.domain.operations.status import Caller
-from dicom_node.storage.database.rows import insert_new, key, write_over
+from dicom_node.storage.database.rows import insert_new, key, upsert
 from dicom_node.storage.database.schema import approved_callers, callers, instances, objects
 from dicom_node.storage.database.transactions import transaction
 
@@ -17,7 +17,7 @@ MOST = 1000
 def record_unknown_caller(conn: Connection, ae: str, host: str, now: float) -> None:
     """Remember an unknown caller; of too many those that knocked longest ago are forgotten."""
     knock = {"ae": key(ae), "host": key(host), "times": 1, "first_at": now, "last_at": now}
-    write_over(conn, callers, knock, {"times": callers.c.times + 1, "last_at": now})
+    upsert(conn, callers, knock, {"times": callers.c.times + 1, "last_at": now})
     oldest_kept = select(callers.c.last_at).order_by(callers.c.last_at.desc())
     last_at = oldest_kept.offset(MOST - 1).limit(1).scalar_subquery()
     conn.execute(delete(callers).where(callers.c.last_at < last_at))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine, select
 
-from dicom_node.storage.database.rows import ascii_json, key, write_over
+from dicom_node.storage.database.rows import ascii_json, key, upsert
 from dicom_node.storage.database.schema import capabilities
 from dicom_node.storage.database.transactions import transaction
 
@@ -26,7 +26,7 @@ def remember(
         for sop_class_uid, syntaxes in taken.items()
     ]
     with transaction(engine) as conn:
-        write_over(conn, capabilities, rows, ("syntaxes", "asked_at"))
+        upsert(conn, capabilities, rows, ("syntaxes", "asked_at"))
 
 
 def refusals(engine: Engine, now: float) -> dict[str, frozenset[str]]:

@@ -32,7 +32,7 @@ from dicom_node.domain.exchange.commitment import (
 )
 from dicom_node.domain.study import InstanceRef
 from dicom_node.domain.work import Acknowledgement, Event
-from dicom_node.storage.database.rows import clip, key, plain, write_over
+from dicom_node.storage.database.rows import clip, key, plain, upsert
 from dicom_node.storage.database.schema import commitment_requests, commitments, deliveries, objects
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.deliveries import raise_dead_letter_alarm
@@ -80,7 +80,7 @@ def request_commitment_later(
         # who retries a dead letter gives it all its chances again
         count = case((commitments.c.state == "given up", 0), else_=commitments.c.asked)
         again = fresh | {"asked": count, "settled_at": None}
-        write_over(conn, commitments, fresh | dict(row._mapping), again, ("delivery_id",))
+        upsert(conn, commitments, fresh | dict(row._mapping), again, ("delivery_id",))
 
 
 @dataclass(frozen=True, slots=True)

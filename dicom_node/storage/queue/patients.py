@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from dicom_node.domain.exchange.orders import Merge, Patient, PatientKey, same_patient
-from dicom_node.storage.database.rows import key, plain, write_over
+from dicom_node.storage.database.rows import key, plain, upsert
 from dicom_node.storage.database.schema import patients
 
 LONGEST_CHAIN = 20
@@ -21,7 +21,7 @@ def put_patient(conn: Connection, patient: Patient, now: float) -> None:
     }
     unmerged = {"merged_into": "", "merged_issuer": "", "updated_at": now}
     news = [name for name, fact in facts.items() if fact]
-    write_over(conn, patients, _keys(patient.key) | facts | unmerged, (*news, "updated_at"))
+    upsert(conn, patients, _keys(patient.key) | facts | unmerged, (*news, "updated_at"))
 
 
 def merge(conn: Connection, one: Merge, now: float) -> None:
@@ -38,7 +38,7 @@ def merge(conn: Connection, one: Merge, now: float) -> None:
             "updated_at": now,
         }
         unknown = {"name": "", "birth_date": "", "sex": ""}
-        write_over(conn, patients, _keys(patient) | unknown | values, values.keys())
+        upsert(conn, patients, _keys(patient) | unknown | values, values.keys())
 
 
 def resolved(conn: Connection, known_as: PatientKey) -> Patient | None:

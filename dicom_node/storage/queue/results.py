@@ -13,7 +13,7 @@ from dicom_node.storage.database.rows import (
     key,
     one_or_many,
     plain,
-    write_over,
+    upsert,
 )
 from dicom_node.storage.database.schema import deliveries, objects, replacements, results
 from dicom_node.storage.queue import escalation
@@ -34,7 +34,7 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
         once = {tuple(row[name] for name in READING): row for row in rows}
         # what a repeated reading found stays; it is the latest now, in its generation
         rows = list(once.values())
-        write_over(conn, results, one_or_many(rows), ("created_at", "generation"), READING)
+        upsert(conn, results, one_or_many(rows), ("created_at", "generation"), READING)
     if outcome.objects:
         conn.execute(_insert_objects(conn), _object_rows(instance_id, outcome, now))
     if outcome.deliveries:
@@ -42,7 +42,7 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
     escalation.arm(conn, held, outcome, now)
     for one in outcome.replaced:
         row = {**asdict(one), "destination": key(one.destination), "first_at": now, "last_at": now}
-        write_over(conn, replacements, row, ("reason", "last_at"))
+        upsert(conn, replacements, row, ("reason", "last_at"))
     reasons = [f.not_analysed for f in outcome.findings if f.not_analysed is not None]
     if len(reasons) < len(outcome.findings):
         settle_analysed(conn, instance_id)

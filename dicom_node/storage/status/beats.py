@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlalchemy import Connection, Engine, delete, select
 
 from dicom_node.domain.operations.monitoring import DAY_S, DiskSample, Gpu, Heartbeat, ServingModel
-from dicom_node.storage.database.rows import ascii_json, insert_new, key, write_over
+from dicom_node.storage.database.rows import ascii_json, insert_new, key, upsert
 from dicom_node.storage.database.schema import disk_samples, heartbeats
 from dicom_node.storage.database.transactions import transaction
 
@@ -23,7 +23,7 @@ def beat(engine: Engine, sign: Heartbeat) -> None:
         "gpus": ascii_json([asdict(gpu) for gpu in sign.gpus]),
     }
     with transaction(engine, durable=False) as conn:
-        write_over(conn, heartbeats, row, row.keys() - {"worker"})
+        upsert(conn, heartbeats, row, row.keys() - {"worker"})
 
 
 def end_beats(engine: Engine, worker: str) -> None:
