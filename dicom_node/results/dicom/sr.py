@@ -24,13 +24,7 @@ from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.source import ref_of, text
 from dicom_node.formats.dicom.values import add
 from dicom_node.results import words as say
-from dicom_node.results.common import (
-    ReportContext,
-    finished,
-    new_object,
-    operating_point,
-    tracking,
-)
+from dicom_node.results.common import ReportContext, finished, new_object, operating_point, tracking
 from dicom_node.results.dicom import seg, text_sr
 from dicom_node.results.dicom.content import (
     Points,

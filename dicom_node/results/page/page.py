@@ -49,9 +49,7 @@ def head(
     by = f"{context.institution}, {context.ae_title}" if context.institution else context.ae_title
     stamp = [said(by, RIGHT), said(f"Made {made:%Y-%m-%d %H:%M:%S}", RIGHT)]
     yield table(
-        [[said(TITLE, HEAD), stamp]],
-        (120 * mm, 62 * mm),
-        ("RIGHTPADDING", (0, 0), (-1, -1), 0),
+        [[said(TITLE, HEAD), stamp]], (120 * mm, 62 * mm), ("RIGHTPADDING", (0, 0), (-1, -1), 0)
     )
     yield HRFlowable(WIDTH, thickness=0.8, color=GREY, spaceBefore=1, spaceAfter=3)
     yield _patient(source)

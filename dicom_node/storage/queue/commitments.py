@@ -219,10 +219,7 @@ def _opened(conn: Connection, destination: str, rows: Sequence[Row[Any]], now: f
         update(commitments)
         .where(_ID.in_([row.id for row in rows]))
         .values(
-            state="asked",
-            transaction_uid=uid,
-            asked=commitments.c.asked + 1,
-            due_at=now + HOLD_S,
+            state="asked", transaction_uid=uid, asked=commitments.c.asked + 1, due_at=now + HOLD_S
         )
     )
     refs = (InstanceRef(row.sop_class_uid, row.sop_instance_uid) for row in rows)

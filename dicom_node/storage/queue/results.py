@@ -101,10 +101,7 @@ def _delivery_rows(
     conn: Connection, held: Claim, outcome: Outcome, now: float
 ) -> list[dict[str, object]]:
     ids = object_ids(conn, (one.sop_instance_uid for one in outcome.deliveries))
-    whose = {
-        "instance_id": held.instance_id,
-        "study_uid": key(held.arrival.instance.study_uid),
-    }
+    whose = {"instance_id": held.instance_id, "study_uid": key(held.arrival.instance.study_uid)}
     return [
         new_row(one.destination, one.protocol, one.priority, now)
         | whose
