@@ -24,7 +24,7 @@ def say() -> Say:
     def build(**changes: Any) -> list[list[str]]:  # noqa: ANN401 - any field of the receiver
         to = replace(RIS, **changes)
         context = oru.HL7Context(1_700_000_000.0, to, "CXRAI", "HOSP", UTC)
-        made = oru.build(*example(), context)
+        made = oru.build(example(), context)
         assert made is not None
         text = made.content.decode(er7.codec(to.charset))
         assert judge(text) == f"valid HL7 {to.version} (strict)"

@@ -24,7 +24,14 @@ from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.source import ref_of, text
 from dicom_node.formats.dicom.values import add
 from dicom_node.results import words as say
-from dicom_node.results.common import ReportContext, finished, new_object, operating_point, tracking
+from dicom_node.results.common import (
+    ExaminedImage,
+    ReportContext,
+    finished,
+    new_object,
+    operating_point,
+    tracking,
+)
 from dicom_node.results.dicom import seg, text_sr
 from dicom_node.results.dicom.content import (
     Points,
@@ -43,20 +50,16 @@ from dicom_node.results.dicom.content import (
 MODIFIES = "HAS CONCEPT MOD"
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
     """Report all pipelines' findings of one image in one document.
 
     An image that no pipeline read gives the Basic Text SR that says why: TID 1500
     needs a measurement, and viewers show only its measurements.
     """
+    source, radiograph, findings = examined
     read = analysed(findings)
     if radiograph is None or not any(one.findings for one in read):
-        return text_sr.build(source, radiograph, findings, context)
+        return text_sr.build(examined, context)
     image_of = _Image(radiograph, ref_of(source))
     places = seg.places(source, findings) if context.references_seg else {}
     root = container(
@@ -68,7 +71,7 @@ def build(
         *(words(codes.COMMENT, remark) for remark in say.remarks(radiograph, findings)),
         template="1500",
     )
-    ds = new_object(SR_SOP_CLASSES[context.sr_class], "sr", source, findings, context)
+    ds = new_object(SR_SOP_CLASSES[context.sr_class], "sr", examined, context)
     add(ds, SeriesDescription="AI structured report")
     segs = dict.fromkeys((one.series_uid, one.ref) for one in places.values())
     add_document(ds, root, source, tuple(segs), context.before)
