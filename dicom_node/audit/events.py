@@ -173,11 +173,7 @@ def exported(
 ) -> AuditEvent:
     """Say that a message about a study left by HL7 or FHIR (A.5.3.5)."""
     return AuditEvent(
-        EXPORT,
-        at,
-        "R",
-        participants=_ends(source, destination),
-        subjects=_of_study(transfer),
+        EXPORT, at, "R", participants=_ends(source, destination), subjects=_of_study(transfer)
     )
 
 
@@ -186,12 +182,7 @@ def queried(
 ) -> AuditEvent:
     """Say that a peer was asked for studies (A.5.3.10); `model` is a SOP class or "QIDO-RS"."""
     asked = Subject(model, SOP_CLASS_UID, "2", "3", query=request)
-    return AuditEvent(
-        QUERY,
-        at,
-        participants=_ends(source, destination),
-        subjects=(asked,),
-    )
+    return AuditEvent(QUERY, at, participants=_ends(source, destination), subjects=(asked,))
 
 
 def erased(node: Endpoint, transfer: TransferredInstances, at: float, *, whole: bool) -> AuditEvent:

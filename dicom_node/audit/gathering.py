@@ -61,13 +61,7 @@ class Transfers:
     def received(self, arrival: Arrival, recorded: Recorded) -> None:
         """Take in one instance that was received."""
         instance, now = arrival.instance, self._clock()
-        key = (
-            arrival.calling_ae,
-            arrival.host,
-            instance.study_uid,
-            instance.patient_id,
-            recorded,
-        )
+        key = (arrival.calling_ae, arrival.host, instance.study_uid, instance.patient_id, recorded)
         with self._lock:
             fresh = key not in self._loads
             load = self._loads.setdefault(key, _Load(now, now))

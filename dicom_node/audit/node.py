@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import pwd
 import re
 import socket
 import time
@@ -16,7 +18,7 @@ import structlog
 from sqlalchemy import Engine
 
 from dicom_node.audit import events, rows
-from dicom_node.audit.events import Auditor, Endpoint, TransferredInstances, unheard
+from dicom_node.audit.events import Auditor, Code, Endpoint, TransferredInstances, unheard
 from dicom_node.audit.gathering import AlertThrottle, Transfers
 from dicom_node.audit.rows import Erasure
 from dicom_node.audit.trail import Place, Trail
@@ -294,3 +296,17 @@ def endpoints(settings: Settings) -> dict[str, Endpoint]:
     for server in (*settings.stow, *settings.fhir):
         named[server.name] = Endpoint(server.url, urlsplit(server.url).hostname or "")
     return named
+
+
+def audit_change(settings: Settings, kind: Code, words: str) -> None:
+    """Write who changed what, where a trail is kept; `words` name no patient."""
+    with closing(opened(settings)) as told:
+        if told.on:
+            told.note(events.changed(told.here, _user(), kind, words, time.time()))
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container a number may be all there is
+        return str(os.getuid())

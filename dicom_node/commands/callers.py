@@ -9,7 +9,7 @@ import structlog
 
 from dicom_node.assembly import parts as node
 from dicom_node.audit import events
-from dicom_node.audit.changes import audit_change
+from dicom_node.audit.node import audit_change
 from dicom_node.commands.options import config_option, one_of
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.operations.status import Caller

@@ -4,12 +4,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from cryptography import x509
+
 from dicom_node.assembly.destinations import outgoing, secured_entry
 from dicom_node.domain.errors import BadSettings, TryAgain
+from dicom_node.domain.operations.tls import Certificate
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.network.tls import contexts as tls
-from dicom_node.network.tls.certificates import certificate_in, certificates_of
 from dicom_node.settings.settings import Settings
 
 SHOW_S = 5.0
@@ -96,3 +98,28 @@ def _doors(settings: Settings) -> str:
         )
     plain = f", and without TLS on port {settings.node.port}" if section.plain else ""
     return f"callers are served over TLS ({section.mode}) on port {section.port}{plain}"
+
+
+def certificates_of(setting: str, path: str) -> tuple[Certificate, ...]:
+    """Read a PEM file's certificates, in its order; raises BadSettings."""
+    try:
+        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except OSError as error:
+        raise BadSettings(f"{setting}: {path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise BadSettings(f"{setting}: {path} holds no certificate in PEM form") from None
+    return tuple(_described(setting, one) for one in found)
+
+
+def certificate_in(whose: str, der: bytes) -> Certificate:
+    """Read a certificate that a peer has shown; raises ValueError."""
+    return _described(whose, x509.load_der_x509_certificate(der))
+
+
+def _described(whose: str, found: x509.Certificate) -> Certificate:
+    return Certificate(
+        whose,
+        found.subject.rfc4514_string(),
+        found.not_valid_before_utc.timestamp(),
+        found.not_valid_after_utc.timestamp(),
+    )

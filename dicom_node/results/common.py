@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from typing import NamedTuple
 
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
 from pydicom.dataset import Dataset
@@ -55,9 +56,17 @@ class ReportContext:
     """Earlier objects that this one replaces."""
 
 
-Builder = Callable[
-    [Dataset, Radiograph | None, tuple[Findings, ...], ReportContext], ReportObject | None
-]
+class ExaminedImage(NamedTuple):
+    """What a result is about."""
+
+    source: Dataset
+    """The image's header."""
+    radiograph: Radiograph | None
+    """None where its pixels cannot be read."""
+    findings: tuple[Findings, ...]
+
+
+Builder = Callable[[ExaminedImage, ReportContext], ReportObject | None]
 
 
 def object_uid(
@@ -96,16 +105,13 @@ def local_time(source: Dataset, context: ReportContext) -> datetime:
 
 
 def new_object(
-    sop_class_uid: str,
-    kind: ObjectKind,
-    source: Dataset,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
+    sop_class_uid: str, kind: ObjectKind, examined: ExaminedImage, context: ReportContext
 ) -> Dataset:
     """Start a result with its identity, series, equipment and time.
 
     Patient and study come in when it is written (`finished`).
     """
+    source, findings = examined.source, examined.findings
     more = identity.variant(kind, context.sr_class, context.references_seg, context.overlay)
     made = local_time(source, context)
     return item(

@@ -1,8 +1,9 @@
 """The configuration file as one frozen, validated value."""
 
 import os
+import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -13,7 +14,6 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.exchange.destinations import FhirDestination, StowDestination
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
 from dicom_node.settings import rules
-from dicom_node.settings.file import NotRead, read_toml
 from dicom_node.settings.sections import (
     AlarmsSection,
     ArchiveSection,
@@ -26,6 +26,36 @@ from dicom_node.settings.sections import (
     beside,
     require_reachable,
 )
+
+
+class NotRead(Exception):
+    """The file cannot be used; the text says why, without the file's name."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a file whose keys are keys of settings; raises NotRead and OSError."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise NotRead("not valid TOML: too deeply nested") from None
+    except ValueError as error:  # of the syntax, the encoding, or a number without end
+        raise NotRead(f"not valid TOML: {error}") from None
+    for key in content:
+        # pydantic-settings would take these for arguments of its own
+        if key.startswith("_"):
+            raise NotRead(f"{key}: unknown key; remove it or correct its spelling")
+    if _holds_nul(content):
+        raise NotRead("a text holds a NUL character (\\u0000); remove it")
+    return content
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_nul(one) for pair in value.items() for one in pair)
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
+
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Days = Annotated[float, Field(gt=0, le=36_500)]

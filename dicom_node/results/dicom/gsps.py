@@ -21,6 +21,7 @@ from dicom_node.results.colours import CONTOURS, cielab
 from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,
     UNVERIFIED,
+    ExaminedImage,
     ReportContext,
     body_part,
     finished,
@@ -35,17 +36,13 @@ TEXT_LENGTH = 1024
 """Characters of an ST value (PS3.5 6.2)."""
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | None:
     """Outline what is present; None when nothing is."""
+    source, radiograph, findings = examined
     if radiograph is None or not any(one.positive for one in findings):
         return None
     made = local_time(source, context)
-    ds = new_object(SOP_CLASS_UID, "gsps", source, findings, context)
+    ds = new_object(SOP_CLASS_UID, "gsps", examined, context)
     del ds.ContentDate, ds.ContentTime  # a state has a creation instead
     copied, laterality = body_part(source)
     add(

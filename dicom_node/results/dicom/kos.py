@@ -11,24 +11,25 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.exchange.substitution import SOP_CLASSES
 from dicom_node.domain.findings import Findings, Presence
-from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.source import ref_of
 from dicom_node.formats.dicom.values import add
 from dicom_node.results import words as say
-from dicom_node.results.common import NOT_FOR_DIAGNOSIS, ReportContext, finished, new_object
+from dicom_node.results.common import (
+    NOT_FOR_DIAGNOSIS,
+    ExaminedImage,
+    ReportContext,
+    finished,
+    new_object,
+)
 from dicom_node.results.dicom.content import container, evidence, image, observer, words
 
 SOP_CLASS_UID = SOP_CLASSES["kos"]
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | None:
     """Point at an image with something present; None when nothing is."""
+    source, radiograph, findings = examined
     if radiograph is None or not any(one.positive for one in findings):
         return None
     root = container(
@@ -38,7 +39,7 @@ def build(
         image(codes.SOURCE, ref_of(source)),
         template="2010",
     )
-    ds = new_object(SOP_CLASS_UID, "kos", source, findings, context)
+    ds = new_object(SOP_CLASS_UID, "kos", examined, context)
     add_selection(ds, root, "AI key object note", evidence(source))
     return finished(ds, "kos", source)
 

@@ -17,6 +17,7 @@ from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.values import add, clipped, da, tm
 from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,
+    ExaminedImage,
     ReportContext,
     add_lossy,
     body_part,
@@ -34,13 +35,9 @@ WIDE = 1.3
 """From this width / height on the words stand below the picture."""
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | None:
     """Draw all pipelines' findings of one image; None when no pipeline read it."""
+    source, radiograph, findings = examined
     if radiograph is None or not analysed(findings):
         return None
     made = local_time(source, context)
@@ -48,7 +45,7 @@ def build(
         image = outlined(radiograph, findings)
     else:
         image = overlay(radiograph, findings, made)
-    ds = new_object(SOP_CLASS_UID, "sc", source, findings, context)
+    ds = new_object(SOP_CLASS_UID, "sc", examined, context)
     copied, laterality = body_part(source)
     add(
         ds,

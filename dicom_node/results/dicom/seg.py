@@ -29,6 +29,7 @@ from dicom_node.formats.dicom.values import add, clipped, coded, decimal, item, 
 from dicom_node.results.colours import cielab, colour_of
 from dicom_node.results.common import (
     UNVERIFIED,
+    ExaminedImage,
     ReportContext,
     add_lossy,
     algorithm_identified,
@@ -43,21 +44,17 @@ from dicom_node.results.common import (
 SOP_CLASS_UID = SOP_CLASSES["seg"]
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | None:
     """Make one segment per finding that has a region; None without any.
 
     Raises ValueError for a mask whose shape is not the radiograph's.
     """
+    source, radiograph, findings = examined
     regions = segments(findings)
     if radiograph is None or not regions:
         return None
     masks = [_mask(findings[of].findings[index], radiograph) for of, index in regions]
-    ds = new_object(SOP_CLASS_UID, "seg", source, findings, context)
+    ds = new_object(SOP_CLASS_UID, "seg", examined, context)
     add(
         ds,
         Modality="SEG",

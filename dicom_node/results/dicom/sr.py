@@ -16,15 +16,16 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import codes
 from dicom_node.domain.exchange.substitution import SR_SOP_CLASSES
-from dicom_node.domain.findings import Algorithm, Finding, Findings, Measurement
+from dicom_node.domain.findings import Algorithm, CodedConcept, Finding, Findings, Measurement
 from dicom_node.domain.identity import analysed
 from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import ReportObject
-from dicom_node.formats.dicom.source import ref_of
+from dicom_node.formats.dicom.source import ref_of, text
 from dicom_node.formats.dicom.values import add
 from dicom_node.results import words as say
 from dicom_node.results.common import (
+    ExaminedImage,
     ReportContext,
     finished,
     new_object,
@@ -45,25 +46,20 @@ from dicom_node.results.dicom.content import (
     with_children,
     words,
 )
-from dicom_node.results.dicom.library import image_library
 
 MODIFIES = "HAS CONCEPT MOD"
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
     """Report all pipelines' findings of one image in one document.
 
     An image that no pipeline read gives the Basic Text SR that says why: TID 1500
     needs a measurement, and viewers show only its measurements.
     """
+    source, radiograph, findings = examined
     read = analysed(findings)
     if radiograph is None or not any(one.findings for one in read):
-        return text_sr.build(source, radiograph, findings, context)
+        return text_sr.build(examined, context)
     image_of = _Image(radiograph, ref_of(source))
     places = seg.places(source, findings) if context.references_seg else {}
     root = container(
@@ -75,7 +71,7 @@ def build(
         *(words(codes.COMMENT, remark) for remark in say.remarks(radiograph, findings)),
         template="1500",
     )
-    ds = new_object(SR_SOP_CLASSES[context.sr_class], "sr", source, findings, context)
+    ds = new_object(SR_SOP_CLASSES[context.sr_class], "sr", examined, context)
     add(ds, SeriesDescription="AI structured report")
     segs = dict.fromkeys((one.series_uid, one.ref) for one in places.values())
     add_document(ds, root, source, tuple(segs), context.before)
@@ -201,3 +197,37 @@ def _measured(one: Measurement, image_of: _Image) -> Dataset:
     if one.line is not None:
         children.append(line(one.line, image_of.ref))
     return with_children(ds, *children)
+
+
+ACQUIRED = "HAS ACQ CONTEXT"
+MODALITIES: dict[str, CodedConcept] = {
+    "CR": codes.COMPUTED_RADIOGRAPHY,
+    "DX": codes.DIGITAL_RADIOGRAPHY,
+}
+VIEWS: dict[str, CodedConcept] = {"PA": codes.VIEW_PA, "AP": codes.VIEW_AP}
+
+
+def image_library(source: Dataset, radiograph: Radiograph) -> Dataset:
+    """Describe the radiograph that the report is about; unknown facts stay out."""
+    entry = with_children(image(codes.SOURCE, ref_of(source)), *_descriptors(source, radiograph))
+    group = container(codes.IMAGE_LIBRARY_GROUP, entry)
+    return container(codes.IMAGE_LIBRARY, group)
+
+
+def _descriptors(source: Dataset, radiograph: Radiograph) -> Iterator[Dataset]:
+    modality = MODALITIES.get(text(source, "Modality"))
+    if modality is not None:
+        yield code(codes.MODALITY, modality, ACQUIRED)
+    rows, columns = radiograph.pixels.shape
+    yield number(codes.ROWS, rows, codes.PIXELS, ACQUIRED)
+    yield number(codes.COLUMNS, columns, codes.PIXELS, ACQUIRED)
+    view = VIEWS.get(radiograph.view_position)
+    if view is not None:
+        yield code(codes.IMAGE_VIEW, view, ACQUIRED)
+    if radiograph.orientation is not None:
+        yield words(codes.ORIENTATION_ROW, radiograph.orientation.row, ACQUIRED)
+        yield words(codes.ORIENTATION_COLUMN, radiograph.orientation.column, ACQUIRED)
+    if radiograph.spacing is not None:
+        across, down = radiograph.spacing.column_mm, radiograph.spacing.row_mm
+        yield number(codes.HORIZONTAL_SPACING, across, codes.MILLIMETRE, ACQUIRED)
+        yield number(codes.VERTICAL_SPACING, down, codes.MILLIMETRE, ACQUIRED)

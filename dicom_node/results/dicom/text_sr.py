@@ -15,19 +15,15 @@ from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.source import ref_of
 from dicom_node.formats.dicom.values import add
 from dicom_node.results import words as say
-from dicom_node.results.common import ReportContext, finished, new_object
+from dicom_node.results.common import ExaminedImage, ReportContext, finished, new_object
 from dicom_node.results.dicom.content import add_document, code, container, image, observer, words
 
 SOP_CLASS_UID = SOP_CLASSES["text_sr"]
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
     """Write findings, impressions, algorithms and remarks as text."""
+    source, radiograph, findings = examined
     root = container(
         codes.DIAGNOSTIC_IMAGING_REPORT,
         *observer(context, *(one.algorithm for one in findings)),
@@ -36,7 +32,7 @@ def build(
         container(codes.CURRENT_PROCEDURE, *_procedure(source, findings)),
         template="2000",
     )
-    ds = new_object(SOP_CLASS_UID, "text_sr", source, findings, context)
+    ds = new_object(SOP_CLASS_UID, "text_sr", examined, context)
     add(ds, SeriesDescription="AI report in words")
     add_document(ds, root, source, before=context.before)
     return finished(ds, "text_sr", source)

@@ -27,7 +27,7 @@ from dicom_node.domain.work import ReportObject, derive_uid
 from dicom_node.formats.dicom import source as header
 from dicom_node.formats.dicom.source import text
 from dicom_node.results import words
-from dicom_node.results.common import NOT_FOR_DIAGNOSIS, UNVERIFIED, object_uid
+from dicom_node.results.common import NOT_FOR_DIAGNOSIS, UNVERIFIED, ExaminedImage, object_uid
 from dicom_node.results.messages.observation import (
     Json,
     algorithm,
@@ -57,17 +57,13 @@ class FhirContext:
     """What the order system says of the image's order and patient."""
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: FhirContext,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: FhirContext) -> ReportObject | None:
     """Write the transaction as UTF-8 JSON, validated by the R4 schema.
 
     None when no pipeline read the image, and for a patient without identifier unless
     the receiver takes such.
     """
+    source, radiograph, findings = examined
     read = analysed(findings)
     to = context.destination
     if not any(one.findings for one in read):

@@ -26,7 +26,7 @@ from dicom_node.formats.dicom import source as header
 from dicom_node.formats.dicom.source import text
 from dicom_node.formats.hl7 import text as er7
 from dicom_node.results import words
-from dicom_node.results.common import object_uid
+from dicom_node.results.common import ExaminedImage, object_uid
 from dicom_node.results.messages import oru_dialect
 from dicom_node.results.messages.oru_dialect import Observation
 
@@ -54,17 +54,13 @@ class HL7Context:
         return "C" if self.corrected else "P"
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: HL7Context,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: HL7Context) -> ReportObject | None:
     """Write one OBX group per finding of the pipelines that read the image.
 
     None when no pipeline read it, and for a patient without identifier unless
     the receiver takes such. Raises BadSettings for an unknown charset.
     """
+    source, radiograph, findings = examined
     read = analysed(findings)
     patient_id = text(source, "PatientID")
     to = context.destination
@@ -80,7 +76,7 @@ def build(
         _pid(source, patient_id, context),
         er7.segment("PV1", {1: "1", 2: "U"}),
         *_order(source, made, context),
-        *_numbered(_observations(source, radiograph, findings, context, made), to),
+        *_numbered(_observations(examined, context, made), to),
         *_notes(radiograph, read),
         oru_dialect.study_segment(text(source, "StudyInstanceUID")),
     )
@@ -180,22 +176,16 @@ def _numbered(observations: Iterator[Observation], to: HL7Destination) -> Iterat
         yield er7.segment("OBX", {1: str(number), **oru_dialect.spoken(fields, to)})
 
 
-def _observations(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: HL7Context,
-    made: str,
-) -> Iterator[Observation]:
+def _observations(examined: ExaminedImage, context: HL7Context, made: str) -> Iterator[Observation]:
     to = context.destination
     study = {
         2: "ST",
         3: oru_dialect.named(codes.DICOM_STUDY, to),
-        5: er7.escaped(text(source, "StudyInstanceUID")),
+        5: er7.escaped(text(examined.source, "StudyInstanceUID")),
     }
     # O: a detail of the order, not a result
     yield {**study, 11: "O", 14: made}
-    every = [finding for one in analysed(findings) for finding in one.findings]
+    every = [finding for one in analysed(examined.findings) for finding in one.findings]
     for sub_id, finding in enumerate(every, start=1):
         for fields in _group(finding, to):
             yield {**fields, 4: str(sub_id), 11: context.status, 14: made}
@@ -209,7 +199,7 @@ def _observations(
         }
     if to.embed_pdf:
         who = (context.made_at, context.sending_application, context.sending_facility, context.zone)
-        yield {**oru_dialect.page(source, radiograph, findings, who), 11: context.status, 14: made}
+        yield {**oru_dialect.page(examined, who), 11: context.status, 14: made}
 
 
 def _group(finding: Finding, to: HL7Destination) -> Iterator[Observation]:

@@ -32,7 +32,7 @@ from dicom_node.domain.exchange.commitment import (
 )
 from dicom_node.domain.study import InstanceRef
 from dicom_node.domain.work import Acknowledgement, Event
-from dicom_node.storage.database.rows import clip, insert_into, key, plain
+from dicom_node.storage.database.rows import clip, key, plain, upsert
 from dicom_node.storage.database.schema import commitment_requests, commitments, deliveries, objects
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.deliveries import raise_dead_letter_alarm
@@ -71,28 +71,16 @@ def request_commitment_later(
     conn: Connection, arrived: Sequence[Acknowledgement], now: float
 ) -> None:
     """Note that a committing peer has taken objects: it is to be asked about them."""
-    columns = deliveries.c.id, deliveries.c.object_id, deliveries.c.instance_id
-    taken = deliveries.c.id.in_([one.delivery_id for one in arrived])
-    for row in conn.execute(select(*columns, deliveries.c.destination).where(taken)).all():
-        insert = insert_into(conn, commitments).values(
-            delivery_id=row.id,
-            object_id=row.object_id,
-            instance_id=row.instance_id,
-            destination=row.destination,
-            state="due",
-            asked=0,
-            failures=0,
-            due_at=0.0,
-            sent_at=now,
-        )
+    taken = select(
+        deliveries.c.id.label("delivery_id"),
+        *deliveries.c["object_id", "instance_id", "destination"],
+    ).where(deliveries.c.id.in_([one.delivery_id for one in arrived]))
+    for row in conn.execute(taken).all():
+        fresh = {"state": "due", "asked": 0, "failures": 0, "due_at": 0.0, "sent_at": now}
         # who retries a dead letter gives it all its chances again
         count = case((commitments.c.state == "given up", 0), else_=commitments.c.asked)
-        again = {"state": "due", "asked": count, "failures": 0, "due_at": 0.0, "sent_at": now}
-        conn.execute(
-            insert.on_conflict_do_update(
-                index_elements=["delivery_id"], set_=again | {"settled_at": None}
-            )
-        )
+        again = fresh | {"asked": count, "settled_at": None}
+        upsert(conn, commitments, fresh | dict(row._mapping), again, ("delivery_id",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +219,7 @@ def _opened(conn: Connection, destination: str, rows: Sequence[Row[Any]], now: f
         update(commitments)
         .where(_ID.in_([row.id for row in rows]))
         .values(
-            state="asked",
-            transaction_uid=uid,
-            asked=commitments.c.asked + 1,
-            due_at=now + HOLD_S,
+            state="asked", transaction_uid=uid, asked=commitments.c.asked + 1, due_at=now + HOLD_S
         )
     )
     refs = (InstanceRef(row.sop_class_uid, row.sop_instance_uid) for row in rows)

@@ -86,10 +86,7 @@ class SqlOrderBook:
         To be called when its row is committed: an order that comes after that finds
         the jobs by itself, so none slips through between the two.
         """
-        ours = {
-            "study_uid": key(instance.study_uid),
-            "accession": key(instance.accession_number),
-        }
+        ours = {"study_uid": key(instance.study_uid), "accession": key(instance.accession_number)}
         with transaction(self.engine, writing=False) as conn:
             said = conn.execute(_SAID, ours)
             priority = highest(tuple(one for one in said.scalars() if one is not None))

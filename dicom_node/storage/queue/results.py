@@ -13,6 +13,7 @@ from dicom_node.storage.database.rows import (
     key,
     one_or_many,
     plain,
+    upsert,
 )
 from dicom_node.storage.database.schema import deliveries, objects, replacements, results
 from dicom_node.storage.queue import escalation
@@ -31,18 +32,17 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
         rows = [result_row(instance_id, findings, now) for findings in outcome.findings]
         # two routes may name the same operating point: one row may not be written twice at once
         once = {tuple(row[name] for name in READING): row for row in rows}
-        conn.execute(_insert_results(conn), one_or_many(list(once.values())))
+        # what a repeated reading found stays; it is the latest now, in its generation
+        rows = list(once.values())
+        upsert(conn, results, one_or_many(rows), ("created_at", "generation"), READING)
     if outcome.objects:
         conn.execute(_insert_objects(conn), _object_rows(instance_id, outcome, now))
     if outcome.deliveries:
         conn.execute(insert_new(conn, deliveries), _delivery_rows(conn, held, outcome, now))
     escalation.arm(conn, held, outcome, now)
     for one in outcome.replaced:
-        insert = insert_into(conn, replacements)
         row = {**asdict(one), "destination": key(one.destination), "first_at": now, "last_at": now}
-        latest = {"reason": one.reason, "last_at": now}
-        place = ["destination", "wanted", "sent"]
-        conn.execute(insert.on_conflict_do_update(index_elements=place, set_=latest), row)
+        upsert(conn, replacements, row, ("reason", "last_at"))
     reasons = [f.not_analysed for f in outcome.findings if f.not_analysed is not None]
     if len(reasons) < len(outcome.findings):
         settle_analysed(conn, instance_id)
@@ -66,15 +66,6 @@ def result_row(
         "created_at": now,
         "generation": findings.generation,
     }
-
-
-def _insert_results(conn: Connection) -> Insert:
-    """Keep what a repeated reading found; note that it is the latest, in which generation."""
-    insert = insert_into(conn, results)
-    return insert.on_conflict_do_update(
-        index_elements=READING,
-        set_={name: insert.excluded[name] for name in ("created_at", "generation")},
-    )
 
 
 def _insert_objects(conn: Connection) -> Insert:
@@ -110,10 +101,7 @@ def _delivery_rows(
     conn: Connection, held: Claim, outcome: Outcome, now: float
 ) -> list[dict[str, object]]:
     ids = object_ids(conn, (one.sop_instance_uid for one in outcome.deliveries))
-    whose = {
-        "instance_id": held.instance_id,
-        "study_uid": key(held.arrival.instance.study_uid),
-    }
+    whose = {"instance_id": held.instance_id, "study_uid": key(held.arrival.instance.study_uid)}
     return [
         new_row(one.destination, one.protocol, one.priority, now)
         | whose

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlalchemy import Connection, Engine, delete, select
 
 from dicom_node.domain.operations.monitoring import DAY_S, DiskSample, Gpu, Heartbeat, ServingModel
-from dicom_node.storage.database.rows import ascii_json, insert_into, insert_new, key
+from dicom_node.storage.database.rows import ascii_json, insert_new, key, upsert
 from dicom_node.storage.database.schema import disk_samples, heartbeats
 from dicom_node.storage.database.transactions import transaction
 
@@ -23,9 +23,7 @@ def beat(engine: Engine, sign: Heartbeat) -> None:
         "gpus": ascii_json([asdict(gpu) for gpu in sign.gpus]),
     }
     with transaction(engine, durable=False) as conn:
-        insert = insert_into(conn, heartbeats).values(row)
-        changed = {name: value for name, value in row.items() if name != "worker"}
-        conn.execute(insert.on_conflict_do_update(index_elements=["worker"], set_=changed))
+        upsert(conn, heartbeats, row, row.keys() - {"worker"})
 
 
 def end_beats(engine: Engine, worker: str) -> None:

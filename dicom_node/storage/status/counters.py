@@ -143,8 +143,7 @@ def _add(conn: Connection, amounts: Amounts) -> None:
     """Raise the tallies, always in one order: two processes cannot wait for each other."""
     insert = insert_into(conn, tallies)
     adding = insert.on_conflict_do_update(
-        index_elements=["name", "labels"],
-        set_={"value": tallies.c.value + insert.excluded.value},
+        index_elements=["name", "labels"], set_={"value": tallies.c.value + insert.excluded.value}
     )
     for (name, labels), amount in sorted(amounts.items()):
         conn.execute(adding, {"name": name, "labels": json.dumps(labels), "value": amount})

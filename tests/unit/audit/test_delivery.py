@@ -2,9 +2,9 @@ from base64 import b64decode
 from pathlib import Path
 
 from dicom_node.assembly import parts as node
+from dicom_node.assembly.retrieval import telling
 from dicom_node.audit import rows
 from dicom_node.audit.node import audited, digests, opened
-from dicom_node.audit.queries import telling
 from dicom_node.audit.retention import AuditedRetention
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.exchange.retrieval import Inquiry

@@ -6,7 +6,7 @@ import pytest
 
 from dicom_node.commands import cli
 from dicom_node.domain.errors import GiveUp
-from dicom_node.formats.hl7.check import judge
+from dicom_node.formats.hl7.segments import judge
 from tests.unit.settings.test_hl7 import HEAD
 
 

@@ -25,7 +25,7 @@ from tests.support.listeners import free_port
 @pytest.fixture(scope="module")
 def message() -> bytes:
     to = FhirDestination("emr", "http://localhost/fhir")
-    made = fhir.build(*example(), fhir.FhirContext(1.7e9, to))
+    made = fhir.build(example(), fhir.FhirContext(1.7e9, to))
     assert made is not None
     return made.content
 

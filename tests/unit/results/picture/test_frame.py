@@ -14,8 +14,7 @@ from dicom_node.domain.findings import Box, Findings, Side
 from dicom_node.domain.study import Radiograph, Spacing
 from dicom_node.results.picture import panel
 from dicom_node.results.picture.frame import LARGEST_SHARE, LETTER, MARGIN, bar
-from dicom_node.results.picture.labels import Area, placed
-from dicom_node.results.picture.picture import drawn, scale_for
+from dicom_node.results.picture.picture import Area, drawn, placed, scale_for
 
 SIZES = [(400, 400), (399, 401), (4300, 3520), (1603, 701), (801, 1201), (1024, 1024)]
 Make = Callable[..., Findings]

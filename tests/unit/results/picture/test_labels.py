@@ -11,8 +11,7 @@ from dicom_node.domain import codes
 from dicom_node.domain.findings import Box, Findings, Segment
 from dicom_node.results.colours import CONTOURS
 from dicom_node.results.picture.frame import MARGIN
-from dicom_node.results.picture.labels import Area, placed
-from dicom_node.results.picture.picture import HALO, LONGEST, drawn, scale_for
+from dicom_node.results.picture.picture import HALO, LONGEST, Area, drawn, placed, scale_for
 from tests.support.samples import SHAPE, findings, radiograph
 
 SCALE = scale_for(SHAPE)
