@@ -5,7 +5,7 @@ from functools import partial
 from dicom_node.assembly.parts import Parts
 from dicom_node.flow.callers import CallerPolicy
 from dicom_node.flow.receive import Reception
-from dicom_node.formats.dicom.header import describe_bytes
+from dicom_node.formats.dicom.header import describe_file
 from dicom_node.network.hosts import HostBook
 from dicom_node.storage.queue.callers import is_approved
 from dicom_node.storage.queue.orders import SqlOrderBook
@@ -16,7 +16,7 @@ def reception_of(parts: Parts) -> Reception:
     return Reception(
         archive=parts.archive,
         ledger=parts.ledger,
-        describe=describe_bytes,
+        describe=describe_file,
         routes=parts.settings.routes,
         min_free_bytes=int(parts.settings.receive.min_free_gb * 1e9),
         raise_priority=SqlOrderBook(parts.engine).raise_priority

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO
 
 import structlog
 
@@ -15,7 +17,7 @@ from dicom_node.domain.reception import (
     StoreRequest,
 )
 from dicom_node.domain.study import Instance
-from dicom_node.domain.work import Arrival, Recorded
+from dicom_node.domain.work import Arrival, Recorded, StoredFile
 from dicom_node.process import crash_points
 
 log = structlog.get_logger()
@@ -29,8 +31,8 @@ class Reception:
 
     archive: Archive
     ledger: Ledger
-    describe: Callable[[bytes, str], Instance]
-    """Parses a data set in a transfer syntax; raises NotAnalysable."""
+    describe: Callable[[BinaryIO, str], Instance]
+    """Parses a data set in a transfer syntax up to the pixels; raises NotAnalysable."""
     routes: tuple[Route, ...]
     min_free_bytes: int
     """The reserve that receiving leaves on the disk."""
@@ -52,7 +54,7 @@ def receive(request: StoreRequest, reception: Reception, now: float) -> Recorded
         sop_class_uid=request.sop_class_uid,
         transfer_syntax_uid=request.transfer_syntax_uid,
         calling_ae=request.caller.calling_ae,
-        bytes=len(request.content),
+        bytes=request.size,
     )
     try:
         instance = _described(request, reception)
@@ -66,7 +68,7 @@ def receive(request: StoreRequest, reception: Reception, now: float) -> Recorded
 def _described(request: StoreRequest, reception: Reception) -> Instance:
     """Give the header's facts; raises Refused where they do not hold together."""
     try:
-        instance = reception.describe(request.content, request.transfer_syntax_uid)
+        instance = reception.describe(_opened(request), request.transfer_syntax_uid)
     except NotAnalysable as error:
         raise Refused(CANNOT_UNDERSTAND, str(error)) from error
     ref = instance.ref
@@ -87,6 +89,29 @@ def _described(request: StoreRequest, reception: Reception) -> Instance:
     return instance
 
 
+def _opened(request: StoreRequest) -> BinaryIO:
+    """Give the data set from its first element on."""
+    if isinstance(request.content, bytes):
+        return BytesIO(request.content)
+    return request.content.read_from(len(request.file_head))
+
+
+def _pending(request: StoreRequest) -> int:
+    """Say how many bytes are yet to be written."""
+    return request.size if isinstance(request.content, bytes) else request.content.pending
+
+
+def _stored(request: StoreRequest, archive: Archive) -> StoredFile:
+    """Store the instance durably; raises TryAgain.
+
+    The head depends on class, instance and syntax alone, so equal data sets from
+    different callers are equal files.
+    """
+    if isinstance(request.content, bytes):
+        return archive.put((request.file_head, request.content), FOLDER, ".dcm")
+    return request.content.keep(FOLDER, ".dcm")
+
+
 def _recorded(
     request: StoreRequest,
     instance: Instance,
@@ -98,12 +123,9 @@ def _recorded(
     caller = request.caller
     admission = admit(instance, caller.calling_ae, reception.routes)
     try:
-        if reception.archive.free_bytes() - len(request.content) < reception.min_free_bytes:
+        if reception.archive.free_bytes() - _pending(request) < reception.min_free_bytes:
             raise Refused(OUT_OF_RESOURCES, "disk space is below the reserve")
-        # the head depends on class, instance and syntax alone, so equal data sets
-        # from different callers are equal files
-        chunks = (request.file_head, request.content)
-        file = reception.archive.put(chunks, FOLDER, ".dcm")
+        file = _stored(request, reception.archive)
         crash_points.here("instance stored")
         arrival = Arrival(instance, file, caller.calling_ae, caller.called_ae, caller.host, now)
         recorded = reception.ledger.record(arrival, admission)

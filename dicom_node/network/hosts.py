@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 
 def canonical(address: str) -> str:
@@ -15,6 +15,20 @@ def canonical(address: str) -> str:
         return address
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return str(mapped or parsed)
+
+
+def neighbourhood(address: str) -> str:
+    """Give what counts as one host: an IPv4 address, or an IPv6 network of 64 bits.
+
+    Whoever has one IPv6 address commonly has the other 2^64 of its network too.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Network((parsed, 64), strict=False))
+    return address
 
 
 class HostBook:

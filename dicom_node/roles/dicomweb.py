@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -103,9 +104,9 @@ def _store(reception: Reception, request: StoreRequest, study_uid: str) -> Recor
 
 
 def _of_study(
-    describe: Callable[[bytes, str], Instance], study_uid: str, content: bytes, syntax: str
+    describe: Callable[[BinaryIO, str], Instance], study_uid: str, file: BinaryIO, syntax: str
 ) -> Instance:
-    instance = describe(content, syntax)
+    instance = describe(file, syntax)
     if instance.study_uid != study_uid:
         raise Refused(DATA_SET_DOES_NOT_MATCH, "StudyInstanceUID is not the request's")
     return instance

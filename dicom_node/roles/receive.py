@@ -40,6 +40,8 @@ def _receivers(parts: node.Parts) -> list[StorageSCP]:
         ae_title=settings.node.ae_title,
         greet=lambda caller: admit_caller(caller, policy, time.time()),
         store=lambda request: receive(request, reception, parts.clock()),
+        spool=parts.archive.spool,
+        has_room=lambda: parts.archive.free_bytes() >= reception.min_free_bytes,
         max_associations=settings.receive.max_associations,
         max_per_caller=settings.receive.max_per_caller,
         max_object=settings.receive.max_object_mb << 20,

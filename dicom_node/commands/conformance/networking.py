@@ -14,14 +14,14 @@ from dicom_node.domain.reception import STORE_STATUSES
 from dicom_node.domain.study import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from dicom_node.domain.work import DELIVERY_RETRY
 from dicom_node.network.dimse.answers import FAILURES, REJECTIONS, judge_query
-from dicom_node.network.dimse.options import IMAGE_CLASSES, IMAGE_SYNTAXES, Timeouts
+from dicom_node.network.dimse.options import IMAGE_CLASSES, IMAGE_SYNTAXES, VERIFICATION, Timeouts
 from dicom_node.network.dimse.query import QUERY_SYNTAXES, STUDY_ROOT_FIND
 from dicom_node.network.dimse.retrieve import STUDY_ROOT_GET, STUDY_ROOT_MOVE
-from dicom_node.network.dimse.scp import REFUSALS, SERVED
+from dicom_node.network.dimse.scp import SERVED
 from dicom_node.network.dimse.scu import proposed
+from dicom_node.network.dimse.upper_layer.negotiation import OUR_REJECTIONS
 from dicom_node.settings.settings import Settings
 
-VERIFICATION = "1.2.840.10008.1.1"
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 UNKNOWN_CALLERS = {
     "reject": "any other caller is rejected",
@@ -37,7 +37,7 @@ def named(uid: str) -> str:
 
 def overview(settings: Settings) -> Table:
     """List every service with the node's role in it (PS3.2 A.1)."""
-    received = [uid for uid, _ in SERVED]
+    received = list(SERVED)
     sent = [VERIFICATION, *(made.form.sop_class_uid for made in facts.results(settings))]
     rows = [
         (named(uid), uid, "yes" if uid in sent else "no", "yes" if uid in received else "no")
@@ -207,7 +207,9 @@ def _acceptance(settings: Settings) -> Section:
             Table(("Calling AE title", "From", "Peer"), callers, "Callers that are served"),
             Table(
                 ("Abstract syntax", "UID", "Transfer syntaxes"),
-                tuple((named(uid), uid, _listed(syntaxes)) for uid, syntaxes in SERVED),
+                tuple(
+                    (named(uid), uid, _listed(one.transfer_syntaxes)) for uid, one in SERVED.items()
+                ),
                 "Presentation contexts that are accepted, role SCP",
             ),
             "Of the transfer syntaxes proposed in one context the first of this list is taken: "
@@ -219,7 +221,7 @@ def _acceptance(settings: Settings) -> Section:
             ),
             Table(
                 ("Result/source/reason", "When"),
-                tuple(("/".join(map(str, key)), words) for key, words in REFUSALS.items()),
+                tuple((one.code, one.words) for one in OUR_REJECTIONS),
                 "Rejections",
             ),
             Table(

@@ -1,11 +1,9 @@
 """The archive: durable files under keys made of their hash."""
 
-import hashlib
 import os
 import shutil
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -15,9 +13,7 @@ from dicom_node.process import crash_points
 from dicom_node.storage.archive import orphans
 from dicom_node.storage.archive.keys import key_of
 from dicom_node.storage.archive.orphans import SPOOL
-
-_WORTH_A_THREAD = 1 << 20
-"""Bytes; less is hashed sooner than a thread starts."""
+from dicom_node.storage.archive.spool import FileSpool, passing_faults
 
 
 class FileArchive:
@@ -33,20 +29,20 @@ class FileArchive:
 
     def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
         """Store the joined chunks durably; see `domain.ports.Archive`."""
-        with _passing_faults(Away):
-            spooled = self._folder(self._root / SPOOL) / f"{uuid.uuid4().hex}.part"
-            try:
-                sha256, size = _write_new(spooled, chunks)
-                crash_points.here("file written")
-                key = key_of(folder, sha256, suffix)
-                target = self._root / key
-                spooled.rename(self._folder(target.parent) / target.name)
-            except BaseException:
-                spooled.unlink(missing_ok=True)
-                raise
-            crash_points.here("file renamed")
-            _flush_folder(target.parent)
-        return StoredFile(key, sha256, size)
+        spool = self.spool()
+        try:
+            with passing_faults():  # making the chunks may fail too
+                for chunk in chunks:
+                    spool.write((chunk,))
+            return spool.keep(folder, suffix)
+        finally:
+            spool.drop()
+
+    def spool(self) -> FileSpool:
+        """Begin a file; raises Away."""
+        with passing_faults():
+            spool_folder = self._folder(self._root / SPOOL)
+        return FileSpool(spool_folder / f"{uuid.uuid4().hex}.part", self._settle)
 
     def path(self, key: str) -> Path:
         """Give the path of a stored file; raises GiveUp when it is gone."""
@@ -68,18 +64,18 @@ class FileArchive:
 
     def delete(self, key: str) -> None:
         """Forget the file; one that is gone already is no error."""
-        with _passing_faults():
+        with passing_faults(TryAgain):
             self._locate(key).unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
         """Say how much room is left in the file system."""
-        with _passing_faults():
+        with passing_faults(TryAgain):
             return shutil.disk_usage(self._folder(self._root)).free
 
     def tidy_spool(self, older_than_s: float, now: float) -> int:
         """Remove what crashed writers left; say how many files."""
         removed = 0
-        with _passing_faults():
+        with passing_faults(TryAgain):
             for left in (self._root / SPOOL).glob("*.part"):
                 try:
                     if left.stat().st_mtime < now - older_than_s:
@@ -124,6 +120,16 @@ class FileArchive:
             raise GiveUp(f"{key!r} is not a key of the archive")
         return self._root.joinpath(*parts)
 
+    def _settle(self, spooled: Path, sha256: str, folder: str, suffix: str) -> str:
+        """Rename a flushed file to its key, so that the name survives a power loss."""
+        crash_points.here("file written")
+        key = key_of(folder, sha256, suffix)
+        target = self._root / key
+        spooled.rename(self._folder(target.parent) / target.name)
+        crash_points.here("file renamed")
+        _flush_folder(target.parent)
+        return key
+
     def _folder(self, folder: Path) -> Path:
         """Make the folder and see to it once that its own entry is durable.
 
@@ -136,50 +142,6 @@ class FileArchive:
             _flush_folder(folder.parent)
             self._durable.add(folder)
         return folder
-
-
-@contextmanager
-def _passing_faults(kind: type[TryAgain] = TryAgain) -> Iterator[None]:
-    """Turn a fault of the file system (disk full, gone) into one that passes."""
-    try:
-        yield
-    except OSError as error:
-        raise kind(f"archive: {error.strerror or error}") from error
-
-
-def _write_new(path: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
-    """Write and flush a new file; give its SHA-256 (hex) and size."""
-    kept = tuple(chunks)
-    sha256 = _start_hashing(kept)  # takes as long as the disk, so both run at once
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-        for chunk in kept:
-            rest = memoryview(chunk)
-            while rest:  # a raw write may be partial
-                rest = rest[file.write(rest) :]
-        os.fsync(descriptor)
-    return sha256(), sum(map(len, kept))
-
-
-def _start_hashing(chunks: tuple[bytes, ...]) -> Callable[[], str]:
-    """Hash on a thread of its own if that pays; the result waits for it."""
-    digest = hashlib.sha256()
-
-    def update() -> None:
-        for chunk in chunks:
-            digest.update(chunk)
-
-    if sum(map(len, chunks)) < _WORTH_A_THREAD:
-        update()
-        return digest.hexdigest
-    thread = threading.Thread(target=update, name="sha256", daemon=True)
-    thread.start()
-
-    def wait() -> str:
-        thread.join()
-        return digest.hexdigest()
-
-    return wait
 
 
 def _flush_folder(folder: Path) -> None:

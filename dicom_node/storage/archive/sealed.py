@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from dicom_node.domain.archive import MemorySpool
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
 from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.work import StoredFile
@@ -43,6 +44,10 @@ class SealedArchive:
             register_key(self._register, self._keys.first)
             self._registered = True
         return StoredFile(stored.key, sha256, size)
+
+    def spool(self) -> MemorySpool:
+        """Begin a file in memory: how it is sealed depends on all of its content."""
+        return MemorySpool(self.put)
 
     def path(self, key: str) -> Path:
         """Lend a plain copy in memory, to be given back by `release`."""

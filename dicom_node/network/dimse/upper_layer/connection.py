@@ -145,17 +145,19 @@ class Connection:
         return pdu.encode_release_response()
 
     def abort(self, source: int = SERVICE_USER, reason: int = NOT_SPECIFIED) -> bytes:
-        """End the association at once; gives what is to be sent, b"" where none stands.
+        """End the association at once; gives what is to be sent, b"" where nobody hears it.
 
-        Where the request has not come whole, nobody may be told (PS3.8 table 9-10 knows
-        no abort in Sta2), but an answer is kinder than a closed connection.
+        PS3.8 table 9-10 knows no abort of ours before a request is complete: who has
+        begun one gets an answer all the same.
         """
         if self.state in (State.IDLE, State.AWAITING_CLOSE):
             return b""
         if (self.state, Event.ABORT) in ACTIONS:
             self._do(Event.ABORT)
         else:
-            self.state = State.AWAITING_CLOSE
+            self._do(Event.ARTIM_EXPIRED)
+            if not (self._kind or self._head):
+                return b""
         return pdu.encode_abort(source, reason)
 
     def _do(self, event: Event) -> Action:

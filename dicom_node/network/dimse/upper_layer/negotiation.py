@@ -48,7 +48,7 @@ CALLING_AE_NOT_RECOGNISED = Rejection(
 CALLED_AE_NOT_RECOGNISED = Rejection(1, 1, 7, "the called AE title is not the node's")
 PROTOCOL_VERSION_NOT_SUPPORTED = Rejection(1, 2, 2, "the protocol version is not 1")
 LOCAL_LIMIT_EXCEEDED = Rejection(2, 3, 2, "too many associations are open, or the node is stopping")
-REJECTIONS = (
+OUR_REJECTIONS = (
     APPLICATION_CONTEXT_NOT_SUPPORTED,
     CALLING_AE_NOT_RECOGNISED,
     CALLED_AE_NOT_RECOGNISED,

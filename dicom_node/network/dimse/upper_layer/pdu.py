@@ -254,7 +254,8 @@ def _user_items(user: UserInformation) -> Iterator[bytes]:
     """Encode in the order of their types, as PS3.8 9.3.1 asks."""
     if user.max_length is not None:
         yield _item(_MAX_LENGTH, struct.pack(">L", user.max_length))
-    yield _item(_CLASS_UID, user.implementation_class_uid.encode("latin-1"))
+    if user.implementation_class_uid:
+        yield _item(_CLASS_UID, user.implementation_class_uid.encode("latin-1"))
     for role in user.roles:
         uid = role.sop_class_uid.encode("latin-1")
         yield _item(_ROLE, struct.pack(">H", len(uid)) + uid + bytes([role.scu, role.scp]))

@@ -21,8 +21,8 @@ from dicom_node.network.dimse.upper_layer.connection import (
 from dicom_node.network.dimse.upper_layer.negotiation import Supported, negotiate
 from dicom_node.network.dimse.upper_layer.pdu import LARGEST_ASSOCIATE, UserInformation
 from dicom_node.network.dimse.upper_layer.state import State
-from tests.fuzz.mutations import mutated
-from tests.raw_scu import (
+from tests.abuse.fuzz.mutations import mutated
+from tests.support.raw_scu import (
     CR,
     EXPLICIT,
     P_DATA,
@@ -192,7 +192,7 @@ def test_an_abort_of_the_peer_or_a_closed_connection_end_it(before: bytes) -> No
 
 def test_the_user_aborts_in_every_state_with_a_connection() -> None:
     steps: list[Callable[[Connection], object]] = [
-        lambda one: None,
+        lambda one: list(one.receive(memoryview(REQUEST[:5]))),
         lambda one: list(one.receive(memoryview(REQUEST))),
         lambda one: drive(one, [REQUEST]),
     ]
@@ -201,6 +201,7 @@ def test_the_user_aborts_in_every_state_with_a_connection() -> None:
         step(connection)
         assert connection.abort() == pdu(7, bytes(4))
         assert connection.abort() == b""
+    assert Connection().abort() == b""
 
 
 def test_what_is_out_of_turn_for_our_own_side_is_our_fault() -> None:

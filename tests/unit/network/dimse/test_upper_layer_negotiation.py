@@ -23,7 +23,7 @@ from dicom_node.network.dimse.upper_layer.pdu import (
     Role,
     UserInformation,
 )
-from tests.raw_scu import CR, DX, EXPLICIT, IMPLICIT
+from tests.support.raw_scu import CR, DX, EXPLICIT, IMPLICIT
 
 JPEG = "1.2.840.10008.1.2.4.50"
 PUSH_MODEL = "1.2.840.10008.1.20.1"

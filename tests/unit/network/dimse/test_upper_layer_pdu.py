@@ -31,7 +31,7 @@ from dicom_node.network.dimse.upper_layer.pdu import (
     decode_request,
     encode_accept,
 )
-from tests.raw_scu import CR, EXPLICIT, IMPLICIT
+from tests.support.raw_scu import CR, EXPLICIT, IMPLICIT
 
 TITLES = b"CXRAI".ljust(16), b"XRAY1".ljust(16)
 UIDS = st.sampled_from([CR, EXPLICIT, IMPLICIT, "1.2.3"])

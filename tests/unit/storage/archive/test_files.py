@@ -1,7 +1,8 @@
 """The archive in a folder, with faults made by the file system (all archives: test_archives.py)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,14 +81,14 @@ def test_everything_is_flushed_before_put_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
-    real_fsync = os.fsync
 
-    def noting(descriptor: int) -> None:
+    def noting(flush: Callable[[int], None], descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").resolve()
         flushed.append(path.relative_to(tmp_path).as_posix())
-        real_fsync(descriptor)
+        flush(descriptor)
 
-    monkeypatch.setattr(os, "fsync", noting)
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, partial(noting, getattr(os, name)))
     archive = FileArchive(tmp_path / "archive")
     key = archive.put([b"x"], "instances", ".dcm").key
     leaf = Path(key).parent.as_posix()
