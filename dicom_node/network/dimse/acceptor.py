@@ -59,7 +59,8 @@ SLOWEST_SENDER = 10_000
 """Bytes per second below which a sender counts as stuck."""
 MEGABYTE = 1 << 20
 LINGER_S = 1.0
-"""For the peer to close after the end; closing first could cost it our last answer."""
+"""For the peer to close after the end, as PS3.8 has it: some miss an answer that comes
+together with the end of the connection."""
 
 UNRECOGNISED_OPERATION = 0x0211
 """PS3.7 C.5.24."""
@@ -386,10 +387,9 @@ class AcceptedAssociation(threading.Thread):
                 self._send(encoded)
 
     def _linger(self) -> None:
-        """Let the peer read our last answer and close; what else comes is passed over."""
+        """Let the peer read our last answer and close (Sta13); what else comes is passed over."""
         deadline = time.monotonic() + LINGER_S
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
             while (left_s := deadline - time.monotonic()) > 0:
                 self._socket.settimeout(left_s)
                 if not self._socket.recv_into(self._buffer):
