@@ -26,6 +26,9 @@ from dicom_node.network.dimse.upper_layer.pdu import (
     decode_request,
     encode_accept,
 )
+from tests.support.encoded import CHEST, chest, implicit
+from tests.support.order_messages import PID, adt, message, msh, orm
+from tests.support.paths import ROOT, SHARED
 from tests.support.pixel_files import (
     BY_GDCM,
     BY_PYDICOM,
@@ -36,10 +39,6 @@ from tests.support.pixel_files import (
     lut,
     save,
 )
-from tests.support.paths import ROOT, SHARED
-from tests.support.stow_callers import BOUNDARY, TYPE, image, multipart
-from tests.support.encoded import CHEST, chest, implicit
-from tests.support.order_messages import PID, adt, message, msh, orm
 from tests.support.raw_scu import (
     CR,
     EXPLICIT,
@@ -53,6 +52,7 @@ from tests.support.raw_scu import (
     uid,
     us,
 )
+from tests.support.stow_callers import BOUNDARY, TYPE, image, multipart
 
 __all__ = ["BOUNDARY"]
 NATIVE = (
