@@ -15,7 +15,7 @@ from dicom_node.domain.reception import (
     StoreRequest,
 )
 from dicom_node.domain.work import Recorded
-from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.formats.dicom.file_meta import file_head
 from dicom_node.network.dimse.commitment import Event, Hear, answer
 from dicom_node.network.dimse.messages import (
     AFFECTED_SOP_CLASS_UID,

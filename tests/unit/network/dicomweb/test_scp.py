@@ -13,8 +13,8 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.work import Recorded
 from dicom_node.flow.receive import Reception, receive
+from dicom_node.formats.dicom.file_meta import file_head
 from dicom_node.formats.dicom.header import describe_file
-from dicom_node.formats.dicom.part10 import file_head
 from dicom_node.network.dicomweb import scp
 from dicom_node.network.dicomweb.scp import StowSCP
 from dicom_node.settings.settings import load_settings
