@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import structlog
 
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import GiveUp, NotAnalysable, Refused, TryAgain
-from dicom_node.domain.pipeline import Archive, Ledger
+from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.reception import (
     CANNOT_UNDERSTAND,
     DATA_SET_DOES_NOT_MATCH,
@@ -17,7 +17,7 @@ from dicom_node.domain.reception import (
     StoreRequest,
 )
 from dicom_node.domain.study import Instance
-from dicom_node.domain.work import Arrival, Recorded, StoredFile
+from dicom_node.domain.work import Admission, Arrival, Recorded, StoredFile
 from dicom_node.process import crash_points
 
 log = structlog.get_logger()
@@ -25,12 +25,19 @@ log = structlog.get_logger()
 FOLDER = "instances"
 
 
+class Recorder(Protocol):
+    """What receiving needs of the ledger."""
+
+    def record(self, arrival: Arrival, admission: Admission) -> Recorded:
+        """Write the instance and its jobs, or find that it is known; see `Ledger`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reception:
     """What receiving needs."""
 
     archive: Archive
-    ledger: Ledger
+    ledger: Recorder
     describe: Callable[[BinaryIO, str], Instance]
     """Parses a data set in a transfer syntax up to the pixels; raises NotAnalysable."""
     routes: tuple[Route, ...]

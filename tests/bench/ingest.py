@@ -118,10 +118,10 @@ def _send(to: Opponent, associations: int, pixels: bytes, number: int) -> Measur
     """Send the films over so many associations at once, each a process."""
     each = max(1, FILMS // associations)
     before = to.used_s()
+    command = (sys.executable, "-m", "tests.bench.ingest", str(to.port), to.called.decode())
     senders = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.ingest", str(to.port), to.called.decode()]
-            + [str(each), f"{number}.{associations}.{index}"],
+            [*command, str(each), f"{number}.{associations}.{index}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -92,15 +92,18 @@ class Service:
     """Says whether the disk is above its reserve; raises TryAgain."""
     is_known: Callable[[str], bool] = lambda _: True
     """Says whether a configured peer has this address; answers at once."""
+    serves_unknown: bool = False
+    """Whether callers may come from any address."""
 
     @property
     def bounds(self) -> Bounds:
         """How many connections are borne; half-open ones must not keep real ones out."""
         connections = 2 * self.max_associations + 16
+        share = 3 if self.serves_unknown else 1
         return Bounds(
             connections=connections,
             of_one_host=min(2 * self.max_per_caller + 16, 3 * connections // 4),
-            of_unknown=connections // 4,
+            of_unknown=share * connections // 4,
             all_bytes=self.max_held,
         )
 
@@ -148,7 +151,11 @@ class StorageSCP:
     @property
     def is_full(self) -> bool:
         """Whether also configured peers find no place."""
-        return self._server is not None and self._server.places.is_full
+        server = self._server
+        if server is None:
+            return False
+        admitted = sum(one.is_admitted for one in server.connections)
+        return server.places.is_full or admitted >= self._service.max_associations
 
     def stop(self, drain_s: float) -> None:
         """Refuse new connections, let running ones finish, then abort the rest.
