@@ -48,6 +48,8 @@ class Setup:
     archive: Archive | None = None
     ledger: Ledger | None = None
     secure: Secure | None = None
+    known: frozenset[str] | None = None
+    """Addresses whose places are reserved; None: no address is preferred."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
         max_held=setup.max_held,
         max_pdu=setup.max_pdu,
         timeouts=setup.timeouts,
+        is_known=lambda host: setup.known is None or host in setup.known,
     )
     scp = StorageSCP("127.0.0.1", 0, service, setup.secure)
     scp.start()
