@@ -16,7 +16,7 @@ TOOLS := build/tools
 LOCK := $(TOOLS)/bin/uv pip compile --quiet --native-tls --generate-hashes --universal --python-version 3.11 \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: help setup setup-train viewers s3 demo test check quick fuzz bench constraints lock audit sbom torture soak
+.PHONY: help setup setup-train viewers s3 demo test check quick docs reference pictures fuzz bench constraints lock audit sbom torture soak
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,15 @@ check: setup ## format, lint, types, import contracts, security
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive dicom_node pipelines
+
+docs: setup ## build the documents as a site into build/site, every warning an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+reference: setup ## write docs/reference/ from the code
+	$(BIN)/python -m docs.scripts.reference
+
+pictures: setup ## make the pictures of the documents from phantoms
+	$(BIN)/python -m docs.scripts.pictures
 
 fuzz: setup ## look for crashes, guided by coverage, for MINUTES=10
 	$(BIN)/pip install --quiet --constraint constraints.txt atheris

@@ -8,14 +8,14 @@ import structlog
 from sqlalchemy import Engine
 
 import dicom_node
-from dicom_node.assembly.negotiation import chooser
-from dicom_node.domain.exchange.destinations import Receiver, over_stow, wanting_rejection
+from dicom_node.assembly.negotiation import capabilities
+from dicom_node.domain.exchange.destinations import Receiver
 from dicom_node.domain.exchange.orders import UNREGISTERED, Registered, raised_priority
 from dicom_node.domain.pipeline import Archive
-from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject
+from dicom_node.domain.work import Claim, Outcome, ReportObject
 from dicom_node.flow.infer import Reading, Source
-from dicom_node.flow.notify import notified
-from dicom_node.flow.report import Address, ReportingContext, report
+from dicom_node.flow.plan import Destinations, PlannedObject
+from dicom_node.flow.report import ReportingContext, report
 from dicom_node.formats.dicom.source import keys_of
 from dicom_node.results.common import ReportContext
 from dicom_node.results.dicom import rejection
@@ -32,18 +32,14 @@ def writer(
     settings: Settings, engine: Engine, archive: Archive
 ) -> Callable[[Claim, Reading, float], Outcome]:
     """Make what turns a reading into objects with destinations."""
-    over_hl7 = {one.name: one for one in settings.hl7}
-    receivers: dict[str, Receiver] = {**over_hl7, **{one.name: one for one in settings.fhir}}
-    servers = {one.name for one in settings.stow}
+    every: tuple[Receiver, ...] = (*settings.hl7, *settings.fhir)
+    receivers = {one.name: one for one in every}
     reporting = ReportingContext(
         routes={route.name: route for route in settings.routes},
         build=partial(_build, settings, UNREGISTERED),
-        notified=partial(notified, receivers=receivers),
-        choose=chooser(settings, engine),
         history=partial(history_of, engine),
-        wants_rejection=wanting_rejection(settings.peers, settings.stow),
+        destinations=lambda now: Destinations(capabilities(settings, engine, now), receivers),
         archive=archive,
-        receivers=over_hl7,
     )
 
     def write(claim: Claim, reading: Reading, now: float) -> Outcome:
@@ -56,7 +52,7 @@ def writer(
             for name, route in reporting.routes.items()
         }
         at_this = replace(reporting, routes=routes, build=partial(_build, settings, known))
-        return over_stow(report(claim, reading, at_this, now), servers)
+        return report(claim, reading, at_this, now)
 
     return write
 
@@ -69,35 +65,31 @@ def registered(settings: Settings, engine: Engine, source: Source) -> Registered
 
 
 def _build(
-    settings: Settings,
-    known: Registered,
-    kind: ObjectKind,
-    to: Address,
-    reading: Reading,
-    now: float,
+    settings: Settings, known: Registered, planned: PlannedObject, reading: Reading, now: float
 ) -> ReportObject | None:
-    shown = (reading.source, reading.radiograph, reading.findings)
-    if kind == "oru":
-        receiver = next(one for one in settings.hl7 if one.name == to.destination)
+    shown = (reading.source, reading.radiograph, planned.findings)
+    if planned.kind == "oru":
+        receiver = next(one for one in settings.hl7 if one.name == planned.destination)
         who = (settings.node.ae_title, settings.node.institution)
-        context = oru.HL7Context(now, receiver, *who, corrected=to.corrected, known=known)
-        return oru.build(*shown, context)
-    if kind == "fhir":
+        corrected = planned.corrected
+        return oru.build(
+            *shown, oru.HL7Context(now, receiver, *who, corrected=corrected, known=known)
+        )
+    if planned.kind == "fhir":
         # its models take a second to load, and few sites want them
         from dicom_node.results.messages import fhir
 
-        server = next(one for one in settings.fhir if one.name == to.destination)
-        institution = settings.node.institution
+        server = next(one for one in settings.fhir if one.name == planned.destination)
         told = fhir.FhirContext(
             now,
             server,
-            institution,
-            corrected=to.corrected,
+            settings.node.institution,
+            corrected=planned.corrected,
             known=known,
-            route=to.route.name,
+            route=planned.route.name,
         )
         return fhir.build(*shown, told)
-    make = rejection.build if kind == "rejection" else BUILDERS[kind]
+    make = rejection.build if planned.kind == "rejection" else BUILDERS[planned.kind]
     return make(
         *shown,
         ReportContext(
@@ -105,9 +97,9 @@ def _build(
             node_version=dicom_node.__version__,
             ae_title=settings.node.ae_title,
             institution=settings.node.institution,
-            sr_class="comprehensive" if to.form is None else to.form.sr_class,
-            references_seg="seg" in to.route.outputs and to.with_seg,
-            before=to.before,
-            overlay=to.route.overlay,
+            sr_class=planned.sr_class,
+            references_seg=planned.references_seg,
+            before=planned.before,
+            overlay=planned.route.overlay,
         ),
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dicom_node.domain.study import HL7Destination, Peer
-from dicom_node.flow.deliver import Courier
+from dicom_node.flow.deliver import Sender
 from dicom_node.network import fhir
 from dicom_node.network.dicomweb import scu
 from dicom_node.network.dimse import scu as dimse_scu
@@ -38,9 +38,9 @@ def target(settings: Settings, peer_name: str) -> Target:
     return Target(peer, settings.node.ae_title, tls=outgoing(settings, peer))
 
 
-def senders(settings: Settings) -> dict[str, Courier]:
+def senders(settings: Settings) -> dict[str, Sender]:
     """Make a sender for every destination of the configuration."""
-    made: dict[str, Courier] = {
+    made: dict[str, Sender] = {
         peer.name: partial(dimse_scu.send, target=target(settings, peer.name))
         for peer in settings.peers
         if peer.host and peer.port

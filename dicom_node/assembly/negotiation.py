@@ -1,7 +1,8 @@
 """Which object each destination gets: asked once, remembered, asked again."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import structlog
 from pydicom.uid import UID
@@ -9,44 +10,41 @@ from sqlalchemy import Engine
 
 from dicom_node.assembly import destinations
 from dicom_node.domain.errors import NodeError
+from dicom_node.domain.exchange.destinations import StowDestination
 from dicom_node.domain.exchange.substitution import (
     SOP_CLASSES,
     SR_SOP_CLASSES,
-    ObjectForm,
+    Capabilities,
     choose,
     form_of,
 )
 from dicom_node.domain.pipeline import Check
-from dicom_node.domain.study import Peer, SRClass
-from dicom_node.domain.work import Delivery, OutputKind
+from dicom_node.domain.study import Peer
+from dicom_node.domain.work import Delivery
 from dicom_node.network.dimse import scu
 from dicom_node.settings.settings import Settings
-from dicom_node.storage.queue.capabilities import refused_by, remember
+from dicom_node.storage.database.rows import key
+from dicom_node.storage.queue.capabilities import refusals, refused_by, remember
 
 log = structlog.get_logger()
 
 CLASSES = (*SR_SOP_CLASSES.values(), *SOP_CLASSES.values())
 
 
-def sr_class_of(settings: Settings, destination: str) -> SRClass:
-    """Tell which class of structured report a destination is configured for."""
-    peers = {one.name: one.sr_class for one in settings.peers}
-    servers = {one.name: one.sr_class for one in settings.stow}
-    return (peers | servers)[destination]
-
-
-def chooser(
-    settings: Settings, engine: Engine
-) -> Callable[[OutputKind, str], tuple[ObjectForm, ObjectForm]]:
-    """Make what chooses an object's form by what its destination takes."""
-
-    def choose_for(kind: OutputKind, destination: str) -> tuple[ObjectForm, ObjectForm]:
-        wanted = choose(kind, sr_class_of(settings, destination), lambda _: False)
-        refused = refused_by(engine, destination, time.time())
-        taken = choose(kind, wanted.sr_class, lambda form: form.sop_class_uid in refused)
-        return wanted, taken
-
-    return choose_for
+def capabilities(settings: Settings, engine: Engine, now: float) -> dict[str, Capabilities]:
+    """Tell what every peer and DICOMweb server takes, by its name."""
+    refused = refusals(engine, now)
+    ways: tuple[tuple[Literal["dicom", "stow"], Sequence[Peer | StowDestination]], ...] = (
+        ("dicom", settings.peers),
+        ("stow", settings.stow),
+    )
+    return {
+        one.name: Capabilities(
+            protocol, one.sr_class, refused.get(key(one.name), frozenset()), one.reject_replaced
+        )
+        for protocol, all_of_it in ways
+        for one in all_of_it
+    }
 
 
 def refusal_learner(settings: Settings, engine: Engine) -> Callable[[Delivery], bool]:

@@ -16,7 +16,7 @@ from dicom_node.assembly.archive import open_archive
 from dicom_node.audit.node import SILENT, Audit
 from dicom_node.audit.node import opened as open_audit
 from dicom_node.domain.operations.status import StatusSnapshot
-from dicom_node.domain.pipeline import Archive, Lending
+from dicom_node.domain.pipeline import Archive
 from dicom_node.network.dimse.options import prepare
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.database.clock import DatabaseClock
@@ -48,8 +48,7 @@ class Parts:
     def close(self) -> None:
         """Write out the audit trail, and give the database connections back."""
         self.audit.close()
-        if isinstance(self.archive, Lending):
-            self.archive.close()
+        self.archive.close()
         self.engine.dispose()
 
 

@@ -21,6 +21,7 @@ from dicom_node.audit.gathering import AlertThrottle, Transfers
 from dicom_node.audit.rows import Erasure
 from dicom_node.audit.trail import Place, Trail
 from dicom_node.domain.errors import NodeError, TryAgain
+from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.reception import Caller
 from dicom_node.domain.work import (
     Acknowledgement,
@@ -30,7 +31,7 @@ from dicom_node.domain.work import (
     Recorded,
     Undelivered,
 )
-from dicom_node.flow.deliver import Courier
+from dicom_node.flow.deliver import Sender
 from dicom_node.network.syslog import Server
 from dicom_node.network.tls.contexts import Following, client_context
 from dicom_node.network.tls.sockets import Secure
@@ -216,8 +217,8 @@ def digests(settings: Settings) -> dict[str, str]:
 
 
 def audited(
-    senders: dict[str, Courier], told: Audit, settings: Settings, engine: Engine
-) -> dict[str, Courier]:
+    senders: dict[str, Sender], told: Audit, settings: Settings, engine: Engine
+) -> dict[str, Sender]:
     """Let the senders tell what they send."""
     if not told.on:
         return senders
@@ -229,12 +230,12 @@ def audited(
 
 
 def _carried(
-    sender: Courier,
+    sender: Sender,
     told: Audit,
     to: Endpoint,
     engine: Engine,
     batch: DeliveryBatch,
-    path_of: Callable[[str], Path],
+    archive: Archive,
 ) -> tuple[Acknowledgement | Undelivered, ...]:
     study_uid = batch.deliveries[0].study_uid
     patient_id = _patient(engine, study_uid)
@@ -244,7 +245,7 @@ def _carried(
             events.begun(told.here, to, TransferredInstances(study_uid, patient_id), time.time())
         )
     try:
-        outcomes = sender(batch, path_of)
+        outcomes = sender(batch, archive)
     except Exception as error:  # noqa: BLE001 - told, then handled as the outbox does
         outcomes = tuple(Undelivered(one.id, error) for one in batch.deliveries)
     for there, ids in ((True, _arrived(outcomes)), (False, _given_up(outcomes))):

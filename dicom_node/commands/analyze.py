@@ -3,12 +3,15 @@
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 import dicom_node
 from dicom_node.assembly.pipelines import load_gate, load_pipeline, readers
+from dicom_node.commands.options import PATH
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import Findings, finding_as_json, findings_as_json
@@ -18,6 +21,7 @@ from dicom_node.flow.infer import InferenceContext, Reading, read
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.dicom.images import is_dicom, secondary_capture
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.process.logs import start_logs
 from dicom_node.results.common import ReportContext
 from dicom_node.results.messages import oru
 from dicom_node.results.registry import BUILDERS
@@ -28,7 +32,24 @@ Result = dict[str, Any]
 NODE = "CXRAI"
 
 
-def analyze(paths: list[Path], out: Path, names: tuple[str, ...], device: str) -> Iterator[Result]:
+@click.command()
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="PATH...")
+@click.option("--out", type=PATH, required=True, metavar="DIR")
+@click.option("--pipeline", "names", multiple=True, metavar="NAME")
+@click.option("--device", default="auto")
+@click.option("--json", "as_json", is_flag=True)
+def analyze(
+    paths: tuple[Path, ...], out: Path, names: tuple[str, ...], device: str, as_json: bool
+) -> None:
+    """Print a line an image; raises BadSettings."""
+    start_logs("console", "warning", "analyze")
+    for result in results(paths, out, names, device):
+        click.echo(json.dumps(result) if as_json else in_words(result))
+
+
+def results(
+    paths: Sequence[Path], out: Path, names: tuple[str, ...], device: str
+) -> Iterator[Result]:
     """Write a folder of results below `out` per image; yields each findings.json.
 
     Folders are searched for files. An image that cannot be read gets a
@@ -51,7 +72,7 @@ def analyze(paths: list[Path], out: Path, names: tuple[str, ...], device: str) -
         yield result
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             yield from sorted(one for one in path.rglob("*") if one.is_file())

@@ -1,62 +1,54 @@
-"""The arguments and answers of `dicom-node callers`."""
+"""List callers that knocked, let them in or forget them."""
 
-import argparse
 import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import click
 import structlog
 
 from dicom_node.assembly import parts as node
 from dicom_node.audit import events
 from dicom_node.audit.changes import audit_change
+from dicom_node.commands.options import config_option, one_of
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.operations.status import Caller
 from dicom_node.network.hosts import canonical
 from dicom_node.process.logs import start_logs
 from dicom_node.settings.settings import load_settings
-from dicom_node.storage.queue import callers
-
-WORDS = "list callers that knocked (unknown_callers = learn), let them in or forget them"
+from dicom_node.storage.queue import callers as known_callers
 
 log = structlog.get_logger()
 
 
-def register(commands: Any) -> None:  # noqa: ANN401 - argparse names this type privately
-    """Add the command to the command line's subparsers."""
-    command = commands.add_parser("callers", help=WORDS, description=WORDS)
-    command.set_defaults(run=run)
-    command.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
-    does = command.add_mutually_exclusive_group()
-    does.add_argument("--approve", metavar="AE@HOST", help="serve this caller from now on")
-    does.add_argument("--forget", metavar="AE@HOST", help="no longer, and forget that it knocked")
-
-
-def run(options: argparse.Namespace) -> int:
+@click.command()
+@config_option()
+@click.option("--approve", metavar="AE@HOST", help="serve this caller from now on")
+@click.option("--forget", metavar="AE@HOST", help="no longer, and forget that it knocked")
+def callers(config: Path, approve: str | None, forget: str | None) -> int:
     """Do what is asked, or list; 1 when the caller is not known. Raises NodeError."""
-    settings = load_settings(options.config)
+    one_of("approve", "forget")
+    settings = load_settings(config)
     start_logs(settings.logs.format, settings.logs.level, "callers")
     with closing(node.open_parts(settings)) as parts:
-        if not (options.approve or options.forget):
-            for line in _lines(*callers.listed(parts.engine)):
-                print(line)
+        named = approve or forget
+        if not named:
+            for line in _lines(*known_callers.listed(parts.engine)):
+                click.echo(line)
             return 0
-        ae, host = _named(options.approve or options.forget)
-        if options.approve:
-            known = callers.approve(parts.engine, ae, host, time.time())
+        ae, host = _named(named)
+        if approve:
+            known = known_callers.approve(parts.engine, ae, host, time.time())
         else:
-            known = callers.forget(parts.engine, ae, host)
+            known = known_callers.forget(parts.engine, ae, host)
     if not known:
-        print(f"{ae}@{host} is not known; `dicom-node callers` lists who has knocked")
+        click.echo(f"{ae}@{host} is not known; `dicom-node callers` lists who has knocked")
         return 1
-    event = "caller_approved" if options.approve else "caller_forgotten"
-    log.info(event, calling_ae=ae, host=host)
-    does = "served" if options.approve else "forgotten"
-    words = f"caller {ae}@{host} is {does} from now on"
-    audit_change(settings, events.SECURITY_CONFIGURATION, words)
-    print(f"{ae}@{host} is {does} from now on")
+    log.info("caller_approved" if approve else "caller_forgotten", calling_ae=ae, host=host)
+    words = f"{ae}@{host} is {'served' if approve else 'forgotten'} from now on"
+    audit_change(settings, events.SECURITY_CONFIGURATION, f"caller {words}")
+    click.echo(words)
     return 0
 
 

@@ -4,10 +4,12 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+
+import click
 
 from dicom_node.assembly import commitment, destinations, pipelines
 from dicom_node.assembly import parts as node
@@ -15,6 +17,7 @@ from dicom_node.assembly.archive import open_archive
 from dicom_node.assembly.destinations import outgoing
 from dicom_node.assembly.negotiation import acceptance_checks
 from dicom_node.audit.watch import audit_checks
+from dicom_node.commands.options import config_option
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.findings import OWN_POINT
 from dicom_node.domain.pipeline import Adjustable, Check, Pipeline
@@ -26,8 +29,24 @@ from dicom_node.network.dimse.options import prepare
 from dicom_node.network.hl7 import mllp
 from dicom_node.operations import reconciliation
 from dicom_node.operations.certificates import security_checks
-from dicom_node.settings.settings import Settings
+from dicom_node.settings.settings import Settings, load_settings
 from dicom_node.storage.models import linked, models_dir
+
+
+@click.command()
+@config_option()
+def check(config: Path) -> int:
+    """Print a line a check; 1 when one fails. Raises BadSettings."""
+    return print_checks(all_checks(load_settings(config)))
+
+
+def print_checks(lines: Iterable[Check]) -> int:
+    """Print each check as it is done; returns 1 when one fails."""
+    failed = 0
+    for line in lines:
+        click.echo(f"{'ok    ' if line.ok else 'FAILED'}  {line.name}: {line.words}")
+        failed += not line.ok
+    return 1 if failed else 0
 
 
 def all_checks(settings: Settings) -> Iterator[Check]:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from dicom_node.assembly import parts as node
@@ -16,7 +16,6 @@ from dicom_node.domain.exchange.orders import UNREGISTERED, Registered
 from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.work import ReportObject
 from dicom_node.flow.infer import PipelineRequest, Reading, run_pipelines
-from dicom_node.flow.lending import lent
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.hl7 import text
 from dicom_node.formats.hl7.check import judge
@@ -33,9 +32,9 @@ def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
     the configuration lacks, GiveUp where the study is not stored or gives no message.
     """
     receiver = _receiver(settings, to)
-    with closing(node.open_parts(settings)) as parts, lent(parts.archive) as path_of:
+    with closing(node.open_parts(settings)) as parts, ExitStack() as files:
         stored = stored_of_study(parts.engine, study_uid)
-        paths = [(path_of(key), calling_ae) for key, calling_ae in stored]
+        paths = [(files.enter_context(parts.archive.opened(key)), ae) for key, ae in stored]
         known = {path: registered(settings, parts.engine, read_header(path)) for path, _ in paths}
         yield from _messages(settings, receiver, study_uid, paths, known)
 

@@ -1,40 +1,48 @@
-"""The arguments and answers of `dicom-node reanalyse`."""
+"""Put work back into the queue: dead letters, and images to read again."""
 
-import argparse
 import time
 from contextlib import closing
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+import click
 
 from dicom_node.assembly import parts as node
+from dicom_node.commands.options import config_option, one_of
 from dicom_node.settings.settings import load_settings
 
-WORDS = "have stored images read again, by the models that serve now"
 
-
-def register(commands: Any) -> None:  # noqa: ANN401 - argparse names this type privately
-    """Add the command to the command line's subparsers."""
-    command = commands.add_parser("reanalyse", help=WORDS, description=WORDS)
-    command.set_defaults(run=run)
-    command.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
-    of = command.add_mutually_exclusive_group(required=True)
-    of.add_argument("--study", metavar="UID")
-    of.add_argument("--since", type=_midnight, metavar="DAY", help="received since YYYY-MM-DD")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Queue the images and say how many; 1 when there are none. Raises NodeError."""
-    with closing(node.open_parts(load_settings(options.config))) as parts:
-        queued = parts.ledger.reanalyse(
-            study_uid=options.study, since=options.since or 0.0, now=time.time()
+@click.command()
+@config_option()
+@click.option("--delivery", type=int, metavar="ID")
+@click.option("--job", type=int, metavar="ID")
+@click.option("--all-dead", is_flag=True)
+def retry(config: Path, delivery: int | None, job: int | None, all_dead: bool) -> int:
+    """Make dead letters available and say how many; 1 when there are none."""
+    one_of("delivery", "job", "all_dead", needed=True)
+    with closing(node.open_parts(load_settings(config))) as parts:
+        count = parts.ledger.retry(
+            delivery_id=delivery, job_id=job, all_dead=all_dead, now=time.time()
         )
-    print(f"{len(queued)} images wait to be read again")
+    click.echo(f"{count} made available again")
+    return 0 if count else 1
+
+
+@click.command()
+@config_option()
+@click.option("--study", metavar="UID")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DAY",
+    help="received since YYYY-MM-DD",
+)
+def reanalyse(config: Path, study: str | None, since: datetime | None) -> int:
+    """Queue stored images and say how many; 1 when there are none."""
+    one_of("study", "since", needed=True)
+    with closing(node.open_parts(load_settings(config))) as parts:
+        queued = parts.ledger.reanalyse(
+            study_uid=study, since=since.timestamp() if since else 0.0, now=time.time()
+        )
+    click.echo(f"{len(queued)} images wait to be read again")
     return 0 if queued else 1
-
-
-def _midnight(text: str) -> float:
-    try:
-        return datetime.combine(date.fromisoformat(text), datetime.min.time()).timestamp()
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no date; write YYYY-MM-DD") from None

@@ -1,9 +1,41 @@
 """The state of the node in words for a terminal."""
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
+import click
+
+from dicom_node.assembly import parts as node
+from dicom_node.assembly.archive import free_bytes
+from dicom_node.commands.options import config_option
 from dicom_node.domain.operations.monitoring import SILENT_S, Heartbeat
-from dicom_node.domain.operations.status import Commitments, Depth, StatusSnapshot
+from dicom_node.domain.operations.status import (
+    Commitments,
+    Depth,
+    StatusSnapshot,
+    without_quotes,
+)
+from dicom_node.settings.settings import load_settings
+
+
+@click.command()
+@config_option()
+@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--quoted", is_flag=True, help="show destinations' own words, which may name a patient"
+)
+def status(config: Path, as_json: bool, quoted: bool) -> None:
+    """Print the snapshot; raises TryAgain while the database is away."""
+    settings = load_settings(config)
+    snapshot, free = node.status_snapshot(settings), free_bytes(settings)
+    if not quoted:
+        snapshot = without_quotes(snapshot)
+    if as_json:
+        click.echo(json.dumps({**asdict(snapshot), "disk_free_bytes": free}, indent=2))
+    else:
+        click.echo(in_words(snapshot, free))
 
 
 def in_words(snapshot: StatusSnapshot, free_bytes: int) -> str:

@@ -1,6 +1,7 @@
 """Ports: what the story asks of the outside world."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -95,11 +96,14 @@ class Archive(Protocol):
     def spool(self) -> Spool:
         """Begin a file whose content comes piece by piece; raises TryAgain."""
 
-    def path(self, key: str) -> Path:
-        """Give a local path of the stored file; raises GiveUp when it is gone."""
+    def opened(self, key: str) -> AbstractContextManager[Path]:
+        """Give a local path of the stored file, which holds until the block ends.
+
+        Entering raises GiveUp when the file is gone, or is not what the key was made of.
+        """
 
     def read(self, key: str) -> bytes:
-        """Give the stored bytes; raises GiveUp when they are gone."""
+        """Give the stored bytes; raises GiveUp as `opened`."""
 
     def delete(self, key: str) -> None:
         """Forget the file; one that is gone already is no error."""
@@ -108,27 +112,20 @@ class Archive(Protocol):
         """Say how much room is left."""
 
     def tidy_spool(self, older_than_s: float, now: float) -> int:
-        """Remove what crashed writers left; say how many files."""
+        """Remove what crashed writers left, and what was set aside long ago."""
 
     def old_keys(self, before: float) -> Iterator[str]:
         """Give the keys of files stored before `before` (POSIX seconds)."""
 
-    def delete_old(self, key: str, before: float) -> bool:
-        """Remove the file if it is still the old one; say whether it was.
+    def set_aside(self, key: str, before: float) -> bool:
+        """Set the file aside if it is still the old one; say whether it was.
 
-        The same content may be stored again at any moment: then it stays readable.
+        Whoever reads it under its key brings it back; for others it is gone. The same
+        content may be stored again at any moment: then it stays readable.
         """
 
-
-@runtime_checkable
-class Lending(Protocol):
-    """An archive whose paths are copies, to be given back."""
-
-    def release(self, path: Path) -> None:
-        """Take back a path that `Archive.path` gave; once for each time."""
-
     def close(self) -> None:
-        """Remove all copies."""
+        """Remove what was kept for this process alone."""
 
 
 class Ledger(Protocol):

@@ -55,6 +55,8 @@ class StoreRequest:
     """Preamble and File Meta (PS3.10 7.1) that make a file of `content`."""
     content: bytes | Spool
     """The data set, bit for bit as received; a spool holds it behind `file_head`."""
+    study_uid: str = ""
+    """The study that it is to be of, where the caller named one (STOW-RS)."""
 
     @property
     def size(self) -> int:

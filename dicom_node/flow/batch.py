@@ -1,7 +1,6 @@
 """Several waiting images through the networks at once, for a GPU."""
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,12 +9,11 @@ from pathlib import Path
 import structlog
 
 from dicom_node.domain.admission import unsuitable
-from dicom_node.domain.pipeline import Archive, Batched, Ledger
+from dicom_node.domain.errors import NotAnalysable
+from dicom_node.domain.pipeline import Batched
 from dicom_node.domain.study import Radiograph
-from dicom_node.domain.work import Claim, Outcome
-from dicom_node.flow.infer import InferenceContext, Reading, Source, work_on
-from dicom_node.flow.lease import kept_lease
-from dicom_node.flow.lending import lent
+from dicom_node.domain.work import Claim
+from dicom_node.flow.infer import Source, Worker, work_on
 
 log = structlog.get_logger()
 
@@ -29,45 +27,33 @@ Film = tuple[Source, Radiograph]
 """What `InferenceContext.decode` gives."""
 
 
-def work_batch(
-    ledger: Ledger,
-    archive: Archive,
-    reader: InferenceContext,
-    report: Callable[[Claim, Reading, float], Outcome],
-    worker: str,
-    *,
-    clock: Callable[[], float],
-    lease_s: float,
-    wait_s: float,
-) -> bool:
+def work_batch(worker: Worker, wait_s: float) -> bool:
     """Do the jobs of the instances that wait, as a batch; say whether there were any.
 
     Waits up to `wait_s` for company. An instance that was tried before is read alone:
     if it kills the worker, it takes no other with it. Results are the same as one
     by one; only the networks run together.
     """
-    claims = _gather(ledger, worker, clock, lease_s, wait_s)
+    claims = _gather(worker, wait_s)
     alone = [one for one in claims if _tried(one)]
     together = [one for one in claims if not _tried(one)]
     with ExitStack() as held:
         for claim in claims:
-            held.enter_context(kept_lease(ledger, claim, clock, lease_s))
+            held.enter_context(worker.holding(claim))
         for claim in alone:
-            work_on(claim, ledger, archive, reader, report, clock=clock, lease_s=lease_s)
-        prepared = _prepare(together, archive, reader) if len(together) > 1 else reader
+            work_on(claim, worker)
+        films = _prepare(together, worker) if len(together) > 1 else {}
         for claim in together:
-            work_on(claim, ledger, archive, prepared, report, clock=clock, lease_s=lease_s)
+            work_on(claim, _knowing(worker, films.get(claim.instance_id)))
     return bool(claims)
 
 
-def _gather(
-    ledger: Ledger, worker: str, clock: Callable[[], float], lease_s: float, wait_s: float
-) -> list[Claim]:
+def _gather(worker: Worker, wait_s: float) -> list[Claim]:
     """Claim until the batch is full, time is up, or one comes that must be alone."""
     claims: list[Claim] = []
     until = time.monotonic() + wait_s
     while len(claims) < MOST:
-        claim = ledger.claim_jobs(worker, clock(), lease_s)
+        claim = worker.claim()
         if claim is not None:
             claims.append(claim)
             if _tried(claim):
@@ -83,41 +69,44 @@ def _tried(claim: Claim) -> bool:
     return any(job.attempt > 1 for job in claim.jobs)
 
 
-def _prepare(claims: list[Claim], archive: Archive, reader: InferenceContext) -> InferenceContext:
-    """Decode a batch and run the networks on it; give a reader that has it all."""
+def _prepare(claims: list[Claim], worker: Worker) -> dict[int, Film | NotAnalysable | None]:
+    """Decode a batch and run the networks on it; give what is decoded by instance."""
     wanted = [one for one in claims if unsuitable(one.arrival.instance) is None]
     with ThreadPoolExecutor(max_workers=4) as pool:
-        decoded = dict(pool.map(lambda claim: _decode(claim, archive, reader), wanted))
-    films = [film[1] for film in decoded.values() if not isinstance(film, Exception)]
+        decoded = list(pool.map(lambda claim: _decode(claim, worker), wanted))
+    radiographs = [film[1] for film in decoded if isinstance(film, tuple)]
     asked = {job.pipeline for one in wanted for job in one.jobs}
-    readers: list[object] = [reader.gate, *(reader.pipelines.get(name) for name in sorted(asked))]
+    context = worker.context
+    readers: list[object] = [context.gate, *(context.pipelines.get(name) for name in sorted(asked))]
     try:
         for one in readers:
             if isinstance(one, Batched):
-                one.prefetch(films)
+                one.prefetch(radiographs)
     except Exception as error:  # noqa: BLE001 - for example too little memory: then one by one
-        log.warning("batch_failed", images=len(films), error=type(error).__name__)
+        log.warning("batch_failed", images=len(radiographs), error=type(error).__name__)
     else:
-        log.info("batch_read", images=len(films))
+        log.info("batch_read", images=len(radiographs))
+    return {claim.instance_id: film for claim, film in zip(wanted, decoded, strict=True)}
 
-    def decode(path: Path) -> Film:
-        film = decoded.get(path)
-        if film is None:  # the archive was away just now
-            return reader.decode(path)
-        if isinstance(film, Exception):
+
+def _decode(claim: Claim, worker: Worker) -> Film | NotAnalysable | None:
+    try:
+        with worker.archive.opened(claim.arrival.file.key) as path:
+            return worker.context.decode(path)
+    except NotAnalysable as error:
+        return error
+    except Exception:  # noqa: BLE001 - the image's own job meets it again, and settles it
+        return None
+
+
+def _knowing(worker: Worker, film: Film | NotAnalysable | None) -> Worker:
+    """Spare a worker decoding what is decoded, or known to be no image."""
+    if film is None:
+        return worker
+
+    def decode(_path: Path) -> Film:
+        if isinstance(film, NotAnalysable):
             raise film
         return film
 
-    return replace(reader, decode=decode)
-
-
-def _decode(
-    claim: Claim, archive: Archive, reader: InferenceContext
-) -> tuple[Path | None, Film | Exception]:
-    path: Path | None = None
-    try:
-        with lent(archive) as path_of:
-            path = path_of(claim.arrival.file.key)
-            return path, reader.decode(path)
-    except Exception as error:  # noqa: BLE001 - told again where the image's own job handles it
-        return path, error
+    return replace(worker, context=replace(worker.context, decode=decode))

@@ -1,8 +1,7 @@
 """The outbox's turn: claim, send, settle."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -19,19 +18,16 @@ from dicom_node.domain.work import (
     after_failure,
 )
 from dicom_node.flow.lease import kept_lease
-from dicom_node.flow.lending import lent
 from dicom_node.process import crash_points
 
 log = structlog.get_logger()
 
-Courier = Callable[
-    [DeliveryBatch, Callable[[str], Path]], tuple[Acknowledgement | Undelivered, ...]
-]
-"""Send a batch to one destination; the second argument gives the path of a stored file.
+Sender = Callable[[DeliveryBatch, Archive], tuple[Acknowledgement | Undelivered, ...]]
+"""Send a batch, whose files are in the archive, to one destination.
 
 A sender may raise instead of answering: then nothing of the batch arrived.
 """
-Descend = Callable[[Delivery], bool]
+LearnRefusal = Callable[[Delivery], bool]
 """Note that a destination does not take such an object; whether a plainer one may do."""
 
 
@@ -39,58 +35,58 @@ def _nothing_plainer(_delivery: Delivery) -> bool:
     return False
 
 
-def deliver_once(
-    ledger: Ledger,
-    archive: Archive,
-    senders: Mapping[str, Courier],
-    worker: str,
-    *,
-    destination: str | None = None,
-    learn_refusal: Descend = _nothing_plainer,
-    clock: Callable[[], float],
-    lease_s: float,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Who sends, what and by what means, and how long it holds a claim."""
+
+    worker: str
+    ledger: Ledger
+    archive: Archive
+    senders: Mapping[str, Sender]
+    clock: Callable[[], float]
+    lease_s: float
+    learn_refusal: LearnRefusal = _nothing_plainer
+
+
+def deliver_once(outbox: Outbox, destination: str | None = None) -> int:
     """Send the deliveries of one study to one destination; say how many were due.
 
     Without `destination` the most urgent of all are taken, among them those whose
     destination the configuration has lost; they become dead letters. An object of a
-    kind that the destination does not take is given up, or where `descend` knows a
-    plainer one its image is read again and reported with that. Raises TryAgain
+    kind that the destination does not take is given up, or where `learn_refusal` knows
+    a plainer one its image is read again and reported with that. Raises TryAgain
     when the database is away: what was sent and could not be settled is sent again
     after its lease, with the same identifiers.
     """
-    batch = ledger.claim_deliveries(worker, clock(), lease_s, destination)
+    ledger, clock, lease_s = outbox.ledger, outbox.clock, outbox.lease_s
+    batch = ledger.claim_deliveries(outbox.worker, clock(), lease_s, destination)
     if batch is None:
         return 0
     crash_points.here("deliveries claimed")
     with kept_lease(ledger, batch, clock, lease_s):
-        outcomes = _sent(batch, archive, senders)
+        outcomes = _sent(batch, outbox)
         crash_points.here("objects sent")
         missed = _missed(batch, outcomes, clock())
-        refused = _refused(
-            batch, missed, learn_refusal
-        )  # may ask the destination, so it takes time
+        # may ask the destination, so it takes time
+        refused = _refused(batch, missed, outbox.learn_refusal)
     arrived = tuple(one for one in outcomes if isinstance(one, Acknowledgement))
     failed = tuple(failure for _, failure in missed if failure not in refused)
     try:
         ledger.settle_deliveries(batch, arrived, failed, clock(), refused)
     except LeaseLost:
-        log.warning("deliveries_lease_lost", destination=batch.destination, worker=worker)
+        log.warning("deliveries_lease_lost", destination=batch.destination, worker=batch.worker)
         return len(batch.deliveries)
     crash_points.here("deliveries settled")
     _tell(batch, arrived, missed, refused)
     return len(batch.deliveries)
 
 
-def _sent(
-    batch: DeliveryBatch, archive: Archive, senders: Mapping[str, Courier]
-) -> tuple[Acknowledgement | Undelivered, ...]:
-    sender = senders.get(batch.destination)
+def _sent(batch: DeliveryBatch, outbox: Outbox) -> tuple[Acknowledgement | Undelivered, ...]:
+    sender = outbox.senders.get(batch.destination)
     try:
         if sender is None:
             raise GiveUp(f"destination {batch.destination!r} is no longer in the configuration")
-        with lent(archive) as path_of:
-            return sender(batch, path_of)
+        return sender(batch, outbox.archive)
     except Exception as error:  # noqa: BLE001 - the outbox's edge: no object may stop the others
         return tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
 
@@ -110,7 +106,7 @@ def _missed(
 def _refused(
     batch: DeliveryBatch,
     missed: tuple[tuple[Undelivered, DeliveryFailure], ...],
-    learn_refusal: Descend,
+    learn_refusal: LearnRefusal,
 ) -> tuple[DeliveryFailure, ...]:
     """Choose the failures that a plainer object mends."""
     deliveries = {delivery.id: delivery for delivery in batch.deliveries}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from dicom_node.domain.pipeline import Adjustable, Archive, Ledger, Pipeline
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import JOB_RETRY, Claim, Job, Outcome, after_failure
 from dicom_node.flow.lease import kept_lease
-from dicom_node.flow.lending import lent
 from dicom_node.flow.shadow import Shadow, read_in_shadow
 from dicom_node.process import crash_points
 
@@ -58,15 +58,15 @@ class InferenceContext:
     """Challengers, which read after the job is finished."""
 
 
-def read(path: Path, names: tuple[str, ...], reader: InferenceContext) -> Reading:
+def read(path: Path, names: tuple[str, ...], context: InferenceContext) -> Reading:
     """Ask every pipeline at its own operating point, as `run_pipelines` does."""
-    return run_pipelines(path, tuple(PipelineRequest(name) for name in names), reader)
+    return run_pipelines(path, tuple(PipelineRequest(name) for name in names), context)
 
 
 def run_pipelines(
     path: Path,
     requests: tuple[PipelineRequest, ...],
-    reader: InferenceContext,
+    context: InferenceContext,
     refusal: str | None = None,
 ) -> Reading:
     """Decode once, then ask every pipeline once; none when there is a `refusal`.
@@ -75,23 +75,23 @@ def run_pipelines(
     never silence. Raises GiveUp for a pipeline that the configuration lacks.
     """
     names = dict.fromkeys(request.pipeline for request in requests)
-    missing = [name for name in names if name not in reader.pipelines]
+    missing = [name for name in names if name not in context.pipelines]
     if missing:
         raise GiveUp(f"pipeline {missing[0]!r} is not configured")
     started = time.perf_counter()
     try:
         if refusal is not None:
             raise NotAnalysable(refusal)
-        source, radiograph = reader.decode(path)
+        source, radiograph = context.decode(path)
         decode_ms = 1000 * (time.perf_counter() - started)
-        spent_ms = {"decode": decode_ms, **_pass_gate(reader.gate, radiograph)}
+        spent_ms = {"decode": decode_ms, **_pass_gate(context.gate, radiograph)}
     except NotAnalysable as error:
-        declined = tuple(_declined(reader.pipelines[one.pipeline], str(error)) for one in requests)
-        return Reading(reader.header(path), None, requests, declined)
+        declined = tuple(_declined(context.pipelines[one.pipeline], str(error)) for one in requests)
+        return Reading(context.header(path), None, requests, declined)
     answers: dict[PipelineRequest, Findings] = {}
     for name in names:
         choices = tuple(one.choice for one in requests if one.pipeline == name)
-        said = _ask(reader.pipelines[name], radiograph, choices, spent_ms)
+        said = _ask(context.pipelines[name], radiograph, choices, spent_ms)
         answers |= zip((PipelineRequest(name, choice) for choice in choices), said, strict=True)
     return Reading(source, radiograph, requests, tuple(answers[one] for one in requests))
 
@@ -141,35 +141,38 @@ def _declined(pipeline: Pipeline, reason: str) -> Findings:
     return Findings(Algorithm(pipeline.name, pipeline.version, ""), not_analysed=reason)
 
 
-def work_once(
-    ledger: Ledger,
-    archive: Archive,
-    reader: InferenceContext,
-    report: Callable[[Claim, Reading, float], Outcome],
-    worker: str,
-    *,
-    clock: Callable[[], float],
-    lease_s: float,
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who works, what it reads and reports with, and how long it holds a claim."""
+
+    name: str
+    ledger: Ledger
+    archive: Archive
+    context: InferenceContext
+    report: Callable[[Claim, Reading, float], Outcome]
+    clock: Callable[[], float]
+    lease_s: float
+
+    def claim(self) -> Claim | None:
+        """Claim the jobs of the most urgent instance that waits."""
+        return self.ledger.claim_jobs(self.name, self.clock(), self.lease_s)
+
+    def holding(self, claim: Claim) -> AbstractContextManager[None]:
+        """Keep the lease of a claim alive until the block ends."""
+        return kept_lease(self.ledger, claim, self.clock, self.lease_s)
+
+
+def work_once(worker: Worker) -> bool:
     """Do the jobs of one instance, if any wait; say whether there were any."""
-    claim = ledger.claim_jobs(worker, clock(), lease_s)
-    if claim is None:
-        return False
-    work_on(claim, ledger, archive, reader, report, clock=clock, lease_s=lease_s)
-    return True
+    claim = worker.claim()
+    if claim is not None:
+        work_on(claim, worker)
+    return claim is not None
 
 
-def work_on(
-    claim: Claim,
-    ledger: Ledger,
-    archive: Archive,
-    reader: InferenceContext,
-    report: Callable[[Claim, Reading, float], Outcome],
-    *,
-    clock: Callable[[], float],
-    lease_s: float,
-) -> None:
+def work_on(claim: Claim, worker: Worker) -> None:
     """Do the jobs of one instance to their end, whatever that is; never raises."""
+    context, clock = worker.context, worker.clock
     bound = log.bind(
         sop_instance_uid=claim.arrival.instance.ref.sop_instance_uid,
         jobs=[job.id for job in claim.jobs],
@@ -178,39 +181,37 @@ def work_on(
     crash_points.here("jobs claimed")
     bound.info("jobs_claimed", pipelines=[job.pipeline for job in claim.jobs])
     try:
-        with kept_lease(ledger, claim, clock, lease_s), lent(archive) as path_of:
-            requests = requests_of(claim.jobs, reader.choices)
-            path = path_of(claim.arrival.file.key)
-            reading = run_pipelines(path, requests, reader, unsuitable(claim.arrival.instance))
-            outcome = report(claim, reading, clock())
+        with worker.holding(claim), worker.archive.opened(claim.arrival.file.key) as path:
+            requests = requests_of(claim.jobs, context.choices)
+            reading = run_pipelines(path, requests, context, unsuitable(claim.arrival.instance))
+            outcome = worker.report(claim, reading, clock())
         crash_points.here("results made")
-        ledger.finish_jobs(claim, outcome, clock())
+        worker.ledger.finish_jobs(claim, outcome, clock())
         crash_points.here("jobs finished")
     except LeaseLost:
         bound.warning("jobs_lease_lost")
     except Exception as error:  # noqa: BLE001 - the worker's edge: no image may stop the queue
-        _fail(claim, ledger, error, clock(), bound)
+        _fail(claim, worker, error, bound)
     else:
         bound.info("jobs_finished", **_summary(claim.jobs, outcome))
-        if reader.shadow is not None and reading.radiograph is not None:
+        if context.shadow is not None and reading.radiograph is not None:
             first = {one.pipeline: one.choice for one in reversed(reading.requests)}
             image = claim.instance_id, reading.radiograph
-            read_in_shadow(reader.shadow, *image, first, clock())
+            read_in_shadow(context.shadow, *image, first, clock())
 
 
 def _fail(
     claim: Claim,
-    ledger: Ledger,
+    worker: Worker,
     error: Exception,
-    now: float,
     bound: structlog.typing.FilteringBoundLogger,
 ) -> None:
     """Postpone or discard the jobs; what cannot be written now is rescued after its lease."""
-    attempt = max(job.attempt for job in claim.jobs)
+    attempt, now = max(job.attempt for job in claim.jobs), worker.clock()
     failure = after_failure(error, attempt, now, JOB_RETRY)
     bound = bound.bind(attempt=attempt, error=type(error).__name__, reason=speakable(error))
     try:
-        ledger.fail_jobs(claim, failure, now)
+        worker.ledger.fail_jobs(claim, failure, now)
     except LeaseLost:
         bound.warning("jobs_lease_lost")
     except NodeError as fault:

@@ -1,14 +1,12 @@
 """Who hears of a finding by HL7 or FHIR."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.exchange.destinations import Receiver
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.followup import History
-from dicom_node.domain.study import HL7Destination
-from dicom_node.domain.work import Escalation, ReportObject
 
 
 def notified(
@@ -46,22 +44,3 @@ def _worth_telling(findings: Findings, *, urgent_only: bool) -> bool:
     if findings.not_analysed is not None:
         return False
     return findings.urgent or not urgent_only
-
-
-def escalations_for(
-    message: ReportObject,
-    receiver: HL7Destination,
-    build: Callable[[str], ReportObject | None],
-    now: float,
-) -> Iterator[tuple[ReportObject, Escalation]]:
-    """Make the messages for those who hear when `receiver` does not acknowledge.
-
-    `build` makes one for a named receiver, in its own dialect. They wait from the
-    finding's commit on, also while the message itself waits for the PACS.
-    """
-    for place, name in enumerate(receiver.escalation, start=1):
-        made = build(name)
-        if made is not None:
-            due_at = now + place * receiver.escalate_after_s
-            uid = made.sop_instance_uid
-            yield made, Escalation(uid, name, message.sop_instance_uid, place, due_at)

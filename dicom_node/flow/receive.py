@@ -78,6 +78,8 @@ def _described(request: StoreRequest, reception: Reception) -> Instance:
         instance = reception.describe(_opened(request), request.transfer_syntax_uid)
     except NotAnalysable as error:
         raise Refused(CANNOT_UNDERSTAND, str(error)) from error
+    if request.study_uid and instance.study_uid != request.study_uid:
+        raise Refused(DATA_SET_DOES_NOT_MATCH, "StudyInstanceUID is not the request's")
     ref = instance.ref
     for value, name in (
         (ref.sop_class_uid, "(0008,0016) SOPClassUID"),

@@ -1,6 +1,7 @@
 """Keeping house: rescue, retention, pruning, orphans."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import structlog
@@ -12,6 +13,8 @@ log = structlog.get_logger()
 
 AT_ONCE = 200
 """Rows of one transaction, so that receiving never waits long."""
+MOST_UNKNOWN, LARGEST_SHARE = 20, 0.1
+"""More files than both, and the database has forgotten films, not processes died."""
 ORPHAN_AGE_S = 86_400.0
 """Younger files may belong to an arrival that is just being recorded."""
 
@@ -85,21 +88,40 @@ def prune_rows(retention: Retention, now: float, keep_s: float) -> int:
     return pruned
 
 
-def sweep_orphans(
-    retention: Retention, old_keys: Iterable[str], delete_old: Callable[[str], bool]
-) -> int:
-    """Remove archive files that no row knows; say how many.
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a look through the archive found: old files, and those that no row knows."""
 
-    `old_keys` lists files older than ORPHAN_AGE_S; `delete_old` removes one unless
-    the same bytes were stored anew meanwhile.
+    files: int
+    unknown: int
+    set_aside: int
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether so much is unknown that rather the database must be the wrong one."""
+        return self.unknown > max(MOST_UNKNOWN, self.files * LARGEST_SHARE)
+
+
+def sweep_orphans(
+    retention: Retention, old_keys: Iterable[str], set_aside: Callable[[str], bool]
+) -> Sweep:
+    """Set archive files aside that no row knows; none of them where they are too many.
+
+    `old_keys` lists files older than ORPHAN_AGE_S; `set_aside` moves one unless the
+    same bytes were stored anew meanwhile.
     """
-    removed = 0
+    files, unknown = 0, []
     for keys in _batches(old_keys):
-        known = retention.known_keys(keys)
-        removed += sum(delete_old(key) for key in keys if key not in known)
-    if removed:
-        log.warning("orphans_removed", files=removed)
-    return removed
+        files += len(keys)
+        unknown += sorted(set(keys) - retention.known_keys(keys))
+    sweep = Sweep(files, len(unknown), 0)
+    if sweep.is_stopped:
+        log.error("orphans_left", files=files, unknown=len(unknown))
+        return sweep
+    moved = sum(map(set_aside, unknown))
+    if moved:
+        log.warning("orphans_set_aside", files=moved)
+    return replace(sweep, set_aside=moved)
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -1,13 +1,11 @@
 """Sending to a FHIR server: one transaction per message (R4 3.1.0.11)."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 from dicom_node.domain.exchange.destinations import FhirDestination
-from dicom_node.domain.pipeline import Check
+from dicom_node.domain.pipeline import Archive, Check
 from dicom_node.domain.work import Acknowledgement, DeliveryBatch, Undelivered
 from dicom_node.network.http.session import content_of, in_words, open_session
 
@@ -19,14 +17,14 @@ PASSING = (401, 403, 408, 429)
 
 
 def send(
-    batch: DeliveryBatch, path_of: Callable[[str], Path], to: FhirDestination
+    batch: DeliveryBatch, archive: Archive, to: FhirDestination
 ) -> tuple[Acknowledgement | Undelivered, ...]:
     """Deliver each message of a batch: the sender for one FHIR server."""
     outcomes: list[Acknowledgement | Undelivered] = []
     for delivery in batch.deliveries:
         try:
-            words = post(path_of(delivery.file.key).read_bytes(), to)
-        except (NodeError, OSError) as error:
+            words = post(archive.read(delivery.file.key), to)
+        except NodeError as error:
             outcomes.append(Undelivered(delivery.id, error))
         else:
             outcomes.append(Acknowledgement(delivery.id, words))

@@ -1,13 +1,10 @@
 """The nightly comparison of the PACS with what was received."""
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
 
 import structlog
-from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from dicom_node.assembly.parts import Parts
@@ -23,35 +20,22 @@ log = structlog.get_logger()
 MISSING = "missing_at_node"
 FAILED = "reconciliation_failed"
 """Kinds of alarms."""
-LATE_S = 3600
-"""How much later than its time a night's run may still start."""
 
 
-@contextmanager
-def reconciling(parts: Parts, stop: threading.Event) -> Iterator[None]:
-    """Reconcile each night until the block ends; nothing without `reconcile.peer`.
-
-    Several processes may do this at once: what one fetched the other finds known.
-    """
-    if not parts.settings.reconcile.peer:
-        yield
-        return
-    hour, minute = parts.settings.reconcile.at.split(":")
+def at_night(settings: Settings) -> CronTrigger | None:
+    """Say when to reconcile; None without `reconcile.peer`."""
+    if not settings.reconcile.peer:
+        return None
+    hour, minute = map(int, settings.reconcile.at.split(":"))
     # the hospital's own clock: study dates and its quiet hours follow it
-    trigger = CronTrigger(hour=int(hour), minute=int(minute))
-    scheduler = BackgroundScheduler(timezone="UTC")
-    scheduler.add_job(
-        nightly, trigger, (parts, stop.wait), misfire_grace_time=LATE_S, coalesce=True
-    )
-    scheduler.start()
-    try:
-        yield
-    finally:
-        scheduler.shutdown(wait=True)  # `stop` is set: a run under way ends after its request
+    return CronTrigger(hour=hour, minute=minute)
 
 
 def nightly(parts: Parts, wait: Wait) -> None:
-    """Reconcile once; whatever keeps it from an end becomes an alarm."""
+    """Reconcile once; whatever keeps it from an end becomes an alarm.
+
+    Several processes may do this at once: what one fetched the other finds known.
+    """
     try:
         for one in reconcile(parts, date.today(), wait):
             log.info("study_reconciled", study_uid=one.gap.study_uid, missing=left(one))

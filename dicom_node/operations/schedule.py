@@ -1,4 +1,4 @@
-"""The tidying jobs on their clock."""
+"""Everything that runs by the clock: tidying, counting, watching, the nightly comparison."""
 
 import threading
 import time
@@ -10,35 +10,46 @@ from functools import partial
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 
 from dicom_node.assembly.commitment import commit_jobs
 from dicom_node.assembly.negotiation import ask_all
 from dicom_node.assembly.parts import LEASE_S, Parts, worker_name
 from dicom_node.audit.retention import AuditedRetention
+from dicom_node.domain.archive import Retention
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.operations.monitoring import DAY_S
 from dicom_node.flow import tidy
-from dicom_node.flow.deliver import Courier, deliver_once
-from dicom_node.operations.monitoring import watch_jobs
+from dicom_node.flow.backfill import Wait
+from dicom_node.flow.deliver import Outbox, Sender, deliver_once
+from dicom_node.operations import alarms, reconciliation
 from dicom_node.storage.database.engine import empty_journal
 from dicom_node.storage.queue.alarms import oldest_deliveries_at
 from dicom_node.storage.queue.escalation import escalate
 from dicom_node.storage.queue.orders import SqlOrderBook
-from dicom_node.storage.status.retention import SqlRetention
+from dicom_node.storage.status.beats import prune_beats, sample_disk
+from dicom_node.storage.status.counters import count_rows
 
 log = structlog.get_logger()
 
+UNKNOWN_FILES = "archive_unknown_files"
 RESCUE_EVERY_S = 5
+COUNT_EVERY_S = 10
 DISK_EVERY_S = 60
+AGES_EVERY_S = 60
+SAMPLE_EVERY_S = 300
+HABITS_EVERY_S = 900
 EXPIRE_EVERY_S = 3600
 ASK_EVERY_S = 12 * 3600
+NIGHT_LATE_S = 3600
+"""How much later than its time a night's run may still start."""
 STEP_S = 1.0
 """A clock that goes back further within a second was set."""
 
 
 @contextmanager
-def tidying(parts: Parts, senders: Mapping[str, Courier]) -> Iterator[None]:
-    """Run the tidying jobs until the block ends.
+def tidying(parts: Parts, senders: Mapping[str, Sender], wait: Wait) -> Iterator[None]:
+    """Run the tidying jobs until the block ends; `wait` sleeps for them, True: end now.
 
     Several processes may do this at once: each job is one claim or deletion that
     a second one finds done.
@@ -51,15 +62,24 @@ def tidying(parts: Parts, senders: Mapping[str, Courier]) -> Iterator[None]:
         (EXPIRE_EVERY_S, partial(_expire, parts)),
         (ASK_EVERY_S, partial(ask_all, parts.settings, parts.engine)),
         *commit_jobs(parts),
-        *watch_jobs(parts),
+        (COUNT_EVERY_S, lambda: count_rows(parts.engine, alarms.sender_names(parts.settings))),
+        (AGES_EVERY_S, lambda: alarms.watch_ages(parts, parts.clock())),
+        (AGES_EVERY_S, lambda: alarms.watch_audit(parts, time.time())),
+        (SAMPLE_EVERY_S, partial(_sample, parts)),
+        (HABITS_EVERY_S, lambda: alarms.watch_habits(parts, parts.clock())),
+        (HABITS_EVERY_S, lambda: alarms.watch_certificates(parts, time.time())),
     )
     # a thread for each: peers that hang must not keep the dead workers' images waiting
-    threads = ThreadPoolExecutor(len(jobs))
+    threads = ThreadPoolExecutor(len(jobs) + 1)
     scheduler = BackgroundScheduler(timezone="UTC", executors={"default": threads})
     for every_s, job in jobs:
+        every = IntervalTrigger(seconds=every_s)
         # late is better than never: a busy machine must not make a rescue fall out
-        late = {"misfire_grace_time": None, "coalesce": True}
-        scheduler.add_job(_guarded, "interval", args=(job,), seconds=every_s, **late)
+        scheduler.add_job(_guarded, every, (job,), misfire_grace_time=None, coalesce=True)
+    night = reconciliation.at_night(parts.settings)
+    if night is not None:
+        once = partial(reconciliation.nightly, parts, wait)
+        scheduler.add_job(once, night, misfire_grace_time=NIGHT_LATE_S, coalesce=True)
     scheduler.start()
     ended = threading.Event()
     watch = threading.Thread(target=_follow_clock, args=(scheduler, ended), name="clock")
@@ -73,7 +93,7 @@ def tidying(parts: Parts, senders: Mapping[str, Courier]) -> Iterator[None]:
 
 
 def _follow_clock(scheduler: BackgroundScheduler, ended: threading.Event) -> None:
-    """Call all jobs when the clock was set back.
+    """Call what is due every so often when the clock was set back.
 
     They are due by the time of day: an hour back, and for an hour nothing would be
     rescued, nobody alarmed.
@@ -84,11 +104,12 @@ def _follow_clock(scheduler: BackgroundScheduler, ended: threading.Event) -> Non
         if before_s - seen_s > STEP_S:
             log.warning("clock_set_back", seconds=round(before_s - seen_s))
             for job in scheduler.get_jobs():
-                job.modify(next_run_time=datetime.now(UTC))
+                if isinstance(job.trigger, IntervalTrigger):
+                    job.modify(next_run_time=datetime.now(UTC))
         before_s = seen_s
 
 
-def _guarded(job: Callable[[], None]) -> None:
+def _guarded(job: Callable[[], object]) -> None:
     try:
         job()
     except NodeError as error:
@@ -106,6 +127,12 @@ def _escalate(parts: Parts) -> None:
         log.warning("messages_escalated", messages=sent)
 
 
+def _sample(parts: Parts) -> None:
+    now = parts.clock()
+    sample_disk(parts.engine, parts.archive.free_bytes(), now)
+    prune_beats(parts.engine, now)
+
+
 def _check_disk(parts: Parts) -> None:
     """Raise an alarm while the reserve is used up: senders are being refused."""
     reserve = parts.settings.receive.min_free_gb * 1e9
@@ -117,25 +144,18 @@ def _check_disk(parts: Parts) -> None:
         parts.ledger.close_alarms("disk", parts.clock())
 
 
-def _discard_unroutable_deliveries(parts: Parts, senders: Mapping[str, Courier]) -> None:
+def _discard_unroutable_deliveries(parts: Parts, senders: Mapping[str, Sender]) -> None:
     """Give up deliveries whose destination the configuration has lost: they show then."""
+    outbox = Outbox(worker_name("tidy"), parts.ledger, parts.archive, senders, parts.clock, LEASE_S)
     for destination in oldest_deliveries_at(parts.engine).keys() - senders.keys():
-        while deliver_once(  # one study's at a time
-            parts.ledger,
-            parts.archive,
-            senders,
-            worker_name("tidy"),
-            destination=destination,
-            clock=parts.clock,
-            lease_s=LEASE_S,
-        ):
+        while deliver_once(outbox, destination):  # one study's at a time
             continue
 
 
 def _expire(parts: Parts) -> None:
     """Apply the retention of the configuration to files, rows and orphans."""
     kept, now = parts.settings.retention, parts.clock()
-    retention = AuditedRetention(SqlRetention(parts.engine), parts.audit)
+    retention = AuditedRetention(parts.engine, parts.audit)
     log_s = kept.log_days * DAY_S
     tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)
     tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)
@@ -143,9 +163,15 @@ def _expire(parts: Parts) -> None:
     SqlOrderBook(parts.engine).prune(now - log_s)
     empty_journal(parts.engine)  # where it is in use: an hour later
     parts.archive.tidy_spool(tidy.ORPHAN_AGE_S, now)
+    _sweep(parts, retention, now)
+
+
+def _sweep(parts: Parts, retention: Retention, now: float) -> None:
     before = now - tidy.ORPHAN_AGE_S
-    tidy.sweep_orphans(
-        retention,
-        parts.archive.old_keys(before),
-        partial(parts.archive.delete_old, before=before),
-    )
+    aside = partial(parts.archive.set_aside, before=before)
+    sweep = tidy.sweep_orphans(retention, parts.archive.old_keys(before), aside)
+    if sweep.is_stopped:
+        words = f"{sweep.unknown} of {sweep.files} archive files are unknown to the database"
+        parts.ledger.alarm(UNKNOWN_FILES, f"{words}: is it the right one, or a restored one?", now)
+    else:
+        parts.ledger.close_alarms(UNKNOWN_FILES, now)

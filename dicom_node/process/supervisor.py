@@ -114,7 +114,7 @@ def supervise(names: Mapping[str, tuple[str, ...]], stop: threading.Event) -> in
     started again and again, and the others go on: images still come in.
     """
     roles = [
-        Role(name, (sys.executable, "-m", "dicom_node.commands.cli", *arguments))
+        Role(name, (sys.executable, "-m", "dicom_node", *arguments))
         for name, arguments in names.items()
     ]
     exit_code, began = 0, time.monotonic()

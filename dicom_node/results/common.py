@@ -8,7 +8,7 @@ from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from dicom_node.domain import codes
+from dicom_node.domain import codes, identity
 from dicom_node.domain.admission import OverlayStyle
 from dicom_node.domain.findings import Algorithm, Finding, Findings
 from dicom_node.domain.followup import Sent
@@ -29,7 +29,6 @@ SERIES_NUMBERS: Mapping[ObjectKind, int] = {
     "pdf": 9007,
     "rejection": 9008,
 }
-NOT_ANALYSED = "not analysed"
 UNVERIFIED = "Preliminary result of an algorithm, not verified by a physician."
 NOT_FOR_DIAGNOSIS = "AI - NOT FOR DIAGNOSTIC USE"
 
@@ -61,45 +60,17 @@ Builder = Callable[
 ]
 
 
-def analysed(findings: tuple[Findings, ...]) -> tuple[Findings, ...]:
-    """Give the findings of the pipelines that did read the image."""
-    return tuple(one for one in findings if one.not_analysed is None)
-
-
-def identity(findings: tuple[Findings, ...]) -> tuple[str, ...]:
-    """Give what a result's UIDs depend on beside source and kind.
-
-    Sorted, so that the order of the pipelines does not matter; a refusal has
-    other UIDs than a reading with the same weights, and the same reading judged at
-    another operating point too. The version is there for a new calibration. A reading
-    that comes back after another, say that of a model that was rolled back to, is new.
-    """
-    return tuple(
-        sorted(
-            "/".join(
-                (
-                    one.algorithm.name,
-                    one.algorithm.version,
-                    one.algorithm.model_sha256,
-                    NOT_ANALYSED if one.not_analysed is not None else "",
-                    *one.points,
-                    *([f"generation {one.generation}"] if one.generation else []),
-                )
-            )
-            for one in findings
-        )
-    )
-
-
-def object_uid(source: Dataset, findings: tuple[Findings, ...], kind: str, *more: str) -> str:
+def object_uid(
+    source: Dataset, findings: tuple[Findings, ...], kind: ObjectKind, *more: str
+) -> str:
     """Derive a result's SOP Instance UID; a repeat gives the same."""
-    return derive_uid(text(source, "SOPInstanceUID"), *identity(findings), kind, *more)
+    return identity.object_uid(header.ref_of(source).sop_instance_uid, findings, kind, *more)
 
 
 def series_uid(source: Dataset, findings: tuple[Findings, ...], kind: str, *more: str) -> str:
     """Derive the UID of the series that a result belongs to."""
     origin = text(source, "SeriesInstanceUID")
-    return derive_uid("series", origin, *identity(findings), kind, *more)
+    return derive_uid("series", origin, *identity.identity(findings), kind, *more)
 
 
 def tracking(source: Dataset, findings: Findings, index: int) -> tuple[str, str]:
@@ -135,7 +106,7 @@ def new_object(
 
     Patient and study come in when it is written (`finished`).
     """
-    more = _form(kind, context)
+    more = identity.variant(kind, context.sr_class, context.references_seg, context.overlay)
     made = local_time(source, context)
     return item(
         SOPClassUID=sop_class_uid,
@@ -155,13 +126,6 @@ def new_object(
         SoftwareVersions=clipped(context.node_version),
         ContributingEquipmentSequence=list(_contributors(findings, context, made)),
     )
-
-
-def _form(kind: ObjectKind, context: ReportContext) -> tuple[str, ...]:
-    """Give what tells two forms of one kind apart, for their UIDs."""
-    if kind == "sr":
-        return context.sr_class, str(context.references_seg)
-    return (context.overlay,) if kind == "sc" and context.overlay != "side_by_side" else ()
 
 
 def _contributors(

@@ -132,6 +132,15 @@ def remarks(radiograph: Radiograph | None, findings: tuple[Findings, ...]) -> li
     return [*dict.fromkeys(capital(note) for note in said), UNVERIFIED, NOT_FOR_DIAGNOSIS]
 
 
+def abnormal_flag(finding: Finding) -> str:
+    """Choose the flag of HL7 table 0078; an undetermined finding has none."""
+    if finding.presence is Presence.ABSENT:
+        return "N"
+    if finding.presence is Presence.UNDETERMINED:
+        return ""
+    return "AA" if finding.urgent else "A"
+
+
 def capital(text: str) -> str:
     """Start a sentence."""
     return text[:1].upper() + text[1:]

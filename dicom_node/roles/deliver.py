@@ -12,9 +12,8 @@ from dicom_node.assembly.loop import take_turns
 from dicom_node.assembly.negotiation import refusal_learner
 from dicom_node.audit.node import audited
 from dicom_node.domain.errors import GiveUp
-from dicom_node.flow.deliver import deliver_once
+from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.operations.heartbeat import heartbeat
-from dicom_node.operations.reconciliation import reconciling
 from dicom_node.operations.schedule import tidying
 from dicom_node.process.supervisor import orphaned, wait_for_stop
 from dicom_node.settings.settings import Settings
@@ -32,27 +31,25 @@ def run(settings: Settings, stop: threading.Event) -> None:
         audited_senders = audited(
             destinations.senders(settings), parts.audit, settings, parts.engine
         )
-        descend = refusal_learner(settings, parts.engine)
 
         def send_to(destination: str) -> None:
-            turn = partial(
-                deliver_once,
+            outbox = Outbox(
+                node.worker_name(f"deliver-{destination}"),
                 parts.ledger,
                 parts.archive,
                 audited_senders,
-                node.worker_name(f"deliver-{destination}"),
-                destination=destination,
-                learn_refusal=descend,
-                clock=parts.clock,
-                lease_s=node.LEASE_S,
+                parts.clock,
+                node.LEASE_S,
+                refusal_learner(settings, parts.engine),
             )
+            turn = partial(deliver_once, outbox, destination)
             with closing(WorkNotifier(parts.engine, "deliveries")) as bell:
                 take_turns(turn, stop, orphaned, bell)
 
         threads = [
             threading.Thread(target=send_to, args=(name,), name=name) for name in audited_senders
         ]
-        with heartbeat(parts, "deliver"), tidying(parts, audited_senders), reconciling(parts, stop):
+        with heartbeat(parts, "deliver"), tidying(parts, audited_senders, stop.wait):
             for thread in threads:
                 thread.start()
             log.info("outbox_ready", destinations=list(audited_senders))

@@ -2,13 +2,10 @@
 
 import hmac
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import structlog
 
@@ -16,13 +13,11 @@ from dicom_node.assembly import parts as node
 from dicom_node.assembly.destinations import secured_entry
 from dicom_node.assembly.parts import open_parts
 from dicom_node.assembly.reception import caller_policy, reception_of
-from dicom_node.domain.errors import BadSettings, Refused
+from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.exchange.destinations import Visitor, caller_at
-from dicom_node.domain.reception import DATA_SET_DOES_NOT_MATCH, Caller, StoreRequest
-from dicom_node.domain.study import Instance
-from dicom_node.domain.work import Recorded
+from dicom_node.domain.reception import Caller
 from dicom_node.flow.callers import admit_caller
-from dicom_node.flow.receive import Reception, receive
+from dicom_node.flow.receive import receive
 from dicom_node.network.dicomweb.scp import StowSCP, StowService
 from dicom_node.operations.heartbeat import heartbeat
 from dicom_node.process.supervisor import CONNECTIONS_DRAIN_S, wait_for_stop
@@ -48,9 +43,10 @@ def server(parts: node.Parts) -> StowSCP:
         raise BadSettings("dicomweb.port = 0: receiving over HTTP is off; set a port")
     if section.token_file and not token_of(section.token_file):
         raise BadSettings(f"dicomweb.token_file: {section.token_file} holds no readable token")
+    reception = reception_of(parts)
     service = StowService(
         knock=_caller_policy(parts),
-        store=partial(_store, reception_of(parts)),
+        store=lambda request: receive(request, reception, parts.clock()),
         wants_token=bool(section.token_file),
         max_requests=section.max_requests,
         max_object=section.max_object_mb << 20,
@@ -72,7 +68,7 @@ def _caller_policy(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
             known = _has(visitor.token, settings.dicomweb.token_file)
             parts.audit.credentials(caller, right=known)
         else:
-            known = admit_caller(caller, policy, time.time())
+            known = admit_caller(caller, policy, parts.clock())
         return caller if known else None
 
     return knock
@@ -93,20 +89,3 @@ def token_of(file: str) -> bytes:
         return Path(file).read_bytes().strip()
     except OSError:
         return b""
-
-
-def _store(reception: Reception, request: StoreRequest, study_uid: str) -> Recorded:
-    """Store one instance, of the named study if one is named; raises Refused."""
-    if study_uid:
-        describe = partial(_of_study, reception.describe, study_uid)
-        reception = replace(reception, describe=describe)
-    return receive(request, reception, time.time())
-
-
-def _of_study(
-    describe: Callable[[BinaryIO, str], Instance], study_uid: str, file: BinaryIO, syntax: str
-) -> Instance:
-    instance = describe(file, syntax)
-    if instance.study_uid != study_uid:
-        raise Refused(DATA_SET_DOES_NOT_MATCH, "StudyInstanceUID is not the request's")
-    return instance

@@ -12,7 +12,7 @@ from dicom_node.assembly import parts as node
 from dicom_node.assembly.loop import take_turns
 from dicom_node.domain.operations.monitoring import ServingModel
 from dicom_node.flow.batch import work_batch
-from dicom_node.flow.infer import work_once
+from dicom_node.flow.infer import Worker, work_once
 from dicom_node.operations.heartbeat import heartbeat
 from dicom_node.process.supervisor import orphaned
 from dicom_node.settings.settings import Settings
@@ -39,16 +39,16 @@ def run(settings: Settings, stop: threading.Event) -> None:
             seen = stamp(store, settings.pipelines)
             reader = pipelines.reader(settings, parts.engine)
             pipelines.prove(reader)
-            turn = partial(
-                partial(work_batch, wait_s=wait_s) if wait_s else work_once,
+            worker = Worker(
+                node.worker_name("work"),
                 parts.ledger,
                 parts.archive,
                 reader,
                 write,
-                node.worker_name("work"),
-                clock=parts.clock,
-                lease_s=node.LEASE_S,
+                parts.clock,
+                node.LEASE_S,
             )
+            turn = partial(work_batch, worker, wait_s) if wait_s else partial(work_once, worker)
             log.info("worker_ready", pipelines=list(reader.pipelines))
             pulse.models = tuple(
                 ServingModel(one.name, one.version, one.device.partition(" ")[0])

@@ -22,9 +22,8 @@ from pipelines.anatomy.pipeline import (
 from pipelines.geometry import Geometry, open_square, to_stored
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import rounded
-from pipelines.measuring.charts import Chart, Line
-from pipelines.measuring.page import Miss
-from pipelines.measuring.report import MISSES, Report, finish, parse
+from pipelines.measuring.curves import Chart, Line
+from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[
             truth.append(case.cardiomegaly)
             patients.append(case.patient_id)
     scores, labels = np.asarray(ratios, np.float64), np.asarray(truth, np.bool_)
-    shares_of = np.asarray([manifest.calibration.probability(ratio) for ratio in ratios])
+    shares_of = manifest.calibration.probabilities(scores)
     called = shares_of >= manifest.default_operating_point.threshold
     return {
         "images": f"{len(ratios)} of {len(cases)} measured",

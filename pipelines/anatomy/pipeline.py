@@ -1,9 +1,10 @@
 """Outline lungs and heart, and measure the cardiothoracic ratio."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from pipelines.anatomy.outline import Outline, Width, outline
 from pipelines.geometry import Geometry, network_input, refuse_empty, square, to_stored
 from pipelines.serving.manifest import ModelManifest, PhantomReference, load_manifest
 from pipelines.serving.session import Runner, readable, share_session
-from pipelines.serving.task import Task, phantom_film
+from pipelines.serving.task import Task
 
 NAME = "anatomy"
 VISIBLE, WHOLE, HEART = range(3)
@@ -39,6 +40,8 @@ class Anatomy:
 @dataclass(frozen=True, slots=True)
 class AnatomyPipeline(Task):
     """The reading task with its loaded model."""
+
+    SAYS: ClassVar[tuple[str, str]] = ("heart probability", "lungs")
 
     def read(self, radiograph: Radiograph) -> Findings:
         """Measure one radiograph; NotAnalysable where nothing can be outlined."""
@@ -106,19 +109,16 @@ class AnatomyPipeline(Task):
         refuse_empty(radiograph.pixels)
         return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)
 
-    def compare(self, reference: PhantomReference) -> tuple[bool, str]:
-        """Compare today's reading of one phantom with the reference."""
-        constancy = self.manifest.constancy
-        probability, mask_mm2 = read_phantom(self, reference)
-        ok = (
-            abs(probability - reference.probability) <= constancy.probability_tolerance
-            and abs(mask_mm2 - reference.mask_mm2) <= constancy.mask_tolerance_mm2
-        )
-        words = (
-            f"heart probability {probability:.3f} (reference {reference.probability:.3f}), "
-            f"lungs {mask_mm2:.0f} mm2 (reference {reference.mask_mm2:.0f})"
-        )
-        return ok, words
+    def reread(self, reference: PhantomReference) -> PhantomReference:
+        """Read one phantom: probability of a large heart, and the lungs' mm2."""
+        phantom, film = self.film(reference)
+        shares, _ = self.regions(film)
+        found = grid_outline(shares, self.manifest.mask_threshold)
+        cells = float(found.right_lung.mean() + found.left_lung.mean())
+        ratio = found.ratio
+        probability = 0.0 if ratio is None else self.manifest.calibration.probability(ratio)
+        mask_mm2 = cells * film.pixels.size * phantom.spacing_mm**2
+        return replace(reference, probability=probability, mask_mm2=mask_mm2)
 
 
 def load(models_dir: Path, device: str = "auto", threads: int = 0) -> AnatomyPipeline:
@@ -146,18 +146,6 @@ def grid_outline(shares: NDArray[np.float32], level: float) -> Outline:
     """Outline on the network's grid; the lungs with what lies behind the heart."""
     lungs = shares[[VISIBLE, WHOLE]].max(axis=0) > level
     return outline(np.asarray(lungs, np.bool_), np.asarray(shares[HEART] > level, np.bool_))
-
-
-def read_phantom(pipeline: AnatomyPipeline, reference: PhantomReference) -> tuple[float, float]:
-    """Read one phantom: probability of a large heart, and the lungs' mm2."""
-    phantom, film = phantom_film(pipeline.manifest, reference)
-    shares, _ = pipeline.regions(film)
-    found = grid_outline(shares, pipeline.manifest.mask_threshold)
-    cells = found.right_lung.mean() + found.left_lung.mean()
-    film_mm2 = film.pixels.size * phantom.spacing_mm**2
-    ratio = found.ratio
-    probability = 0.0 if ratio is None else pipeline.manifest.calibration.probability(ratio)
-    return probability, float(cells) * film_mm2
 
 
 def _finding(

@@ -1,14 +1,12 @@
 """Make a model folder of a checkpoint: export, calibrate, write the contract."""
 
-# ruff: noqa: T201 -- a command prints its result
-
 import argparse
 import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dicom_node.domain.findings import OperatingPoint
 from pipelines.anatomy import codes
@@ -22,17 +20,18 @@ from pipelines.anatomy.pipeline import (
     AnatomyPipeline,
     grid_outline,
     infer,
-    read_phantom,
 )
+from pipelines.datasets.picture import open_mask
 from pipelines.geometry import Geometry, open_square, to_stored
 from pipelines.measuring import metrics
-from pipelines.release.contract import WEIGHTS, Contract, publish
-from pipelines.release.export import LEAST_SLOPE, export, load_average, parser
-from pipelines.serving.manifest import ModelManifest, PhantomReference
+from pipelines.release.contract import grey_square, unmeasured, unread
+from pipelines.release.export import LEAST_SLOPE, Hooks, export, filled, make_folder, parser
+from pipelines.serving.manifest import WEIGHTS, Calibration, ModelManifest
 from pipelines.serving.session import Session, SharedSession, open_session, sha256_of
 
 CALIBRATION_SHARE = 0.25
 """Share of the training patients whose labels calibrate; the network saw none."""
+MASK_TOLERANCE_MM2 = 400.0
 LEVELS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 PHANTOMS = ((1, "none"), (2, "right"), (3, "none"), (4, "left"))
 SOURCES = (
@@ -55,22 +54,12 @@ LICENCES = (
 def release(arguments: list[str]) -> int:
     """Write `model.onnx` and `model.toml` from a checkpoint."""
     options = _parse(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
+    weights = options.out / WEIGHTS
     if options.checkpoint:
-        network = AnatomyNet()
-        load_average(network, [options.checkpoint])
-        export(ServedNet(network), options.size, options.out / WEIGHTS, ("regions",))
-    contract = _draft(options.size, options.out / WEIGHTS, options.version)
-    manifest = publish(options.out, contract)
-    session = open_session(manifest)
-    if options.data:
-        contract = replace(contract, mask_threshold=_level(session, manifest, options.data))
-        manifest = publish(options.out, contract)
-        contract = _calibrate(contract, session, manifest, options.data)
-        manifest = publish(options.out, contract)
-        print(f"calibration: {contract.validation}")
-    pipeline = AnatomyPipeline(manifest, SharedSession(session))
-    publish(options.out, replace(contract, references=_references(pipeline)))
+        network = filled(AnatomyNet(), [options.checkpoint])
+        export(ServedNet(network), options.size, weights, ("regions",))
+    choose = partial(_choose, options.data) if options.data else None
+    make_folder(options.out, _draft(options, weights), Hooks(_reread, choose))
     return 0
 
 
@@ -80,24 +69,48 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options.parse_args(arguments)
 
 
-def _draft(size: int, weights: Path, version: str) -> Contract:
+def _draft(options: argparse.Namespace, weights: Path) -> ModelManifest:
     """State what is known before anything was measured."""
-    return Contract(
+    return ModelManifest(
         name=NAME,
-        version=version,
+        version=options.version,
+        weights=weights,
         sha256=sha256_of(weights),
+        input=grey_square(options.size),
         outputs=("regions",),
-        size=size,
         labels={"cardiomegaly": codes.CODE},
-        points=[OperatingPoint(codes.POINT, 0.5, 0.0, 0.0)],
-        default_point=codes.POINT,
+        operating_points=unmeasured([codes.POINT]),
+        default=codes.POINT,
+        urgent=codes.POINT,
         # Uncalibrated: 0.5 at the ratio that counts as large.
-        slope=20.0,
-        intercept=-20.0 * codes.LARGE_RATIO,
+        calibration=Calibration(20.0, -20.0 * codes.LARGE_RATIO),
         validation="none",
-        sources=SOURCES,
+        mask_threshold=0.5,
+        constancy=unread(PHANTOMS, MASK_TOLERANCE_MM2),
+        training_sources=SOURCES,
         licences=LICENCES,
-        references=[PhantomReference(seed, condition, 0.0, 0.0) for seed, condition in PHANTOMS],
+    )
+
+
+def _choose(folder: Path, draft: ModelManifest) -> ModelManifest:
+    """Choose the masks' level, then fit the probability of a reported large heart."""
+    session = open_session(draft)
+    levelled = replace(draft, mask_threshold=_level(session, draft, folder))
+    cases = [case for case in read_labelled(folder) if calibrates(case)]
+    ratios, truth = ratios_of(session, levelled, cases)
+    slope, intercept = metrics.fit_platt(truth, ratios)
+    calibration = Calibration(max(slope, LEAST_SLOPE), intercept)
+    called = ratios >= codes.LARGE_RATIO
+    rates = metrics.sensitivity(truth, called), metrics.specificity(truth, called)
+    threshold = calibration.probability(codes.LARGE_RATIO)
+    return replace(
+        levelled,
+        calibration=calibration,
+        operating_points={codes.POINT: OperatingPoint(codes.POINT, threshold, *rates)},
+        validation=(
+            f"{len(truth)} PA images, {int(truth.sum())} with Cardiomegaly in the report, "
+            f"AUC of the ratio {metrics.auc(truth, ratios):.3f}"
+        ),
     )
 
 
@@ -109,8 +122,7 @@ def _level(session: Session, manifest: ModelManifest, folder: Path) -> float:
         drawn = [(WHOLE if case.behind_heart else VISIBLE, case.lungs)]
         drawn += [(HEART, case.heart)] if case.heart is not None else []
         for channel, path in drawn:
-            with Image.open(path) as picture:
-                truth = np.asarray(np.asarray(picture.convert("L")) > 127, np.bool_)
+            truth = open_mask(path)
             geometry = Geometry(truth.shape, truth.shape, None)
             for level, dices in marks.items():
                 found = to_stored(shares[channel], geometry, level)
@@ -124,29 +136,6 @@ def calibrates(case: Labelled) -> bool:
         return False
     digest = hashlib.sha256(case.patient_id.encode()).digest()[0]
     return case.split == "val" or digest < 256 * CALIBRATION_SHARE
-
-
-def _calibrate(
-    contract: Contract, session: Session, manifest: ModelManifest, folder: Path
-) -> Contract:
-    """Fit the probability of a reported large heart, given the ratio."""
-    cases = [case for case in read_labelled(folder) if calibrates(case)]
-    ratios, truth = ratios_of(session, manifest, cases)
-    slope, intercept = metrics.fit_platt(truth, ratios)
-    slope = max(slope, LEAST_SLOPE)
-    threshold = 1 / (1 + np.exp(-(slope * codes.LARGE_RATIO + intercept)))
-    called = ratios >= codes.LARGE_RATIO
-    point = OperatingPoint(
-        codes.POINT,
-        float(threshold),
-        metrics.sensitivity(truth, called),
-        metrics.specificity(truth, called),
-    )
-    words = (
-        f"{len(truth)} PA images, {int(truth.sum())} with Cardiomegaly in the report, "
-        f"AUC of the ratio {metrics.auc(truth, ratios):.3f}"
-    )
-    return replace(contract, slope=slope, intercept=intercept, points=[point], validation=words)
 
 
 def ratios_of(
@@ -163,13 +152,8 @@ def ratios_of(
     return np.asarray(ratios, np.float64), np.asarray(truth, np.bool_)
 
 
-def _references(pipeline: AnatomyPipeline) -> list[PhantomReference]:
-    """Read the phantoms, to compare with later."""
-    found = []
-    for reference in pipeline.manifest.constancy.references:
-        probability, mask_mm2 = read_phantom(pipeline, reference)
-        found.append(replace(reference, probability=probability, mask_mm2=mask_mm2))
-    return found
+def _reread(manifest: ModelManifest) -> ModelManifest:
+    return AnatomyPipeline(manifest, SharedSession(open_session(manifest))).reread_all()
 
 
 if __name__ == "__main__":

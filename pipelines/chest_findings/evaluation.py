@@ -25,7 +25,7 @@ from pipelines.chest_findings.summary import (
 )
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, beside, rounded
-from pipelines.measuring.charts import Chart, Line
+from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import Report, finish, parse
 from pipelines.serving.labelled import LabelledManifest
 

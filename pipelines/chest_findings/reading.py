@@ -1,8 +1,7 @@
 """What the tasks on the shared network have in common: load, infer, verify."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -12,21 +11,19 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.pipeline import Check
-from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
+from dicom_node.domain.study import Radiograph
 from pipelines.chest_findings.codes import MAPPED
 from pipelines.geometry import Geometry, network_input, refuse_empty, square
-from pipelines.phantom.chest import CONDITIONS, chest_phantom
-from pipelines.serving.ensemble import SPREAD, Columns, check_members, gather
+from pipelines.serving.ensemble import SPREAD, Columns, check_members, open_ensemble
 from pipelines.serving.labelled import LabelledManifest, load_labelled
 from pipelines.serving.session import (
     Runner,
-    Session,
     SharedSession,
-    open_session,
     readable,
     sha256_of,
     share_session,
 )
+from pipelines.serving.task import phantom_film
 
 Numbers = NDArray[np.float32]
 OUTPUTS = {"scores", "maps"}
@@ -119,27 +116,14 @@ def open_model(models_dir: Path, name: str, device: str, threads: int) -> Shared
             f"{models_dir / name}: is a model {manifest.name!r} with outputs "
             f"{list(manifest.outputs)}; {name} needs 'scores' and 'maps'"
         )
-    gathered = partial(_gathered, manifest, device, threads) if manifest.members else None
-    return SharedModel(manifest, share_session(manifest, device, threads, gathered))
-
-
-def _gathered(manifest: LabelledManifest, device: str, threads: int, lead: Session) -> Runner:
-    """Open the members of an ensemble; raises BadSettings."""
+    if not manifest.members:
+        return SharedModel(manifest, share_session(manifest, device, threads))
     columns = Columns(
         "scores",
         tuple(label.column for label in manifest.labels),
         tuple(label.calibration for label in manifest.labels),
     )
-    others = [
-        (
-            open_session(
-                replace(manifest, weights=one.weights, sha256=one.sha256), device, threads
-            ),
-            one,
-        )
-        for one in manifest.members
-    ]
-    return gather(lead, manifest, columns, others)
+    return SharedModel(manifest, SharedSession(open_ensemble(manifest, columns, device, threads)))
 
 
 class Told(NamedTuple):
@@ -172,11 +156,8 @@ def infer_all(session: Runner, manifest: LabelledManifest, images: Sequence[Numb
 
 def read_phantom(model: SharedModel, seed: int, condition: str) -> tuple[float, ...]:
     """Read one phantom: the calibrated probability of every label."""
-    if condition not in CONDITIONS:
-        raise BadSettings(f"model.toml: phantom condition {condition!r} is unknown")
     side = model.manifest.phantom_side
-    phantom = chest_phantom(seed, CONDITIONS[condition], rows=side, columns=side)
-    film = Radiograph(phantom.display(), InstanceRef("", ""), orientation=Orientation("L", "F"))
+    _, film = phantom_film(seed, condition, side, side)
     scores = model.answer(film).scores
     return tuple(
         label.calibration.probability(float(scores[label.column]))

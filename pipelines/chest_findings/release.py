@@ -5,15 +5,16 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from dicom_node.domain.findings import CodedConcept, OperatingPoint
+from dicom_node.domain.findings import CodedConcept
 from pipelines.chest_findings import codes
-from pipelines.chest_findings.cases import read_cases
+from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.heads import abnormality, pneumonia
 from pipelines.chest_findings.judging import MIXES, auc_marks, mixed_scores, run
 from pipelines.chest_findings.network import ServedNet, TrunkNet
@@ -21,19 +22,21 @@ from pipelines.chest_findings.reading import SharedModel, read_phantom
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
 from pipelines.chest_findings.shelf import fill
 from pipelines.measuring import metrics
-from pipelines.release.contract import OTHERS_LICENCES
-from pipelines.release.export import LEAST_SLOPE, export, finding_parser, load_average
-from pipelines.serving.labelled import (
-    Label,
-    LabelledManifest,
-    ScoreReference,
-    load_labelled,
-    write_labelled,
+from pipelines.measuring.binary import measured_point
+from pipelines.release.contract import OTHERS_LICENCES, UNFITTED, grey_square, unmeasured
+from pipelines.release.export import (
+    LEAST_SLOPE,
+    Hooks,
+    export,
+    filled,
+    finding_parser,
+    make_folder,
 )
-from pipelines.serving.manifest import Calibration, InputSpec
+from pipelines.serving.labelled import Label, LabelledManifest, ScoreReference, load_labelled
+from pipelines.serving.manifest import WEIGHTS, Calibration
 from pipelines.serving.session import SharedSession, open_session, sha256_of
 
-SHARED, WEIGHTS = "chest_findings", "model.onnx"
+SHARED = "chest_findings"
 POINTS = ("high_sensitivity", "balanced", "high_specificity")
 SENSITIVE, SPECIFIC = 0.9, 0.9
 """What `high_sensitivity` and `high_specificity` reach on validation."""
@@ -82,16 +85,22 @@ def release(arguments: list[str]) -> int:
     options = _parse(arguments)
     everything = read_cases(options.data, options.format) if options.data else ()
     cases = [case for case in everything if case.split == "val"]
-    network = TrunkNet()
-    load_average(network, [options.checkpoint])
-    mix = 0.0
-    known = (
-        {task.name: load_labelled(options.like / task.name) for task in TASKS}
-        if options.like
-        else {}
-    )
-    if known:
-        mix = mix_of(known[SHARED].weights)
+    network = filled(TrunkNet(), [options.checkpoint])
+    weights = options.out / SHARED / WEIGHTS
+    mix = _mix(options, network, cases)
+    served = ServedNet(network, dict.fromkeys(codes.MAPPED, mix), options.size)
+    export(served, options.size, weights, ("scores", "maps"))
+    drafts = [_draft(task, options, weights) for task in TASKS]
+    readings = read_all(open_session(drafts[0]), drafts[0], cases) if cases else None
+    choose = None if readings is None else partial(_choose, readings)
+    for draft in drafts:
+        path = WEIGHTS if draft.name == SHARED else f"../{SHARED}/{WEIGHTS}"
+        make_folder(options.out / draft.name, draft, Hooks(_reread, choose), path)
+    return 0
+
+
+def _mix(options: argparse.Namespace, network: TrunkNet, cases: Sequence[Case]) -> float:
+    """Choose how much the eight scores listen to their maps, or keep another model's choice."""
     if cases:
         exam = fill(cases, 0, options.size, options.store)
         scores, pooled, _ = run(network, exam)
@@ -100,28 +109,8 @@ def release(arguments: list[str]) -> int:
         }
         mix = max(marks, key=lambda m: marks[m])
         print(f"mean AUC of eight on validation by share of the map: {marks}; taken {mix}")
-    weights = options.out / SHARED / WEIGHTS
-    served = ServedNet(network, dict.fromkeys(codes.MAPPED, mix), options.size)
-    export(served, options.size, weights, ("scores", "maps"))
-    readings: Readings | None = None
-    for task in TASKS:
-        manifest = _draft(task, options, weights)
-        if known:
-            manifest = _like(manifest, known[task.name])
-        session = open_session(manifest)
-        if cases and readings is None:
-            readings = read_all(session, manifest, cases)
-        if readings is not None:
-            manifest = _chosen(manifest, readings)
-            print(f"{task.name}: {manifest.validation}")
-        model = SharedModel(manifest, SharedSession(session))
-        references = tuple(
-            ScoreReference(seed, condition, read_phantom(model, seed, condition))
-            for seed, condition in PHANTOMS
-        )
-        path = WEIGHTS if task.name == SHARED else f"../{SHARED}/{WEIGHTS}"
-        write_labelled(options.out / task.name, replace(manifest, references=references), path)
-    return 0
+        return mix
+    return mix_of(load_labelled(options.like / SHARED).weights) if options.like else 0.0
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -157,21 +146,20 @@ def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledMa
         sources, licences = (*SOURCES, PNEUMOTHORAX_START), (*LICENCES, PNEUMOTHORAX_LICENCE)
     if options.source:
         sources, licences = tuple(options.source), OTHERS_LICENCES
-    points = {name: OperatingPoint(name, 0.5, 0.0, 0.0) for name in POINTS}
-    return LabelledManifest(
+    draft = LabelledManifest(
         name=task.name,
         version=options.version,
         weights=weights,
         sha256=sha256_of(weights),
-        input=InputSpec("image", options.size, 0.5, 0.5),
+        input=grey_square(options.size),
         outputs=("scores", "maps"),
         labels=tuple(
             Label(
                 name,
                 codes.SCORES.index(name),
                 code,
-                Calibration(1.0, 0.0),
-                points,
+                UNFITTED,
+                unmeasured(POINTS),
                 "balanced" if name in BALANCED else "high_specificity",
             )
             for name, code in task.labels.items()
@@ -179,14 +167,15 @@ def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledMa
         map_fraction=0.5,
         phantom_side=PHANTOM_SIDE,
         phantom_tolerance=PHANTOM_TOLERANCE,
-        references=(),
+        references=tuple(ScoreReference(*one, ()) for one in PHANTOMS),
         validation="none",
         training_sources=sources,
         licences=licences,
     )
+    return _like(draft, load_labelled(options.like / task.name)) if options.like else draft
 
 
-def _chosen(manifest: LabelledManifest, readings: Readings) -> LabelledManifest:
+def _choose(readings: Readings, manifest: LabelledManifest) -> LabelledManifest:
     """Choose calibration, thresholds and the maps' cut on the validation split."""
     labels = tuple(_calibrated(label, readings) for label in manifest.labels)
     known = replace(manifest, labels=labels)
@@ -210,36 +199,33 @@ def _calibrated(label: Label, readings: Readings) -> Label:
     if truth.all() or not truth.any():
         return label  # this set says nothing of it
     slope, intercept = metrics.fit_platt(truth, logits)
-    shares = 1 / (1 + np.exp(-(slope * logits + intercept)))
+    shares = Calibration(slope, intercept).probabilities(logits)
     # Where a label is easy, the three aims may come out in another order: sorted, the
     # lowest still reaches its sensitivity and the highest its specificity.
-    thresholds = dict(
-        zip(
-            POINTS,
-            sorted(
-                [
-                    metrics.threshold_for_sensitivity(truth, shares, SENSITIVE),
-                    metrics.threshold_for_balance(truth, shares),
-                    metrics.threshold_for_specificity(truth, shares, SPECIFIC),
-                ]
-            ),
-            strict=True,
-        )
+    thresholds = sorted(
+        [
+            metrics.threshold_for_sensitivity(truth, shares, SENSITIVE),
+            metrics.threshold_for_balance(truth, shares),
+            metrics.threshold_for_specificity(truth, shares, SPECIFIC),
+        ]
     )
-    points: Sequence[OperatingPoint] = [
-        OperatingPoint(
-            name,
-            threshold,
-            metrics.sensitivity(truth, shares >= threshold),
-            metrics.specificity(truth, shares >= threshold),
-        )
-        for name, threshold in thresholds.items()
-    ]
     return replace(
         label,
         calibration=Calibration(max(slope, LEAST_SLOPE), intercept),
-        operating_points={point.name: point for point in points},
+        operating_points={
+            name: measured_point(name, threshold, truth, shares)
+            for name, threshold in zip(POINTS, thresholds, strict=True)
+        },
     )
+
+
+def _reread(manifest: LabelledManifest) -> LabelledManifest:
+    model = SharedModel(manifest, SharedSession(open_session(manifest)))
+    read = [
+        replace(one, probabilities=read_phantom(model, one.seed, one.condition))
+        for one in manifest.references
+    ]
+    return replace(manifest, references=tuple(read))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,13 @@
 import argparse
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from dicom_node.domain.errors import BadSettings
 from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.reading import SharedModel, open_model
 from pipelines.chest_findings.readings import Readings, read_all
 from pipelines.measuring.binary import Figures, Told, figures
-from pipelines.measuring.charts import Chart
-from pipelines.measuring.curves import calibration_chart, precision_chart, roc_chart
-from pipelines.measuring.page import Miss
-from pipelines.measuring.report import MISSES
+from pipelines.measuring.curves import Chart, calibration_chart, precision_chart, roc_chart
+from pipelines.measuring.report import MISSES, Miss
 from pipelines.serving.labelled import Label, LabelledManifest
 
 
@@ -38,8 +34,7 @@ def told_of(label: Label, readings: Readings) -> Told:
     """Give the calibrated probabilities of one label where the truth is known."""
     known = readings.known(label.name)
     truth, logits = known.of_label(label.name)
-    exponent = label.calibration.slope * logits + label.calibration.intercept
-    return Told(truth, np.asarray(1 / (1 + np.exp(-exponent)), np.float64), known.patients)
+    return Told(truth, label.calibration.probabilities(logits), known.patients)
 
 
 def of_label(label: Label, readings: Readings, prevalence: float) -> Figures:

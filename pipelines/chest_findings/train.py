@@ -20,6 +20,7 @@ from pipelines.chest_findings.network import (
 from pipelines.chest_findings.release import SOURCES as OWN_SOURCES
 from pipelines.chest_findings.release import release
 from pipelines.chest_findings.shelf import SOURCES, Batch, Shelf, batch, columns_of, fill, pick
+from pipelines.serving.manifest import MODELS
 from pipelines.training.augment import dice_loss
 from pipelines.training.loop import (
     Draws,
@@ -32,7 +33,7 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
-from pipelines.training.start import MODELS, load_start, shipped, sources_of, weights_of
+from pipelines.training.start import load_start, shipped, sources_of, weights_of
 
 NAME = "chest_findings"
 ENCODER_RATE, HEAD_RATE = 4e-4, 1.5e-3

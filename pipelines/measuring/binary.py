@@ -76,6 +76,13 @@ def at_point(told: Told, threshold: float, prevalence: float | None = None) -> F
     return found
 
 
+def measured_point(name: str, threshold: float, truth: Flags, shares: Numbers) -> OperatingPoint:
+    """Give an operating point with the sensitivity and specificity that it has here."""
+    called = shares >= threshold
+    rates = metrics.sensitivity(truth, called), metrics.specificity(truth, called)
+    return OperatingPoint(name, threshold, *rates)
+
+
 def beside(told: Told, others: Numbers) -> Figures:
     """Compare with another reader's scores on the same images."""
     truth, ours = told.truth, told.probabilities

@@ -1,10 +1,32 @@
 """The curves of yes-or-no readers: ROC, precision and recall, reliability."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import Told
-from pipelines.measuring.charts import Chart, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve; `dots` marks its points, without `joined` there is no line."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    dots: bool = False
+    joined: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Curves over 0 to `most_x` and 0 to 1."""
+
+    title: str
+    x: str
+    y: str
+    lines: Sequence[Line]
+    most_x: float = 1.0
+    diagonal: bool = False
 
 
 def roc_chart(named: Mapping[str, Told]) -> Chart:

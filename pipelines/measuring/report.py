@@ -3,19 +3,36 @@
 # ruff: noqa: T201 -- a command prints its result
 
 import argparse
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dicom_node.domain.errors import BadSettings
-from pipelines.measuring.charts import Chart
-from pipelines.measuring.page import Miss, page
+import numpy as np
+from numpy.typing import NDArray
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
+from dicom_node.domain.errors import BadSettings
+from pipelines.measuring.curves import Chart
+from pipelines.serving.manifest import MODELS
+
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 MISSES = 12
 Groups = Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """One radiograph that was read wrongly."""
+
+    file: str
+    words: str
+    """The truth and the score."""
+    image: Path | None = None
+    drawn: NDArray[np.bool_] | None = None
+    """The expert's mask, any size."""
+    found: NDArray[np.bool_] | None = None
+    """The model's mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,8 @@ def parse(task: str, arguments: list[str], words: str | None) -> argparse.Namesp
         "--release", action="store_true", help="write tables, page and card in the model's folder"
     )
     options = parser.parse_args(arguments)
+    if (options.out or options.release) and not importlib.util.find_spec("matplotlib"):
+        raise BadSettings("--out, --release: a page needs pip install 'dicom-node[train]'")
     if not 0 < options.prevalence < 1:
         raise BadSettings(f"--prevalence {options.prevalence}: a share between 0 and 1")
     return options
@@ -61,13 +80,21 @@ def finish(report: Report, options: argparse.Namespace) -> None:
         options.json.write_text(as_json(report))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "evaluation.html").write_text(page_of(report, shown=True))
+        _write_page(options.out, report, shown=True)
         print(f"\n{options.out / 'evaluation.html'}")
     if options.release:
         folder = options.models / report.name
         (folder / "evaluation.json").write_text(as_json(report))
-        (folder / "evaluation.html").write_text(page_of(report, shown=False))
+        _write_page(folder, report, shown=False)
         write_card(folder)
+
+
+def _write_page(folder: Path, report: Report, shown: bool) -> None:
+    # imported here: figures alone need no [train]
+    from pipelines.measuring.page import page
+
+    html = page(report, tables(report.groups), shown)
+    (folder / "evaluation.html").write_text(html, encoding="utf-8")
 
 
 def as_json(report: Report) -> str:
@@ -80,15 +107,6 @@ def as_json(report: Report) -> str:
         "misses": [[miss.file, miss.words] for miss in report.misses],
     }
     return json.dumps(told, indent=2) + "\n"
-
-
-def page_of(report: Report, shown: bool) -> str:
-    """Give the page; with `shown`, the missed radiographs are in it.
-
-    Pages that go into a repository leave them out: the images are not ours.
-    """
-    title = f"{report.name} {report.version}, split {report.split!r}"
-    return page(title, report.sha256, tables(report.groups), report.charts, report.misses, shown)
 
 
 def write_card(folder: Path) -> None:

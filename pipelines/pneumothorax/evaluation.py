@@ -9,11 +9,9 @@ from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.picture import open_mask
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import Figures, Row, Told, beside, figures, rounded
-from pipelines.measuring.charts import Chart, Line
-from pipelines.measuring.curves import calibration_chart, precision_chart, roc_chart
+from pipelines.measuring.curves import Chart, Line, calibration_chart, precision_chart, roc_chart
 from pipelines.measuring.metrics import Flags
-from pipelines.measuring.page import Miss
-from pipelines.measuring.report import MISSES, Report, finish, parse
+from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
 from pipelines.pneumothorax.cases import Case, read_cases
 from pipelines.pneumothorax.pipeline import NAME, load
 from pipelines.pneumothorax.readings import Fit, Readings, fits, mask_at, read_all
@@ -67,8 +65,7 @@ def evaluate(arguments: list[str]) -> int:
 
 def examine(manifest: ModelManifest, readings: Readings) -> Exam:
     """Calibrate the scores and compare the masks."""
-    slope, intercept = manifest.calibration.slope, manifest.calibration.intercept
-    shares = 1 / (1 + np.exp(-(slope * readings.logits + intercept)))
+    shares = manifest.calibration.probabilities(readings.logits)
     patients = [case.patient_id for case in readings.cases]
     found = tuple(fits(readings, manifest.mask_threshold))
     return Exam(readings, Told(readings.truth, shares, patients), found)

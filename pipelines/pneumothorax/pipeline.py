@@ -1,7 +1,7 @@
 """Read a chest radiograph for a pneumothorax."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -23,10 +23,10 @@ from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.geometry import Geometry, network_input, refuse_empty, square
 from pipelines.pneumothorax import codes
 from pipelines.pneumothorax.finding import Answer, finding_of, grid_scale, notes_of
-from pipelines.serving.ensemble import SPREAD, digest_of, open_ensemble
+from pipelines.serving.ensemble import SPREAD, Columns, digest_of, open_ensemble
 from pipelines.serving.manifest import ModelManifest, PhantomReference, load_manifest
-from pipelines.serving.session import Runner, SharedSession, open_session, readable
-from pipelines.serving.task import Task, phantom_film
+from pipelines.serving.session import Runner, SharedSession, readable
+from pipelines.serving.task import Task
 from pipelines.thorax import find_thorax
 
 NAME = "pneumothorax"
@@ -107,19 +107,18 @@ class PneumothoraxPipeline(Task):
         refuse_empty(radiograph.pixels)
         return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)
 
-    def compare(self, reference: PhantomReference) -> tuple[bool, str]:
-        """Compare today's reading of one phantom with the reference."""
-        constancy = self.manifest.constancy
-        probability, mask_mm2 = read_phantom(self, reference)
-        ok = (
-            abs(probability - reference.probability) <= constancy.probability_tolerance
-            and abs(mask_mm2 - reference.mask_mm2) <= constancy.mask_tolerance_mm2
+    def reread(self, reference: PhantomReference) -> PhantomReference:
+        """Read one phantom: calibrated probability, and the raw mask's mm2."""
+        phantom, film = self.film(reference)
+        image, geometry = self._square(film)
+        logit, shares, _ = infer(self.session, self.manifest, image)
+        scale = grid_scale(
+            Spacing(phantom.spacing_mm, phantom.spacing_mm), geometry, shares.shape[0]
         )
-        words = (
-            f"probability {probability:.3f} (reference {reference.probability:.3f}), "
-            f"mask {mask_mm2:.0f} mm2 (reference {reference.mask_mm2:.0f})"
-        )
-        return ok, words
+        cells = int((shares > self.manifest.mask_threshold).sum())
+        probability = self.manifest.calibration.probability(logit)
+        mask_mm2 = cells * scale.row_mm * scale.column_mm
+        return replace(reference, probability=probability, mask_mm2=mask_mm2)
 
 
 def load(
@@ -135,9 +134,14 @@ def load(
             f"{models_dir / NAME}: is a model {manifest.name!r} with outputs "
             f"{list(manifest.outputs)}; {NAME} needs 'mask' and 'presence'"
         )
-    lead = open_session(manifest, device, threads)
-    session = open_ensemble(lead, manifest, "presence", device, threads)
-    return PneumothoraxPipeline(manifest, SharedSession(session), anatomy)
+    network = SharedSession(open_model(manifest, device, threads))
+    return PneumothoraxPipeline(manifest, network, anatomy)
+
+
+def open_model(manifest: ModelManifest, device: str = "auto", threads: int = 0) -> Runner:
+    """Open the network of a manifest with the members of its ensemble; raises BadSettings."""
+    columns = Columns("presence", (0,), (manifest.calibration,))
+    return open_ensemble(manifest, columns, device, threads)
 
 
 class Told(NamedTuple):
@@ -173,17 +177,3 @@ def infer_all(
         spread = float(answers[SPREAD][both, 0].mean()) if SPREAD in answers else None
         found.append(Told(float(answers["presence"][both, 0].mean()), shares, spread))
     return found
-
-
-def read_phantom(
-    pipeline: PneumothoraxPipeline, reference: PhantomReference
-) -> tuple[float, float]:
-    """Read one phantom: calibrated probability, and the raw mask's mm2."""
-    phantom, film = phantom_film(pipeline.manifest, reference)
-    image, geometry = square(film.pixels, film.orientation, pipeline.manifest.input.size)
-    logit, shares, _ = infer(pipeline.session, pipeline.manifest, image)
-    spacing = Spacing(phantom.spacing_mm, phantom.spacing_mm)
-    scale = grid_scale(spacing, geometry, shares.shape[0])
-    cells = int((shares > pipeline.manifest.mask_threshold).sum())
-    probability = pipeline.manifest.calibration.probability(logit)
-    return probability, cells * scale.row_mm * scale.column_mm

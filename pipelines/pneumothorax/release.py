@@ -1,56 +1,75 @@
 """Make a model folder of a checkpoint: export, calibrate, write the contract."""
 
-# ruff: noqa: T201 -- a command prints its result
-
 import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from dicom_node.domain.findings import OperatingPoint
 from pipelines.measuring import metrics
+from pipelines.measuring.binary import measured_point
+from pipelines.pneumothorax import codes
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
-from pipelines.pneumothorax.contract import SOURCES, Facts, as_toml
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
-from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, read_phantom
-from pipelines.pneumothorax.readings import Readings, dice_of, read_all
-from pipelines.release.export import LEAST_SLOPE, export, finding_parser, load_average
-from pipelines.serving.ensemble import open_ensemble
+from pipelines.pneumothorax.pipeline import NAME, PneumothoraxPipeline, open_model
+from pipelines.pneumothorax.readings import dice_of, read_all
+from pipelines.release.contract import (
+    OTHERS_LICENCES,
+    UNFITTED,
+    grey_square,
+    unmeasured,
+    unread,
+)
+from pipelines.release.export import (
+    LEAST_SLOPE,
+    Hooks,
+    export,
+    filled,
+    finding_parser,
+    make_folder,
+)
 from pipelines.serving.manifest import (
+    WEIGHTS,
     Calibration,
     Member,
     ModelManifest,
-    PhantomReference,
     load_manifest,
 )
-from pipelines.serving.session import SharedSession, open_session, sha256_of
-from pipelines.serving.table import FILE_NAME
+from pipelines.serving.session import SharedSession, sha256_of
 
-WEIGHTS = "model.onnx"
+OUTPUTS = ("mask", "presence")
+POINTS = ("high_sensitivity", "balanced", "high_specificity")
 SENSITIVE, SPECIFIC = 0.90, 0.95
 """What `high_sensitivity` and `high_specificity` reach at least on validation."""
 MASK_LEVELS = tuple(round(0.05 * step, 2) for step in range(2, 15))
+MASK_TOLERANCE_MM2 = 150.0
 PHANTOMS = ((1, "none"), (2, "right"), (3, "left"), (4, "none"))
+SOURCES = (
+    "NIH ChestX-ray14, copies of 448 px, training split (SIIM-ACR, Google and box labels first)",
+    "SIIM-ACR pneumothorax stage 2, copies of 384 px, labelled by a published classifier",
+    "digital phantoms of pipelines/phantom",
+    "ImageNet MobileNetV2 weights derived from Google Coral, as the encoder's start",
+)
+LICENCES = (
+    "NIH ChestX-ray14: NIH Clinical Center, free use with attribution (Wang et al., CVPR 2017)",
+    "SIIM-ACR masks and labels: SIIM/ACR/STR under the Kaggle competition rules (research)",
+    "encoder weights: Apache-2.0",
+)
 
 
 def release(arguments: list[str]) -> int:
     """Write `model.onnx` and `model.toml` from one or more checkpoints."""
     options = _parse(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    _export(options.checkpoint, options.size, options.out / WEIGHTS)
-    facts = _draft(options, options.out / WEIGHTS)
+    draft = _draft(options, _export(options, options.checkpoint, WEIGHTS))
     if options.like:
-        facts = _like(facts, load_manifest(options.like / options.out.name))
+        draft = _like(draft, load_manifest(options.like / options.out.name))
     cases = judges(read_cases(options.data, options.format)) if options.data else []
-    facts = _judged(options.out, facts, cases)
+    choose = partial(_choose, cases) if cases else None
     if options.member:
-        members = [_member(options, number, facts, cases) for number in range(len(options.member))]
-        facts = _judged(options.out, replace(facts, members=members), cases)
-    manifest = _write(options.out, facts)
-    session = open_ensemble(open_session(manifest), manifest, "presence", "auto", 0)
-    references = _references(PneumothoraxPipeline(manifest, SharedSession(session)))
-    _write(options.out, replace(facts, references=references))
+        draft = draft if choose is None else choose(draft)
+        members = [_member(options, number, draft, choose) for number in range(len(options.member))]
+        draft = replace(draft, members=tuple(members))
+    make_folder(options.out, draft, Hooks(_reread, choose))
     return 0
 
 
@@ -61,93 +80,83 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options.parse_args(arguments)
 
 
-def _export(checkpoints: list[Path], size: int, weights: Path) -> None:
-    network = PneumothoraxNet(len(AUXILIARY))
-    load_average(network, checkpoints)
-    export(ServedNet(network), size, weights, ("mask", "presence"))
+def _export(options: argparse.Namespace, checkpoints: Sequence[Path], name: str) -> Path:
+    network = filled(PneumothoraxNet(len(AUXILIARY)), checkpoints)
+    weights: Path = options.out / name
+    export(ServedNet(network), options.size, weights, OUTPUTS)
+    return weights
 
 
-def _judged(out: Path, facts: Facts, cases: list[Case]) -> Facts:
-    """Choose calibration and thresholds of what is there; nothing without cases."""
-    if not cases:
-        return facts
-    manifest = _write(out, facts)
-    session = open_ensemble(open_session(manifest), manifest, "presence", "auto", 0)
-    chosen = _choose(facts, read_all(session, manifest, cases))
-    print(f"validation, {1 + len(facts.members)} models: {chosen.validation}")
-    return chosen
+def _draft(options: argparse.Namespace, weights: Path) -> ModelManifest:
+    """State what is known before anything was measured."""
+    return ModelManifest(
+        name=NAME,
+        version=options.version,
+        weights=weights,
+        sha256=sha256_of(weights),
+        input=grey_square(options.size),
+        outputs=OUTPUTS,
+        labels={"presence": codes.CODE},
+        operating_points=unmeasured(POINTS),
+        default="balanced",
+        urgent="high_specificity",
+        calibration=UNFITTED,
+        validation="none",
+        mask_threshold=0.5,
+        constancy=unread(PHANTOMS, MASK_TOLERANCE_MM2),
+        training_sources=tuple(options.source) or SOURCES,
+        licences=OTHERS_LICENCES if options.source else LICENCES,
+    )
 
 
-def _member(options: argparse.Namespace, number: int, lead: Facts, cases: list[Case]) -> Member:
-    """Export and calibrate one more file of weights."""
-    weights = options.out / f"member-{number + 2}.onnx"
-    _export([options.member[number]], options.size, weights)
-    alone = replace(lead, weights=weights.name, sha256=sha256_of(weights))
-    judged = _judged(options.out, alone, cases)
-    return Member(weights, alone.sha256, (Calibration(judged.slope, judged.intercept),))
-
-
-def _like(facts: Facts, known: ModelManifest) -> Facts:
+def _like(draft: ModelManifest, known: ModelManifest) -> ModelManifest:
     """Keep another model's calibration, points and mask level."""
     return replace(
-        facts,
-        slope=known.calibration.slope,
-        intercept=known.calibration.intercept,
+        draft,
+        calibration=known.calibration,
         mask_threshold=known.mask_threshold,
-        points=list(known.operating_points.values()),
+        operating_points=known.operating_points,
         validation=f"none; calibrated as version {known.version}, {known.sha256[:12]}",
     )
 
 
-def _draft(options: argparse.Namespace, weights: Path) -> Facts:
-    """State what is known before anything was measured."""
-    names = ("high_sensitivity", "balanced", "high_specificity")
-    return Facts(
-        version=options.version,
-        weights=weights.name,
-        sha256=sha256_of(weights),
-        size=options.size,
-        slope=1.0,
-        intercept=0.0,
-        mask_threshold=0.5,
-        points=[OperatingPoint(name, 0.5, 0.0, 0.0) for name in names],
-        validation="none",
-        references=[PhantomReference(seed, condition, 0.0, 0.0) for seed, condition in PHANTOMS],
-        sources=options.source or SOURCES,
-    )
+def _member(
+    options: argparse.Namespace,
+    number: int,
+    lead: ModelManifest,
+    choose: Callable[[ModelManifest], ModelManifest] | None,
+) -> Member:
+    """Export and calibrate one more file of weights."""
+    weights = _export(options, [options.member[number]], f"member-{number + 2}.onnx")
+    alone = replace(lead, weights=weights, sha256=sha256_of(weights))
+    judged = alone if choose is None else choose(alone)
+    return Member(weights, alone.sha256, (judged.calibration,))
 
 
-def _choose(facts: Facts, readings: Readings) -> Facts:
+def _choose(cases: list[Case], draft: ModelManifest) -> ModelManifest:
     """Choose calibration and thresholds on the validation split."""
-    truth = readings.truth
-    slope, intercept = facts.slope, facts.intercept
-    if not facts.members:  # the mean of calibrated probabilities is taken as it is
+    readings = read_all(open_model(draft), draft, cases)
+    truth, calibration = readings.truth, draft.calibration
+    if not draft.members:  # the mean of calibrated probabilities is taken as it is
         slope, intercept = metrics.fit_platt(truth, readings.logits)
-        slope = max(slope, LEAST_SLOPE)
-    shares = 1 / (1 + np.exp(-(slope * readings.logits + intercept)))
-    thresholds = {
-        "high_sensitivity": metrics.threshold_for_sensitivity(truth, shares, SENSITIVE),
-        "balanced": metrics.threshold_for_balance(truth, shares),
-        "high_specificity": metrics.threshold_for_specificity(truth, shares, SPECIFIC),
-    }
-    points = [
-        OperatingPoint(
-            name,
-            threshold,
-            metrics.sensitivity(truth, shares >= threshold),
-            metrics.specificity(truth, shares >= threshold),
-        )
-        for name, threshold in thresholds.items()
-    ]
+        calibration = Calibration(max(slope, LEAST_SLOPE), intercept)
+    shares = calibration.probabilities(readings.logits)
+    thresholds = (
+        metrics.threshold_for_sensitivity(truth, shares, SENSITIVE),
+        metrics.threshold_for_balance(truth, shares),
+        metrics.threshold_for_specificity(truth, shares, SPECIFIC),
+    )
     overlaps = {level: dice_of(readings, level)[0] for level in MASK_LEVELS}
     marks = {level: float(found.mean()) for level, found in overlaps.items() if len(found)}
     drawn = f", Dice {max(marks.values()):.3f}" if marks else "; no masks"
     return replace(
-        facts,
-        slope=slope,
-        intercept=intercept,
-        points=points,
-        mask_threshold=max(marks, key=lambda level: marks[level], default=facts.mask_threshold),
+        draft,
+        calibration=calibration,
+        operating_points={
+            name: measured_point(name, threshold, truth, shares)
+            for name, threshold in zip(POINTS, thresholds, strict=True)
+        },
+        mask_threshold=max(marks, key=lambda level: marks[level], default=draft.mask_threshold),
         validation=(
             f"{len(truth)} images, {int(truth.sum())} positive, AUC "
             f"{metrics.auc(truth, readings.logits):.3f}{drawn}"
@@ -155,19 +164,8 @@ def _choose(facts: Facts, readings: Readings) -> Facts:
     )
 
 
-def _references(pipeline: PneumothoraxPipeline) -> list[PhantomReference]:
-    """Read the phantoms, to compare with later."""
-    found = []
-    for reference in pipeline.manifest.constancy.references:
-        probability, mask_mm2 = read_phantom(pipeline, reference)
-        found.append(replace(reference, probability=probability, mask_mm2=mask_mm2))
-    return found
-
-
-def _write(folder: Path, facts: Facts) -> ModelManifest:
-    """Write `model.toml`, and read it back as serving will."""
-    (folder / FILE_NAME).write_text(as_toml(facts), encoding="utf-8")
-    return load_manifest(folder)
+def _reread(manifest: ModelManifest) -> ModelManifest:
+    return PneumothoraxPipeline(manifest, SharedSession(open_model(manifest))).reread_all()
 
 
 if __name__ == "__main__":

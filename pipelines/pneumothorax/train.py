@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from pipelines.measuring.metrics import Numbers, auc
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
-from pipelines.pneumothorax.contract import SOURCES
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet, load_imagenet
-from pipelines.pneumothorax.release import release
+from pipelines.pneumothorax.release import SOURCES, release
 from pipelines.pneumothorax.shelf import WEIGHTS, Shelf, draw_masks, fill, pick
+from pipelines.serving.manifest import MODELS
 from pipelines.training.augment import augment, dice_loss
 from pipelines.training.loop import (
     Draws,
@@ -28,7 +28,7 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
-from pipelines.training.start import MODELS, load_start, shipped, sources_of, weights_of
+from pipelines.training.start import load_start, shipped, sources_of, weights_of
 
 NAME = "pneumothorax"
 ENCODER_RATE, DECODER_RATE = 4e-4, 1.5e-3

@@ -1,138 +1,151 @@
-"""Write a task's model.toml from what its release has measured."""
+"""Write a model.toml: the manifest that a release has measured."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from dicom_node.domain.findings import CodedConcept, OperatingPoint
-from pipelines.serving.manifest import ModelManifest, PhantomReference, load_manifest
+from dicom_node.domain.findings import OperatingPoint
+from pipelines.serving.labelled import LabelledManifest, load_labelled
+from pipelines.serving.manifest import (
+    WEIGHTS,
+    Calibration,
+    Constancy,
+    InputSpec,
+    Manifest,
+    ModelManifest,
+    PhantomReference,
+    load_manifest,
+)
 from pipelines.serving.table import FILE_NAME
 
-WEIGHTS = "model.onnx"
+UNFITTED = Calibration(1.0, 0.0)
+"""The calibration before anything was measured."""
 OTHERS_LICENCES = ("those of the training sources",)
 """Of a model that a user trains on sets of their own."""
 PHANTOM_SIZE = 512
 PROBABILITY_TOLERANCE = 0.03
-MASK_TOLERANCE_MM2 = 400.0
 """Engines and devices round differently; a drifted model is off by far more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """All that a model.toml says; `manifest.ModelManifest` is how it is read."""
-
-    name: str
-    version: str
-    sha256: str
-    outputs: Sequence[str]
-    size: int
-    labels: Mapping[str, CodedConcept]
-    points: Sequence[OperatingPoint]
-    default_point: str
-    slope: float
-    intercept: float
-    validation: str
-    sources: Sequence[str]
-    licences: Sequence[str]
-    references: Sequence[PhantomReference]
-    mask_threshold: float = 0.5
-    urgent_point: str = ""
-    """Empty: the default one."""
-
-
-def publish(folder: Path, contract: Contract) -> ModelManifest:
-    """Write `model.toml`, and read it back as serving will."""
-    (folder / FILE_NAME).write_text(as_toml(contract), encoding="utf-8")
-    return load_manifest(folder)
-
-
-def as_toml(contract: Contract) -> str:
-    """Give the text of model.toml."""
-    parts = [_identity(contract), _input(contract.size)]
-    parts += [_label(name, code) for name, code in contract.labels.items()]
-    parts += [_point(point) for point in contract.points]
-    parts += [_calibration(contract), _training(contract), _phantom(contract.references)]
-    return "\n".join(parts)
-
-
-def _identity(contract: Contract) -> str:
-    return f"""\
-# The contract between training and serving, written by `dicom-node train {contract.name}`.
+DIGITS, WIDE = 6, 90
+HEAD = """\
+# The contract between training and serving, written by `dicom-node train {}`.
 # `dicom-node models verify` checks the weights and the phantoms against it.
 # NOT FOR DIAGNOSTIC USE.
-name = "{contract.name}"
-version = "{contract.version}"
-weights = "{WEIGHTS}"
-sha256 = "{contract.sha256}"
-outputs = {json.dumps(list(contract.outputs))}
-mask_threshold = {contract.mask_threshold:.2f}
-default_operating_point = "{contract.default_point}"
-urgent_operating_point = "{contract.urgent_point or contract.default_point}"
 """
+INPUT = "[input]  # (N, 1, size, size), (value - mean) / std of a 0..1 square, see geometry.py"
+PLATT = "  # probability = 1 / (1 + exp(-(slope * value + intercept)))"
+POINTS = "  # on the calibrated probability; chosen and measured on validation"
+MEMBERS = "[[members]]  # the probability is the mean of all, the spread the uncertainty"
+PHANTOM = "[phantom]  # what this model says about the digital phantoms: the constancy test"
+
+Values = Mapping[str, object]
 
 
-def _input(size: int) -> str:
-    return f"""\
-[input]  # (N, 1, size, size), (value - mean) / std of a 0..1 square, see preprocess.py
-name = "image"
-size = {size}
-mean = 0.5
-std = 0.5
-"""
+def grey_square(size: int) -> InputSpec:
+    """Say what every task's network sees: a square of -1..1."""
+    return InputSpec("image", size, 0.5, 0.5)
 
 
-def _label(name: str, code: CodedConcept) -> str:
-    return f"""\
-[labels.{name}]
-value = "{code.value}"
-scheme = "{code.scheme}"
-meaning = "{code.meaning}"
-"""
+def unmeasured(names: Iterable[str]) -> dict[str, OperatingPoint]:
+    """Give the operating points before anything was measured."""
+    return {name: OperatingPoint(name, 0.5, 0.0, 0.0) for name in names}
 
 
-def _point(point: OperatingPoint) -> str:
-    return f"""\
-[operating_points.{point.name}]  # chosen and measured on validation
-threshold = {point.threshold:.4f}
-sensitivity = {point.sensitivity:.4f}
-specificity = {point.specificity:.4f}
-"""
+def unread(phantoms: Sequence[tuple[int, str]], mask_tolerance_mm2: float) -> Constancy:
+    """Give the constancy test before a phantom was read: seed and condition each."""
+    references = tuple(PhantomReference(seed, condition) for seed, condition in phantoms)
+    side = PHANTOM_SIZE
+    return Constancy(side, side, PROBABILITY_TOLERANCE, mask_tolerance_mm2, references)
 
 
-def _calibration(contract: Contract) -> str:
-    return f"""\
-[calibration]  # probability = 1 / (1 + exp(-(slope * value + intercept)))
-method = "platt"
-slope = {contract.slope:.6f}
-intercept = {contract.intercept:.6f}
-validation = {json.dumps(contract.validation)}
-"""
+def write_manifest(
+    folder: Path, manifest: ModelManifest | LabelledManifest, weights: str = WEIGHTS
+) -> None:
+    """Write `model.toml`, and read it as serving will; raises BadSettings.
+
+    `weights` is the file's path as seen from `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = {
+        "name": manifest.name,
+        "version": manifest.version,
+        "weights": weights,
+        "sha256": manifest.sha256,
+        "outputs": manifest.outputs,
+    }
+    load: Callable[[Path], Manifest] = load_manifest
+    if isinstance(manifest, LabelledManifest):
+        tables, load = _labelled(manifest, identity), load_labelled
+    else:
+        tables = _single(manifest, identity)
+    text = "\n".join(_text(head, values) for head, values in tables)
+    (folder / FILE_NAME).write_text(HEAD.format(manifest.name) + text, encoding="utf-8")
+    load(folder)
 
 
-def _training(contract: Contract) -> str:
-    return f"""\
-[training]
-sources = {json.dumps(list(contract.sources), indent=4)}
-licences = {json.dumps(list(contract.licences), indent=4)}
-"""
+def _single(manifest: ModelManifest, identity: Values) -> Iterator[tuple[str, Values]]:
+    points = {
+        "mask_threshold": manifest.mask_threshold,
+        "default_operating_point": manifest.default,
+        "urgent_operating_point": manifest.urgent,
+    }
+    yield "", {**identity, **points}
+    yield INPUT, asdict(manifest.input)
+    for name, code in manifest.labels.items():
+        yield f"[labels.{name}]", asdict(code)
+    for name, point in manifest.operating_points.items():
+        yield f"[operating_points.{name}]{POINTS}", _measures(point)
+    platt = {"method": "platt", **asdict(manifest.calibration), "validation": manifest.validation}
+    yield f"[calibration]{PLATT}", platt
+    yield from _sources(manifest)
+    *test, references = asdict(manifest.constancy).items()
+    yield PHANTOM, dict(test)
+    for reference in references[1]:
+        yield "[[phantom.references]]", reference
 
 
-def _phantom(references: Sequence[PhantomReference]) -> str:
-    entries = "\n".join(
-        f"""
-[[phantom.references]]
-seed = {reference.seed}
-condition = "{reference.condition}"
-probability = {reference.probability:.4f}
-mask_mm2 = {reference.mask_mm2:.1f}"""
-        for reference in references
-    )
-    return f"""\
-[phantom]  # what this model says about the digital phantoms: the constancy test
-rows = {PHANTOM_SIZE}
-columns = {PHANTOM_SIZE}
-probability_tolerance = {PROBABILITY_TOLERANCE}
-mask_tolerance_mm2 = {MASK_TOLERANCE_MM2}
-{entries}
-"""
+def _labelled(manifest: LabelledManifest, identity: Values) -> Iterator[tuple[str, Values]]:
+    cut = {"map_fraction": manifest.map_fraction, "validation": manifest.validation}
+    yield "", {**identity, **cut}
+    yield INPUT, asdict(manifest.input)
+    for label in manifest.labels:
+        named = {"name": label.name, "column": label.column, **asdict(label.code)}
+        chosen = {"default_operating_point": label.default}
+        yield f"[[labels]]{PLATT}", {**named, **asdict(label.calibration), **chosen}
+        points = {name: _measures(point) for name, point in label.operating_points.items()}
+        yield f"[labels.operating_points]{POINTS}", points
+    yield from _sources(manifest)
+    yield PHANTOM, {"side": manifest.phantom_side, "tolerance": manifest.phantom_tolerance}
+    for reference in manifest.references:
+        yield "[[phantom.references]]", asdict(reference)
+
+
+def _measures(point: OperatingPoint) -> Values:
+    return {key: value for key, value in asdict(point).items() if key != "name"}
+
+
+def _sources(manifest: Manifest) -> Iterator[tuple[str, Values]]:
+    for member in manifest.members:
+        slopes = [one.slope for one in member.calibrations]
+        intercepts = [one.intercept for one in member.calibrations]
+        identity = {"weights": member.weights.name, "sha256": member.sha256}
+        yield MEMBERS, {**identity, "slopes": slopes, "intercepts": intercepts}
+    yield "[training]", {"sources": manifest.training_sources, "licences": manifest.licences}
+
+
+def _text(head: str, values: Values) -> str:
+    lines = [f"{key} = {_value(value)}" for key, value in values.items()]
+    return "".join(f"{line}\n" for line in ([head, *lines] if head else lines))
+
+
+def _value(value: object) -> str:
+    """Write a value as TOML does."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_value(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, float):
+        return json.dumps(round(float(value), DIGITS))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        parts = [_value(one) for one in value]
+        line = ", ".join(parts)
+        return f"[{line}]" if len(line) < WIDE else "[\n    " + ",\n    ".join(parts) + ",\n]"
+    return json.dumps(value, ensure_ascii=False)

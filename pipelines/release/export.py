@@ -1,11 +1,13 @@
-"""From a checkpoint to ONNX, as every task's release needs it."""
+"""From a checkpoint to a model folder, as every task's release goes."""
 
 # ruff: noqa: T201 -- a command prints its result
 
 import argparse
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -13,12 +15,27 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.datasets.catalogue import AUTO, FORMATS
+from pipelines.release.contract import write_manifest
+from pipelines.serving.labelled import LabelledManifest
+from pipelines.serving.manifest import WEIGHTS, ModelManifest
 from pipelines.training.augment import average_weights
 
+N = TypeVar("N", bound=nn.Module)
+S = TypeVar("S", ModelManifest, LabelledManifest)
 LARGEST_DIFFERENCE = 1e-3
 """Between what torch and ONNX say."""
 LEAST_SLOPE = 1e-3
 """Of a calibration: a network that is worse than chance is not turned about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks(Generic[S]):
+    """What a task's release does in its own way."""
+
+    reread: Callable[[S], S]
+    """Lets the model read its phantoms, to compare with later."""
+    choose: Callable[[S], S] | None
+    """Chooses calibration, thresholds and cuts on validation; None without images."""
 
 
 def parser(words: str | None, size: int) -> argparse.ArgumentParser:
@@ -44,10 +61,24 @@ def finding_parser(words: str | None, size: int) -> argparse.ArgumentParser:
     return options
 
 
-def load_average(network: nn.Module, checkpoints: Sequence[Path]) -> None:
+def make_folder(folder: Path, draft: S, hooks: Hooks[S], weights: str = WEIGHTS) -> None:
+    """Choose what validation decides, read the phantoms, write `model.toml`.
+
+    `draft` states what is known before anything was measured; `weights` is the
+    network's file as seen from `folder`.
+    """
+    manifest = draft
+    if hooks.choose is not None:
+        manifest = hooks.choose(draft)
+        print(f"{manifest.name}: {manifest.validation}")
+    write_manifest(folder, hooks.reread(manifest), weights)
+
+
+def filled(network: N, checkpoints: Sequence[Path]) -> N:
     """Fill a network with the mean of checkpoints of one run."""
     states = [torch.load(path, weights_only=True, map_location="cpu") for path in checkpoints]
     network.load_state_dict(average_weights(states))
+    return network
 
 
 def export(served: nn.Module, size: int, path: Path, outputs: tuple[str, ...]) -> None:

@@ -6,34 +6,21 @@ uncertainty estimation using deep ensembles", NeurIPS 2017).
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.pipeline import Check
-from pipelines.serving.manifest import Calibration, Member, ModelManifest
+from pipelines.serving.manifest import Calibration, Manifest
 from pipelines.serving.session import Runner, Session, open_session, sha256_of
 
 SPREAD = "spread"
 """The output with the standard deviation of the members' probabilities."""
 CERTAIN = 1e-7
 Numbers = NDArray[np.float64]
-
-
-class Led(Protocol):
-    """What a model with members says of itself, whatever its manifest."""
-
-    @property
-    def sha256(self) -> str:
-        """The lead's digest."""
-
-    @property
-    def members(self) -> tuple[Member, ...]:
-        """The other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,46 +79,25 @@ class Ensemble:
         return means | {SPREAD: spread}
 
 
-def open_ensemble(
-    lead: Session, manifest: ModelManifest, output: str, device: str, threads: int
-) -> Runner:
-    """Open the members of a model with one label; the lead itself if there are none."""
-    columns = Columns(output, (0,), (manifest.calibration,))
-    return gather(
-        lead,
-        manifest,
-        columns,
-        [
-            (
-                open_session(
-                    replace(manifest, weights=one.weights, sha256=one.sha256), device, threads
-                ),
-                one,
-            )
-            for one in manifest.members
-        ],
-    )
-
-
-def gather(
-    lead: Session, manifest: Led, columns: Columns, others: Sequence[tuple[Session, Member]]
-) -> Runner:
-    """Put sessions together; raises BadSettings where a member's calibrations do not fit."""
-    for _, member in others:
-        if len(member.calibrations) != len(columns.calibrations):
+def open_ensemble(manifest: Manifest, columns: Columns, device: str, threads: int) -> Runner:
+    """Open a model with its members; raises BadSettings where one's calibrations do not fit."""
+    lead = open_session(manifest, device, threads)
+    if not manifest.members:
+        return lead
+    others = []
+    for one in manifest.members:
+        alone = replace(manifest, weights=one.weights, sha256=one.sha256)
+        session = open_session(alone, device, threads)
+        if len(one.calibrations) != len(columns.calibrations):
             raise BadSettings(
-                f"{member.weights}: model.toml gives {len(member.calibrations)} calibrations "
+                f"{one.weights}: model.toml gives {len(one.calibrations)} calibrations "
                 f"for {len(columns.calibrations)} labels"
             )
-    if not others:
-        return lead
-    members = [
-        (session, replace(columns, calibrations=one.calibrations)) for session, one in others
-    ]
-    return Ensemble(lead, columns, tuple(members))
+        others.append((session, replace(columns, calibrations=one.calibrations)))
+    return Ensemble(lead, columns, tuple(others))
 
 
-def digest_of(manifest: Led) -> str:
+def digest_of(manifest: Manifest) -> str:
     """Give one SHA-256 for all the weights: the lead's own where it is alone."""
     if not manifest.members:
         return manifest.sha256
@@ -139,7 +105,7 @@ def digest_of(manifest: Led) -> str:
     return hashlib.sha256(together.encode()).hexdigest()
 
 
-def check_members(name: str, manifest: Led) -> list[Check]:
+def check_members(name: str, manifest: Manifest) -> list[Check]:
     """Say of each member whether its weights are those that were released."""
     checks = []
     for one in manifest.members:

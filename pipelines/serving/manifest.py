@@ -5,11 +5,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dicom_node.domain.findings import CodedConcept, OperatingPoint
 from pipelines.serving.table import Table, open_table
 
+MODELS = Path(__file__).resolve().parents[2] / "models"
+"""The shipped model folders."""
+WEIGHTS = "model.onnx"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,6 +40,11 @@ class Calibration:
         exponent = -(self.slope * logit + self.intercept)
         return 1.0 / (1.0 + math.exp(min(max(exponent, -700.0), 700.0)))
 
+    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Give the calibrated probabilities of an array, each 0..1."""
+        exponents = np.clip(-(self.slope * logits + self.intercept), -700.0, 700.0)
+        return np.asarray(1 / (1 + np.exp(exponents)), np.float64)
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -52,8 +62,8 @@ class PhantomReference:
 
     seed: int
     condition: str
-    probability: float
-    mask_mm2: float
+    probability: float = 0.0
+    mask_mm2: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,46 +77,47 @@ class Constancy:
     references: tuple[PhantomReference, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelManifest:
-    """One model: identity, input, outputs, thresholds, reference answers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What every model says of itself, whatever its labels."""
 
     name: str
     version: str
     weights: Path
     sha256: str
+    """The digest of the weights, hexadecimal."""
     input: InputSpec
     outputs: tuple[str, ...]
-    labels: Mapping[str, CodedConcept]
-    operating_points: Mapping[str, OperatingPoint]
-    default_operating_point: OperatingPoint
-    urgent_operating_point: OperatingPoint
-    calibration: Calibration
-    mask_threshold: float
-    constancy: Constancy
+    """The names of what the network gives."""
+    validation: str
+    """What the calibration was chosen on, in words."""
     training_sources: tuple[str, ...]
     licences: tuple[str, ...]
     members: tuple[Member, ...] = ()
 
 
-class Contract(Protocol):
-    """What opening and running a network needs to know of any manifest."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelManifest(Manifest):
+    """One model with one calibrated answer: outputs, thresholds, reference answers."""
+
+    labels: Mapping[str, CodedConcept]
+    operating_points: Mapping[str, OperatingPoint]
+    default: str
+    """The operating point that decides about presence."""
+    urgent: str
+    calibration: Calibration
+    mask_threshold: float
+    constancy: Constancy
 
     @property
-    def weights(self) -> Path:
-        """The file of weights."""
+    def default_operating_point(self) -> OperatingPoint:
+        """The operating point that decides about presence."""
+        return self.operating_points[self.default]
 
     @property
-    def sha256(self) -> str:
-        """Its digest, hexadecimal."""
-
-    @property
-    def input(self) -> InputSpec:
-        """What the network wants to see."""
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of what it gives."""
+    def urgent_operating_point(self) -> OperatingPoint:
+        """The operating point from which on a finding is urgent."""
+        return self.operating_points[self.urgent]
 
 
 def load_manifest(folder: Path) -> ModelManifest:
@@ -116,6 +127,7 @@ def load_manifest(folder: Path) -> ModelManifest:
     """
     root = open_table(folder)
     points = read_operating_points(root.table("operating_points"))
+    calibration = root.table("calibration")
     return ModelManifest(
         name=root.text("name"),
         version=root.text("version"),
@@ -123,11 +135,15 @@ def load_manifest(folder: Path) -> ModelManifest:
         sha256=read_sha256(root),
         input=read_input(root.table("input")),
         outputs=root.texts("outputs"),
-        labels=_labels(root.table("labels")),
+        labels={
+            name: read_concept(root.table("labels").table(name))
+            for name in root.table("labels").values
+        },
         operating_points=points,
-        default_operating_point=_chosen(root, "default_operating_point", points),
-        urgent_operating_point=_chosen(root, "urgent_operating_point", points),
-        calibration=_calibration(root.table("calibration")),
+        default=read_chosen(root, "default_operating_point", points),
+        urgent=read_chosen(root, "urgent_operating_point", points),
+        calibration=_calibration(calibration),
+        validation=str(calibration.values.get("validation", "none")),
         mask_threshold=root.number("mask_threshold", 0.0, 1.0),
         constancy=_constancy(root.table("phantom")),
         training_sources=root.table("training").texts("sources"),
@@ -175,12 +191,9 @@ def read_input(table: Table) -> InputSpec:
     return InputSpec(table.text("name"), size, table.number("mean"), table.number("std", low=1e-6))
 
 
-def _labels(table: Table) -> dict[str, CodedConcept]:
-    labels = {}
-    for name in table.values:
-        code = table.table(name)
-        labels[name] = CodedConcept(code.text("value"), code.text("scheme"), code.text("meaning"))
-    return labels
+def read_concept(table: Table) -> CodedConcept:
+    """Read a coded concept."""
+    return CodedConcept(table.text("value"), table.text("scheme"), table.text("meaning"))
 
 
 def read_operating_points(table: Table) -> dict[str, OperatingPoint]:
@@ -195,17 +208,23 @@ def read_operating_points(table: Table) -> dict[str, OperatingPoint]:
     return points
 
 
-def _chosen(root: Table, key: str, points: Mapping[str, OperatingPoint]) -> OperatingPoint:
-    name = root.text(key)
+def read_chosen(table: Table, key: str, points: Mapping[str, OperatingPoint]) -> str:
+    """Read the name of one of the operating points."""
+    name = table.text(key)
     if name not in points:
-        raise root.wrong(key, f"is {name!r}; known are {', '.join(sorted(points)) or 'none'}")
-    return points[name]
+        raise table.wrong(key, f"is {name!r}; known are {', '.join(sorted(points)) or 'none'}")
+    return name
+
+
+def read_platt(table: Table) -> Calibration:
+    """Read slope and intercept."""
+    return Calibration(table.number("slope", low=1e-6), table.number("intercept"))
 
 
 def _calibration(table: Table) -> Calibration:
     if table.text("method") != "platt":
         raise table.wrong("method", "must be 'platt'")
-    return Calibration(table.number("slope", low=1e-6), table.number("intercept"))
+    return read_platt(table)
 
 
 def _constancy(table: Table) -> Constancy:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings, NotAnalysable, TryAgain
 from dicom_node.domain.study import Radiograph
-from pipelines.serving.manifest import Contract
+from pipelines.serving.manifest import Manifest
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -91,18 +91,8 @@ _SHARED: dict[tuple[object, ...], SharedSession] = {}
 """Open sessions by weights, input and device: tasks on one file share one."""
 
 
-def share_session(
-    manifest: Contract,
-    device: str = "auto",
-    threads: int = 0,
-    gather: Callable[[Session], Runner] | None = None,
-) -> SharedSession:
-    """Load the weights as `open_session` does, once in a process; raises as it does.
-
-    `gather` puts the members of an ensemble to it; such a session is not shared.
-    """
-    if gather is not None:
-        return SharedSession(gather(open_session(manifest, device, threads)))
+def share_session(manifest: Manifest, device: str = "auto", threads: int = 0) -> SharedSession:
+    """Load the weights as `open_session` does, once in a process; raises as it does."""
     weights = manifest.weights.resolve()
     key = (weights, sha256_of(weights), manifest.sha256, manifest.input, device, threads)
     if key not in _SHARED:
@@ -119,7 +109,7 @@ def sha256_of(path: Path) -> str:
         raise BadSettings(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def open_session(manifest: Contract, device: str = "auto", threads: int = 0) -> Session:
+def open_session(manifest: Manifest, device: str = "auto", threads: int = 0) -> Session:
     """Load the weights that the manifest vouches for, and warm them up.
 
     `device` is auto, cpu, cuda or cuda:N; `threads` 0 lets the engine choose.
@@ -176,7 +166,7 @@ def _providers(device: str) -> tuple[list[Any], str]:
     return [(CUDA, {"device_id": index}), CPU], f"cuda:{index}"
 
 
-def _warm_up(session: Session, manifest: Contract) -> None:
+def _warm_up(session: Session, manifest: Manifest) -> None:
     """Run once, so that the first radiograph does not wait; check the shapes."""
     size = manifest.input.size
     names = {value.name for value in session.engine.get_inputs()}

@@ -1,7 +1,8 @@
 """What the reading tasks with a network of their own have in common."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.pipeline import Check
@@ -18,6 +19,9 @@ class Task(ABC):
 
     manifest: ModelManifest
     network: SharedSession
+
+    SAYS: ClassVar[tuple[str, str]] = ("probability", "mask")
+    """What it says of a phantom, in words: a probability, an area (or nothing)."""
 
     @property
     def session(self) -> Runner:
@@ -45,28 +49,41 @@ class Task(ABC):
         words = f"version {self.version}, SHA-256 {self.manifest.sha256[:12]}..., {self.device}"
         weights = Check(f"{self.name} weights", intact, words if intact else "SHA-256 differs")
         members = check_members(self.name, self.manifest)
-        return (weights, *members, *map(self._reread, self.manifest.constancy.references))
+        return (weights, *members, *map(self._compare, self.manifest.constancy.references))
 
-    def _reread(self, reference: PhantomReference) -> Check:
-        ok, words = self.compare(reference)
-        return Check(f"{self.name} phantom {reference.seed} {reference.condition}", ok, words)
+    def _compare(self, then: PhantomReference) -> Check:
+        """Compare today's reading of one phantom with the reference."""
+        now, constancy = self.reread(then), self.manifest.constancy
+        ok = (
+            abs(now.probability - then.probability) <= constancy.probability_tolerance
+            and abs(now.mask_mm2 - then.mask_mm2) <= constancy.mask_tolerance_mm2
+        )
+        sure, drawn = self.SAYS
+        words = f"{sure} {now.probability:.3f} (reference {then.probability:.3f})"
+        if drawn:
+            words += f", {drawn} {now.mask_mm2:.0f} mm2 (reference {then.mask_mm2:.0f})"
+        return Check(f"{self.name} phantom {then.seed} {then.condition}", ok, words)
 
     @abstractmethod
-    def compare(self, reference: PhantomReference) -> tuple[bool, str]:
-        """Compare today's reading of one phantom with the reference, and say it in words."""
+    def reread(self, reference: PhantomReference) -> PhantomReference:
+        """Read the phantom of a reference: what this model says of it now."""
+
+    def reread_all(self) -> ModelManifest:
+        """Give the manifest with what this model says of its phantoms now."""
+        constancy = self.manifest.constancy
+        references = tuple(map(self.reread, constancy.references))
+        return replace(self.manifest, constancy=replace(constancy, references=references))
+
+    def film(self, reference: PhantomReference) -> tuple[Phantom, Radiograph]:
+        """Make the phantom of a reference; raises BadSettings for an unknown condition."""
+        constancy = self.manifest.constancy
+        return phantom_film(reference.seed, reference.condition, constancy.rows, constancy.columns)
 
 
-def phantom_film(
-    manifest: ModelManifest, reference: PhantomReference
-) -> tuple[Phantom, Radiograph]:
-    """Make the phantom of a reference; raises BadSettings for an unknown condition."""
-    if reference.condition not in CONDITIONS:
-        raise BadSettings(f"model.toml: phantom condition {reference.condition!r} is unknown")
-    phantom = chest_phantom(
-        reference.seed,
-        CONDITIONS[reference.condition],
-        rows=manifest.constancy.rows,
-        columns=manifest.constancy.columns,
-    )
+def phantom_film(seed: int, condition: str, rows: int, columns: int) -> tuple[Phantom, Radiograph]:
+    """Make a phantom as a radiograph; raises BadSettings for an unknown condition."""
+    if condition not in CONDITIONS:
+        raise BadSettings(f"model.toml: phantom condition {condition!r} is unknown")
+    phantom = chest_phantom(seed, CONDITIONS[condition], rows=rows, columns=columns)
     film = Radiograph(phantom.display(), InstanceRef("", ""), orientation=Orientation("L", "F"))
     return phantom, film

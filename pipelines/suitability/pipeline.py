@@ -1,9 +1,10 @@
 """Decline what is no upright frontal chest radiograph."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from dicom_node.domain.study import Radiograph
 from pipelines.geometry import network_input, refuse_empty, square
 from pipelines.serving.manifest import ModelManifest, PhantomReference, load_manifest
 from pipelines.serving.session import Runner, readable, share_session
-from pipelines.serving.task import Task, phantom_film
+from pipelines.serving.task import Task
 from pipelines.suitability import codes
 
 NAME = "suitability"
@@ -47,6 +48,8 @@ class Verdict:
 class SuitabilityPipeline(Task):
     """The gate before the reading tasks, with its loaded model."""
 
+    SAYS: ClassVar[tuple[str, str]] = ("frontal chest", "")
+
     def read(self, radiograph: Radiograph) -> Findings:
         """Give no findings; `not_analysed` says why where the image is unsuitable."""
         started = perf_counter()
@@ -76,13 +79,10 @@ class SuitabilityPipeline(Task):
         refuse_empty(radiograph.pixels)
         return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)[0]
 
-    def compare(self, reference: PhantomReference) -> tuple[bool, str]:
-        """Compare today's verdict on one phantom with the reference."""
-        frontal = read_phantom(self, reference)
-        tolerance = self.manifest.constancy.probability_tolerance
-        ok = abs(frontal - reference.probability) <= tolerance
-        words = f"frontal chest {frontal:.3f} (reference {reference.probability:.3f})"
-        return ok, words
+    def reread(self, reference: PhantomReference) -> PhantomReference:
+        """Judge one phantom: the probability that it is a frontal chest."""
+        _, film = self.film(reference)
+        return replace(reference, probability=self.judge(film).frontal)
 
 
 def load(models_dir: Path, device: str = "auto", threads: int = 0) -> SuitabilityPipeline:
@@ -119,9 +119,3 @@ def infer_all(
         share = manifest.calibration.probability(float(frontal[0]))
         verdicts.append(Verdict(share, (upright, once, twice, thrice), float(inverted[0])))
     return verdicts
-
-
-def read_phantom(pipeline: SuitabilityPipeline, reference: PhantomReference) -> float:
-    """Judge one phantom: the probability that it is a frontal chest."""
-    _, film = phantom_film(pipeline.manifest, reference)
-    return pipeline.judge(film).frontal

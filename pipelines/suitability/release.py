@@ -1,10 +1,9 @@
 """Make a model folder of a checkpoint: export, choose limits, write the contract."""
 
-# ruff: noqa: T201 -- a command prints its result
-
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,15 @@ from numpy.typing import NDArray
 from dicom_node.domain.findings import OperatingPoint
 from pipelines.geometry import network_input, open_square
 from pipelines.measuring import metrics
-from pipelines.release.contract import WEIGHTS, Contract, publish
-from pipelines.release.export import LEAST_SLOPE, export, load_average, parser
-from pipelines.serving.manifest import ModelManifest, PhantomReference
+from pipelines.measuring.binary import measured_point
+from pipelines.release.contract import UNFITTED, grey_square, unmeasured, unread
+from pipelines.release.export import LEAST_SLOPE, Hooks, export, filled, make_folder, parser
+from pipelines.serving.manifest import WEIGHTS, Calibration, ModelManifest
 from pipelines.serving.session import Session, SharedSession, open_session, sha256_of
 from pipelines.suitability import codes
 from pipelines.suitability.cases import read_frontals
 from pipelines.suitability.network import ServedNet, SuitabilityNet
-from pipelines.suitability.pipeline import NAME, OUTPUTS, SuitabilityPipeline, read_phantom
+from pipelines.suitability.pipeline import NAME, OUTPUTS, SuitabilityPipeline
 from pipelines.suitability.synthetic import picture
 from pipelines.suitability.wreck import spoil
 
@@ -29,6 +29,8 @@ ACCEPTED = 0.997
 """Share of the validation chests that each of the three limits lets pass."""
 MOST = {codes.FRONTAL: 0.5, codes.UPRIGHT: 0.5, codes.NOT_INVERTED: 0.5}
 """No limit is set higher, however sure the network is on validation."""
+MASK_TOLERANCE_MM2 = 400.0
+"""Of no meaning: this network draws no mask."""
 PHANTOMS = ((1, "none"), (2, "right"), (3, "left"), (4, "none"))
 SOURCES = (
     "NIH ChestX-ray14, SIIM-ACR stage 2, Kermany and the lung mask sets: frontal chests",
@@ -48,24 +50,12 @@ LICENCES = (
 def release(arguments: list[str]) -> int:
     """Write `model.onnx` and `model.toml` from a checkpoint."""
     options = _parse(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
+    weights = options.out / WEIGHTS
     if options.checkpoint:
-        network = SuitabilityNet()
-        load_average(network, [options.checkpoint])
-        export(ServedNet(network), options.size, options.out / WEIGHTS, OUTPUTS)
-    contract = _draft(options.size, options.out / WEIGHTS, options.version)
-    manifest = publish(options.out, contract)
-    session = open_session(manifest)
-    if options.data:
-        contract = _choose(contract, session, manifest, options.data)
-        manifest = publish(options.out, contract)
-        print(f"validation: {contract.validation}")
-    pipeline = SuitabilityPipeline(manifest, SharedSession(session))
-    references = [
-        replace(reference, probability=read_phantom(pipeline, reference))
-        for reference in manifest.constancy.references
-    ]
-    publish(options.out, replace(contract, references=references))
+        network = filled(SuitabilityNet(), [options.checkpoint])
+        export(ServedNet(network), options.size, weights, OUTPUTS)
+    choose = partial(_choose, options.data) if options.data else None
+    make_folder(options.out, _draft(options, weights), Hooks(_reread, choose))
     return 0
 
 
@@ -75,64 +65,59 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options.parse_args(arguments)
 
 
-def _draft(size: int, weights: Path, version: str) -> Contract:
+def _draft(options: argparse.Namespace, weights: Path) -> ModelManifest:
     """State what is known before anything was measured."""
-    return Contract(
+    return ModelManifest(
         name=NAME,
-        version=version,
+        version=options.version,
+        weights=weights,
         sha256=sha256_of(weights),
+        input=grey_square(options.size),
         outputs=OUTPUTS,
-        size=size,
         labels={"frontal": codes.CODE},
-        points=[OperatingPoint(name, 0.5, 0.0, 0.0) for name in MOST],
-        default_point=codes.FRONTAL,
-        slope=1.0,
-        intercept=0.0,
+        operating_points=unmeasured(MOST),
+        default=codes.FRONTAL,
+        urgent=codes.FRONTAL,
+        calibration=UNFITTED,
         validation="none",
-        sources=SOURCES,
+        mask_threshold=0.5,
+        constancy=unread(PHANTOMS, MASK_TOLERANCE_MM2),
+        training_sources=SOURCES,
         licences=LICENCES,
-        references=[PhantomReference(seed, condition, 0.0, 0.0) for seed, condition in PHANTOMS],
     )
 
 
-def _choose(
-    contract: Contract, session: Session, manifest: ModelManifest, folder: Path
-) -> Contract:
+def _choose(folder: Path, draft: ModelManifest) -> ModelManifest:
     """Choose calibration and limits on the validation split and drawn pictures."""
-    size = manifest.input.size
+    session, size = open_session(draft), draft.input.size
     cases = [case for case in read_frontals(folder) if case.split == "val"]
     chests = [open_square(case.image, size) for case in cases]
     draw = np.random.default_rng(11)
     drawn = [np.asarray(picture(size, draw) / 255, np.float32) for _ in range(200)]
     spoilt = spoil(torch.from_numpy(np.stack(chests))[:, None], torch.Generator().manual_seed(3))
-    none: list[NDArray[np.float32]] = [
-        *drawn,
-        *(_stretched(image) for image in spoilt[:, 0].numpy()),
-    ]
+    none: list[NDArray[np.float32]] = [*drawn, *map(_stretched, spoilt[:, 0].numpy())]
     turned = [np.rot90(image, 1 + row % 3) for row, image in enumerate(chests)]
     inverted = [1 - image for image in chests]
 
-    good = answers(session, manifest, chests)
-    bad = answers(session, manifest, none)
+    good = answers(session, draft, chests)
+    bad = answers(session, draft, none)
     logits = np.concatenate([good[:, 0], bad[:, 0]])
     slope, intercept = metrics.fit_platt(np.arange(len(logits)) < len(good), logits)
-    slope = max(slope, LEAST_SLOPE)
+    calibration = Calibration(max(slope, LEAST_SLOPE), intercept)
     suited = {
-        codes.FRONTAL: _sigmoid(slope * good[:, 0] + intercept),
+        codes.FRONTAL: calibration.probabilities(good[:, 0]),
         codes.UPRIGHT: good[:, 1],
         codes.NOT_INVERTED: good[:, 2],
     }
     unsuited = {
-        codes.FRONTAL: _sigmoid(slope * bad[:, 0] + intercept),
-        codes.UPRIGHT: answers(session, manifest, turned)[:, 1],
-        codes.NOT_INVERTED: answers(session, manifest, inverted)[:, 2],
+        codes.FRONTAL: calibration.probabilities(bad[:, 0]),
+        codes.UPRIGHT: answers(session, draft, turned)[:, 1],
+        codes.NOT_INVERTED: answers(session, draft, inverted)[:, 2],
     }
-    points = [_point(name, suited[name], unsuited[name]) for name in MOST]
     return replace(
-        contract,
-        slope=slope,
-        intercept=intercept,
-        points=points,
+        draft,
+        calibration=calibration,
+        operating_points={name: _point(name, suited[name], unsuited[name]) for name in MOST},
         validation=f"{len(good)} chests, {len(bad)} drawn and spoilt pictures",
     )
 
@@ -142,14 +127,7 @@ def _point(name: str, suited: metrics.Numbers, unsuited: metrics.Numbers) -> Ope
     everything = np.concatenate([suited, unsuited])
     truth = np.arange(len(everything)) < len(suited)
     threshold = metrics.threshold_for_sensitivity(truth, everything, ACCEPTED)
-    threshold = min(threshold, MOST[name])
-    called = everything >= threshold
-    return OperatingPoint(
-        name,
-        threshold,
-        metrics.sensitivity(truth, called),
-        metrics.specificity(truth, called),
-    )
+    return measured_point(name, min(threshold, MOST[name]), truth, everything)
 
 
 def answers(
@@ -168,8 +146,8 @@ def _stretched(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.clip((image - low) / max(float(high - low), 1e-3), 0, 1), np.float32)
 
 
-def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(1 / (1 + np.exp(-values)), np.float64)
+def _reread(manifest: ModelManifest) -> ModelManifest:
+    return SuitabilityPipeline(manifest, SharedSession(open_session(manifest))).reread_all()
 
 
 if __name__ == "__main__":

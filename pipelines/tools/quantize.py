@@ -32,12 +32,10 @@ from pipelines.datasets.catalogue import AUTO, FORMATS
 from pipelines.pneumothorax import shelf as pneumothorax_shelf
 from pipelines.pneumothorax import train as pneumothorax
 from pipelines.pneumothorax.cases import judges, read_cases
-from pipelines.release.contract import WEIGHTS
-from pipelines.serving.manifest import read_input, read_sha256
+from pipelines.serving.manifest import MODELS, WEIGHTS, read_input, read_sha256
 from pipelines.serving.session import sha256_of
 from pipelines.serving.table import FILE_NAME, open_table
 from pipelines.training.loop import Marks
-from pipelines.training.start import MODELS
 
 CALIBRATING = 48
 """Training images that show the range of each layer's values."""

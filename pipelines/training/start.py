@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.catalogue import AUTO, OWN, detect
+from pipelines.serving.manifest import MODELS, WEIGHTS
 from pipelines.training.augment import average_weights
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
 ALIKE = 1e-2
 """A network taken over answers as the ONNX file does, but for rounding."""
 
 
 def shipped(task: str) -> Path:
     """Give the installed network of a task."""
-    return MODELS / task / "model.onnx"
+    return MODELS / task / WEIGHTS
 
 
 def weights_of(words: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:

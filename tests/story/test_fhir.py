@@ -15,7 +15,7 @@ from dicom_node.commands import cli
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Presence
-from dicom_node.flow.deliver import deliver_once
+from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.flow.infer import InferenceContext
 from dicom_node.formats.dicom.header import read_header
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
@@ -60,11 +60,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def deliver(site: Site, now: float) -> int:
-    couriers = destinations.senders(site.settings)
-    ledger, archive = site.parts.ledger, site.parts.archive
-    return deliver_once(
-        ledger, archive, couriers, "d", destination="emr", clock=lambda: now, lease_s=60
-    )
+    senders, parts = destinations.senders(site.settings), site.parts
+    outbox = Outbox("d", parts.ledger, parts.archive, senders, lambda: now, 60)
+    return deliver_once(outbox, "emr")
 
 
 def test_an_urgent_finding_reaches_the_server_once_after_it_was_down(

@@ -49,6 +49,12 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     return on_next_host
 
 
+def content_of(archive: Archive, key: str) -> bytes:
+    """Give what a file holds, read by its path as pipelines and senders do."""
+    with archive.opened(key) as path:
+        return path.read_bytes()
+
+
 def _sealed(inner: Archive, folder: Path, root: Path) -> SealedArchive:
     file = folder / "keys"
     if not file.exists():

@@ -112,7 +112,7 @@ class RunningNode:
         )
         for line in listing.stdout.splitlines():
             pid, *words = line.split()
-            pids[words[words.index("dicom_node.commands.cli") + 1]] = int(pid)
+            pids[words[words.index("dicom_node") + 1]] = int(pid)
         return pids
 
 
@@ -140,7 +140,7 @@ def running_node(config: Path) -> Iterator[RunningNode]:
     settings = load_settings(config)
     with (config.parent / "node.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dicom_node.commands.cli", "run", "-c", str(config)],
+            [sys.executable, "-m", "dicom_node", "run", "-c", str(config)],
             stdout=log,
             stderr=log,
             env={**os.environ, "OMP_NUM_THREADS": "2"},

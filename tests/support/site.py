@@ -13,7 +13,7 @@ from dicom_node.assembly.builders import writer
 from dicom_node.assembly.parts import Parts
 from dicom_node.domain.admission import admit
 from dicom_node.domain.work import Arrival, Recorded
-from dicom_node.flow.infer import InferenceContext, work_once
+from dicom_node.flow.infer import InferenceContext, Worker, work_once
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.database.transactions import transaction
@@ -52,9 +52,9 @@ class Site:
         return pipelines.reader(self.settings)
 
     def work(self, reader: InferenceContext) -> bool:
-        write = writer(self.settings, self.parts.engine, self.parts.archive)
-        ledger, archive = self.parts.ledger, self.parts.archive
-        return work_once(ledger, archive, reader, write, "w", clock=time.time, lease_s=60)
+        parts = self.parts
+        write = writer(self.settings, parts.engine, parts.archive)
+        return work_once(Worker("w", parts.ledger, parts.archive, reader, write, time.time, 60))
 
     def rows(self, table: Table) -> list[Any]:
         with transaction(self.parts.engine, writing=False) as conn:

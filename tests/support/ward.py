@@ -29,8 +29,8 @@ from dicom_node.domain.findings import (
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import Arrival
-from dicom_node.flow.deliver import deliver_once
-from dicom_node.flow.infer import InferenceContext, work_once
+from dicom_node.flow.deliver import Outbox, deliver_once
+from dicom_node.flow.infer import InferenceContext, Worker, work_once
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.settings.settings import load_settings
@@ -89,20 +89,14 @@ class Ward:
         reader = InferenceContext(
             read_header, read_radiograph, {one.name: one for one in (self.model, *self.more)}
         )
-        ledger, archive = parts.ledger, parts.archive
-        return work_once(ledger, archive, reader, write, "w", clock=time.time, lease_s=60)
+        return work_once(Worker("w", parts.ledger, parts.archive, reader, write, time.time, 60))
 
     def deliver(self) -> int:
         parts = self.parts
-        return deliver_once(
-            parts.ledger,
-            parts.archive,
-            destinations.senders(parts.settings),
-            "d",
-            learn_refusal=refusal_learner(parts.settings, parts.engine),
-            clock=time.time,
-            lease_s=60,
-        )
+        senders = destinations.senders(parts.settings)
+        learn = refusal_learner(parts.settings, parts.engine)
+        outbox = Outbox("d", parts.ledger, parts.archive, senders, time.time, 60, learn)
+        return deliver_once(outbox)
 
     def settle(self) -> int:
         """Work and deliver until nothing is due; gives the number of turns taken."""

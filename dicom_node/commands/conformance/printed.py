@@ -20,7 +20,7 @@ from reportlab.platypus import (
     TableStyle,
 )
 
-from dicom_node.commands.conformance.document import Document, Section, Table, content, numbered
+from dicom_node.commands.conformance.document import Document, Section, Table
 from dicom_node.results.page import fonts
 
 MARGIN = 17 * mm
@@ -90,7 +90,7 @@ def _story(document: Document) -> Iterator[Flowable]:
     for line in document.cover:
         yield _said(line, BODY)
     yield Spacer(1, 10 * mm)
-    every = tuple(numbered(document.sections))
+    every = tuple(document.numbered())
     for number, depth, section in every:
         if depth <= 2:
             yield _said(f"{'    ' * (depth - 1)}{number}  {section.title}", SMALL)
@@ -102,7 +102,7 @@ def _story(document: Document) -> Iterator[Flowable]:
 def _section(number: str, depth: int, section: Section) -> Iterator[Flowable]:
     yield CondPageBreak(ROOM if depth == 1 else LITTLE_ROOM)
     yield _said(f"{number} {section.title}", HEADS.get(depth, LOWER))
-    for one in content(section):
+    for one in section.content:
         if isinstance(one, Table):
             if one.title:
                 yield CondPageBreak(LITTLE_ROOM)

@@ -6,16 +6,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.progress import Progress
 
 from dicom_node.commands.demo import story
 from dicom_node.commands.demo.hospital import SmallPacs, SmallRis, open_hospital
 from dicom_node.commands.demo.phantom import phantom_dx
+from dicom_node.commands.options import PATH
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.study import Peer
 from dicom_node.formats.dicom.header import describe, read_header
@@ -70,7 +72,10 @@ report_not_analysed = true
 """
 
 
-def run(images: list[Path], out: Path) -> int:
+@click.command()
+@click.argument("images", type=PATH, nargs=-1, metavar="[IMAGE]...")
+@click.option("--out", type=PATH, default=Path("demo-out"), metavar="DIR")
+def demo(images: tuple[Path, ...], out: Path) -> int:
     """Run the demo; returns 0 when every result arrived at its place.
 
     Raises BadSettings for an image that is not there.
@@ -138,7 +143,7 @@ def _free_port() -> int:
 def _running_node(config: Path, log: Path, settings: Settings) -> Iterator[None]:
     """Run `dicom-node run` as its users do, until the block ends."""
     with log.open("wb") as sink:
-        command = [sys.executable, "-m", "dicom_node.commands.cli", "run", "-c", str(config)]
+        command = [sys.executable, "-m", "dicom_node", "run", "-c", str(config)]
         process = subprocess.Popen(command, stdout=sink, stderr=sink)  # noqa: S603 - our own entry point
         try:
             _await_node(settings, process, log)
@@ -160,7 +165,7 @@ def _await_node(settings: Settings, process: subprocess.Popen[bytes], log: Path)
     raise BadSettings(f"the node did not start within {START_LIMIT_S:.0f} s; see {log}")
 
 
-def _radiographs(images: list[Path], folder: Path, console: Console) -> list[Path]:
+def _radiographs(images: Iterable[Path], folder: Path, console: Console) -> list[Path]:
     """Write the phantoms, and the user's images as DICOM, into `folder`."""
     folder.mkdir()
     paths = []

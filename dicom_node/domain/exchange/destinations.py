@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from dicom_node.domain.reception import Caller
 from dicom_node.domain.study import HL7Destination, Peer, SRClass
-from dicom_node.domain.work import Outcome
 
 UNNAMED = "DICOMWEB"
 """The calling AE title of a caller over HTTP that no peer stands for."""
@@ -92,17 +91,6 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def over_stow(outcome: Outcome, servers: Collection[str]) -> Outcome:
-    """Let the deliveries to `servers` go by STOW-RS."""
-    return replace(
-        outcome,
-        deliveries=tuple(
-            replace(one, protocol="stow") if one.destination in servers else one
-            for one in outcome.deliveries
-        ),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ first that the peer accepts goes out. A key object note has nothing below it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from dicom_node.domain.study import SRClass
 from dicom_node.domain.work import OutputKind
@@ -68,6 +69,26 @@ def fallbacks(kind: OutputKind, sr_class: SRClass) -> tuple[ObjectForm, ...]:
     else:
         wanted = tuple(ObjectForm("sr", one) for one in SR_CLASSES[SR_CLASSES.index(sr_class) :])
     return (*wanted, *(ObjectForm(below, sr_class) for below in BELOW[kind]))
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """How a destination is reached, and what it takes."""
+
+    protocol: Literal["dicom", "stow"] = "dicom"
+    sr_class: SRClass = "comprehensive"
+    refused: frozenset[str] = frozenset()
+    """SOP classes that it has refused lately."""
+    wants_rejection: bool = False
+    """It is told by a rejection note (IHE IOCM) what later results replace."""
+
+    def wanted(self, kind: OutputKind) -> ObjectForm:
+        """Give the form in which it is to have a kind of result."""
+        return fallbacks(kind, self.sr_class)[0]
+
+    def form(self, kind: OutputKind) -> ObjectForm:
+        """Give the form in which it takes a kind of result."""
+        return choose(kind, self.sr_class, lambda form: form.sop_class_uid in self.refused)
 
 
 def choose(

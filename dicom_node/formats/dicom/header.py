@@ -25,6 +25,8 @@ _VALID_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _AXES = {"L": 0, "R": 0, "H": 1, "F": 1, "A": 2, "P": 2}
 
 # Codes of the region (CID 4009), SCT and its older SRT names
+SMALLEST_FIELD_MM, LARGEST_FIELD_MM = 150, 600
+"""Sides of a chest radiograph, from a child's film to a long cassette."""
 _CHEST_CODES = {"816094009", "51185008", "T-D3000", "43799004", "T-D3200", "39607008", "T-28000"}
 
 
@@ -138,17 +140,31 @@ def spacing(ds: Dataset) -> Spacing | None:
     the detector (ImagerPixelSpacing) or on the film (NominalScannedPixelSpacing).
     Equal values are uncorrected; with neither attribute it "cannot be determined"
     (PS3.3 10.7.1.1), so the weaker claim is made.
+
+    A field whose side is not 150 to 600 mm, or a magnification that is neither 1 to 2
+    nor the same in per cent, shows that the numbers mean something else: None.
     """
     pixel, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
     uncorrected = imager or _pair(ds, "NominalScannedPixelSpacing")
+    factor = next(iter(decimals(ds, "EstimatedRadiographicMagnificationFactor")), 0)
     if pixel and (text(ds, "PixelSpacingCalibrationType") or uncorrected not in (None, pixel)):
-        return Spacing(*pixel, plane="patient")
-    if imager:
-        factor = decimals(ds, "EstimatedRadiographicMagnificationFactor")[:1]
-        if factor and factor[0] >= 1:  # source-detector over source-patient distance
-            return Spacing(imager[0] / factor[0], imager[1] / factor[0], plane="patient")
-    measured = pixel or imager
-    return Spacing(*measured, plane="detector") if measured else None
+        measured = Spacing(*pixel, plane="patient")
+    elif imager and factor:  # source-detector over source-patient distance
+        factor = factor / 100 if 100 <= factor <= 200 else factor
+        if not 1 <= factor <= 2:
+            return None
+        measured = Spacing(imager[0] / factor, imager[1] / factor, plane="patient")
+    elif either := pixel or imager:
+        measured = Spacing(*either, plane="detector")
+    else:
+        return None
+    sides = integer(ds, "Rows") * measured.row_mm, integer(ds, "Columns") * measured.column_mm
+    return measured if all(SMALLEST_FIELD_MM <= one <= LARGEST_FIELD_MM for one in sides) else None
+
+
+def names_spacing(ds: Dataset) -> bool:
+    """Say whether the header has a spacing at all, plausible or not."""
+    return any(_pair(ds, keyword) for keyword in ("PixelSpacing", "ImagerPixelSpacing"))
 
 
 def _pair(ds: Dataset, keyword: str) -> tuple[float, float] | None:

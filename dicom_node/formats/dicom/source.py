@@ -13,6 +13,7 @@ from pydicom.valuerep import TEXT_VR_DELIMS
 
 from dicom_node.domain.exchange.orders import ImageKeys, PatientKey
 from dicom_node.domain.study import InstanceRef
+from dicom_node.formats.dicom import attributes
 from dicom_node.formats.dicom.values import tag_of
 
 DEFAULT_REPERTOIRE = "ascii"
@@ -99,7 +100,9 @@ def keys_of(source: Dataset) -> ImageKeys:
 
 def ref_of(source: Dataset) -> InstanceRef:
     """Give the source's own reference."""
-    return InstanceRef(text(source, "SOPClassUID"), text(source, "SOPInstanceUID"))
+    return InstanceRef(
+        attributes.text(source, "SOPClassUID"), attributes.text(source, "SOPInstanceUID")
+    )
 
 
 def instance_number(source: Dataset) -> int:

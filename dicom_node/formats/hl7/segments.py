@@ -15,21 +15,17 @@ from hl7apy.exceptions import HL7apyException
 from hl7apy.parser import parse_segment
 
 from dicom_node.domain.exchange.orders import Envelope, Fault, MessageRefused
-from dicom_node.formats.hl7.text import AROUND
+from dicom_node.formats.hl7.text import AROUND, CODECS
 
-CODECS = {
-    "ASCII": "ascii",
-    **{f"8859/{part}": f"iso8859_{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
+READABLE = CODECS | {
     "ISO IR14": "shift_jis",
     "ISO IR87": "iso2022_jp",
     "ISO IR159": "iso2022_jp_1",
-    "GB 18030-2000": "gb18030",
     "KS X 1001": "euc_kr",
     "BIG-5": "big5",
     "UNICODE": "utf_8",
-    "UNICODE UTF-8": "utf_8",
 }
-"""HL7 table 0211, those that can be framed by MLLP."""
+"""HL7 table 0211: also what is decoded before it is searched for separators."""
 LARGEST_SEGMENT = 8192
 LARGEST_PARSED = 65536
 """Characters of wanted segments: parsing more would hold the listener up for seconds."""
@@ -158,10 +154,10 @@ def _decoded(message: bytes, charset: str) -> str:
             return message.decode("utf-8")
         except UnicodeDecodeError:
             return message.decode("latin-1")
-    if charset not in CODECS:
+    if charset not in READABLE:
         raise MessageRefused(Fault("AE", 103, "character set not supported", field=18))
     try:
-        return message.decode(CODECS[charset])
+        return message.decode(READABLE[charset])
     except UnicodeDecodeError:
         fault = Fault("AE", 102, "text does not fit the character set", field=18)
         raise MessageRefused(fault) from None

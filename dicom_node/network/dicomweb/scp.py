@@ -60,8 +60,8 @@ class StowService:
 
     knock: Callable[[Visitor], Caller | None]
     """Names the caller, if it is served."""
-    store: Callable[[StoreRequest, str], Recorded]
-    """Stores one instance of a study ("" for any); raises Refused."""
+    store: Callable[[StoreRequest], Recorded]
+    """Stores one instance; raises Refused."""
     wants_token: bool
     max_requests: int
     max_object: int
@@ -242,10 +242,10 @@ class _StowHandler(BaseHTTPRequestHandler):
             return StoreOutcome("", "", CANNOT_UNDERSTAND)
         named = "", ""
         try:
-            request = store_request(part.content, caller)
+            request = store_request(part.content, caller, study_uid)
             named = request.sop_class_uid, request.sop_instance_uid
             refuse_unsupported(request)
-            recorded = self.service.store(request, study_uid)
+            recorded = self.service.store(request)
         except Refused as refusal:
             log.warning("part_refused", status=f"{refusal.status:04X}", reason=refusal.comment)
             return StoreOutcome(*named, refusal.status)

@@ -1,8 +1,8 @@
 """Sending by STOW-RS (PS3.18 10.5)."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from typing import NoReturn
 
 import requests
@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 
 from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 from dicom_node.domain.exchange.destinations import StowDestination
-from dicom_node.domain.pipeline import Check
+from dicom_node.domain.pipeline import Archive, Check
 from dicom_node.domain.work import Acknowledgement, Delivery, DeliveryBatch, Undelivered
 from dicom_node.network.dicomweb.answers import HttpAnswer, Result, judge
 from dicom_node.network.http.session import SLOWEST_SERVER, content_of, in_words, open_session
@@ -23,8 +23,6 @@ ANSWERS = "application/dicom+json, application/json;q=0.9, application/dicom+xml
 
 # logs each fault with its trace, though the outbox tells of it
 logging.getLogger("retrying").setLevel(logging.CRITICAL + 1)
-
-PathOf = Callable[[str], Path]
 
 
 class _Answered(Exception):
@@ -40,7 +38,7 @@ class NoAnswer(TryAgain):
 
 
 def send(
-    batch: DeliveryBatch, path_of: PathOf, to: StowDestination
+    batch: DeliveryBatch, archive: Archive, to: StowDestination
 ) -> tuple[Acknowledgement | Undelivered, ...]:
     """Send a batch in as few requests as possible: the sender for one server.
 
@@ -49,7 +47,7 @@ def send(
     outcomes: list[Acknowledgement | Undelivered] = []
     lost: NoAnswer | None = None
     for group in _groups(batch.deliveries):
-        for delivery_id, result in _stored(group, path_of, to, lost):
+        for delivery_id, result in _stored(group, archive, to, lost):
             if isinstance(result, NoAnswer):
                 lost = result
             if isinstance(result, str):
@@ -79,11 +77,9 @@ def probe(to: StowDestination) -> Check:
     raise AssertionError("no answer and no error")
 
 
-def _object(path: Path) -> Dataset:
+def _object(content: bytes) -> Dataset:
     try:
-        return dcmread(path)
-    except OSError as error:
-        raise TryAgain(f"cannot read the file: {error.strerror}") from error
+        return dcmread(BytesIO(content))
     except Exception as error:  # a damaged file fails in many ways
         raise GiveUp(f"no DICOM file ({type(error).__name__})") from error
 
@@ -100,13 +96,13 @@ def _groups(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
 
 
 def _stored(
-    group: Sequence[Delivery], path_of: PathOf, to: StowDestination, lost: NoAnswer | None
+    group: Sequence[Delivery], archive: Archive, to: StowDestination, lost: NoAnswer | None
 ) -> Iterator[tuple[int, Result]]:
     """Store a group; what its answer leaves open is sent again, each object alone."""
     objects: dict[str, tuple[Delivery, Dataset]] = {}
     for delivery in group:
         try:
-            ds = _object(path_of(delivery.file.key))
+            ds = _object(archive.read(delivery.file.key))
             objects[delivery.sop_instance_uid] = delivery, ds
         except NodeError as error:
             yield delivery.id, error

@@ -42,7 +42,7 @@ class StoreOutcome:
         return self.status == SUCCESS or self.status >> 12 == 0xB
 
 
-def store_request(content: bytes, caller: Caller) -> StoreRequest:
+def store_request(content: bytes, caller: Caller, study_uid: str = "") -> StoreRequest:
     """Make a request of a Part 10 file; raises Refused for what is none.
 
     Its head is made anew, so that an instance is the same file whichever way it comes.
@@ -65,6 +65,7 @@ def store_request(content: bytes, caller: Caller) -> StoreRequest:
         transfer_syntax_uid=syntax,
         file_head=file_head(class_uid, instance_uid, syntax),
         content=content[file.tell() :],
+        study_uid=study_uid,
     )
 
 

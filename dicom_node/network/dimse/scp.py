@@ -36,6 +36,7 @@ from dicom_node.network.dimse.server import AcceptingServer, Bounds
 from dicom_node.network.dimse.upper_layer.negotiation import (
     CALLING_AE_NOT_RECOGNISED,
     LOCAL_LIMIT_EXCEEDED,
+    OUR_REJECTIONS,
     Agreed,
     Rejection,
     Supported,
@@ -59,6 +60,9 @@ _WITH_REPORTS: Mapping[str, Supported] = {
     PUSH_MODEL: Supported(tuple(map(str, SYNTAXES)), requestor_is_scp=True),
 }
 """And those of a peer that reports storage commitment, though it opened the association."""
+
+REFUSALS = {(one.result, one.source, one.reason): one.words for one in OUR_REJECTIONS}
+"""Why a caller is rejected, by result, source and reason."""
 
 QUIET_S = 1.0
 """Between two messages, after which a stop need not wait for an association."""

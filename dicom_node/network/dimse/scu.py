@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -19,7 +20,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 
 from dicom_node.domain.errors import GiveUp, NodeError, NotTaken, TryAgain
-from dicom_node.domain.pipeline import Check
+from dicom_node.domain.pipeline import Archive, Check
 from dicom_node.domain.work import Acknowledgement, DeliveryBatch, Undelivered
 from dicom_node.network.dimse.answers import judge_store
 from dicom_node.network.dimse.association import (
@@ -121,21 +122,23 @@ def accepted(target: Target, offers: Sequence[Offer]) -> tuple[bool, ...]:
 
 
 def send(
-    batch: DeliveryBatch, path_of: Callable[[str], Path], target: Target
+    batch: DeliveryBatch, archive: Archive, target: Target
 ) -> tuple[Acknowledgement | Undelivered, ...]:
     """Send a batch over one association: the sender for one DICOM peer."""
     outcomes: list[Acknowledgement | Undelivered] = []
     files: dict[int, Outgoing] = {}
-    for delivery in batch.deliveries:
-        try:
-            files[delivery.id] = outgoing(path_of(delivery.file.key))
-        except NodeError as error:
-            outcomes.append(Undelivered(delivery.id, error))
-    for delivery_id, result in zip(files, store(tuple(files.values()), target), strict=True):
-        if isinstance(result, str):
-            outcomes.append(Acknowledgement(delivery_id, result))
-        else:
-            outcomes.append(Undelivered(delivery_id, result))
+    with ExitStack() as opened:
+        for delivery in batch.deliveries:
+            try:
+                path = opened.enter_context(archive.opened(delivery.file.key))
+                files[delivery.id] = outgoing(path)
+            except NodeError as error:
+                outcomes.append(Undelivered(delivery.id, error))
+        for delivery_id, result in zip(files, store(tuple(files.values()), target), strict=True):
+            if isinstance(result, str):
+                outcomes.append(Acknowledgement(delivery_id, result))
+            else:
+                outcomes.append(Undelivered(delivery_id, result))
     return tuple(outcomes)
 
 

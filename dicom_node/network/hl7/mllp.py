@@ -10,10 +10,9 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from dicom_node.domain.errors import GiveUp, NodeError, NotUnderstood, TryAgain
-from dicom_node.domain.pipeline import Check
+from dicom_node.domain.pipeline import Archive, Check
 from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.work import Acknowledgement, DeliveryBatch, Undelivered
 from dicom_node.formats.hl7.text import AROUND
@@ -220,7 +219,7 @@ def _unanswered(words: str, others: int) -> TryAgain:
 
 def send(
     batch: DeliveryBatch,
-    path_of: Callable[[str], Path],
+    archive: Archive,
     receiver: HL7Destination,
     timeouts: Timeouts = Timeouts(),
     tls: Callable[[], Context] | None = None,
@@ -229,7 +228,7 @@ def send(
     outcomes: list[Acknowledgement | Undelivered] = []
     for delivery in batch.deliveries:
         try:
-            message = path_of(delivery.file.key).read_bytes()
+            message = archive.read(delivery.file.key)
             words = deliver(
                 message,
                 receiver.host,

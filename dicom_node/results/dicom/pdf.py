@@ -11,6 +11,7 @@ from reportlab.platypus import Flowable, SimpleDocTemplate
 from dicom_node.domain import codes
 from dicom_node.domain.exchange.substitution import SOP_CLASSES
 from dicom_node.domain.findings import Findings
+from dicom_node.domain.identity import analysed
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.source import text
@@ -18,7 +19,6 @@ from dicom_node.formats.dicom.values import add, coded
 from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,
     ReportContext,
-    analysed,
     finished,
     new_object,
     source_image,

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain.exchange.substitution import SOP_CLASSES
 from dicom_node.domain.findings import Findings
+from dicom_node.domain.identity import analysed
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.values import add, clipped, da, tm
@@ -18,7 +19,6 @@ from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,
     ReportContext,
     add_lossy,
-    analysed,
     body_part,
     finished,
     local_time,

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.exchange.substitution import SR_SOP_CLASSES
 from dicom_node.domain.findings import Algorithm, Finding, Findings, Measurement
+from dicom_node.domain.identity import analysed
 from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import ReportObject
@@ -25,7 +26,6 @@ from dicom_node.formats.dicom.values import add
 from dicom_node.results import words as say
 from dicom_node.results.common import (
     ReportContext,
-    analysed,
     finished,
     new_object,
     operating_point,

@@ -29,7 +29,7 @@ def observation(device: Json, finding: Finding, uid: str, shared: Json) -> Json:
     """Describe a finding; `shared` is what the report says too, `device` who found it."""
     absent = finding.presence is Presence.ABSENT
     side = "" if absent or finding.side not in codes.SIDE else f", {words.SIDE[finding.side]}"
-    site = concept(finding.site)
+    site, flag = concept(finding.site), words.abnormal_flag(finding) or "IND"
     site["text"] += side
     return bare(
         {
@@ -39,7 +39,7 @@ def observation(device: Json, finding: Finding, uid: str, shared: Json) -> Json:
             "category": [{"coding": [{"system": CATEGORIES, "code": "imaging"}]}],
             "code": concept(finding.code),
             "valueCodeableConcept": concept(codes.PRESENCE[finding.presence]),
-            "interpretation": [{"coding": [{"system": INTERPRETATIONS, "code": _flag(finding)}]}],
+            "interpretation": [{"coding": [{"system": INTERPRETATIONS, "code": flag}]}],
             "note": [{"text": one} for one in _notes(finding)],
             "bodySite": site,
             "device": {"reference": f"#{device['id']}"},
@@ -84,14 +84,6 @@ def oid(uid: str) -> str:
 def bare(resource: Json) -> Json:
     """Leave out what is empty: FHIR knows no empty values (R4 2.6.2)."""
     return {name: value for name, value in resource.items() if value not in ("", None, [], {})}
-
-
-def _flag(finding: Finding) -> str:
-    if finding.presence is Presence.ABSENT:
-        return "N"
-    if finding.presence is Presence.UNDETERMINED:
-        return "IND"
-    return "AA" if finding.urgent else "A"
 
 
 def _notes(finding: Finding) -> Iterator[str]:

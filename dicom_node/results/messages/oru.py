@@ -19,13 +19,14 @@ from dicom_node.domain.exchange.orders import (
     Registered,
 )
 from dicom_node.domain.findings import Finding, Findings, Presence
+from dicom_node.domain.identity import analysed
 from dicom_node.domain.study import HL7Destination, Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom import source as header
 from dicom_node.formats.dicom.source import text
 from dicom_node.formats.hl7 import text as er7
 from dicom_node.results import words
-from dicom_node.results.common import analysed, object_uid
+from dicom_node.results.common import object_uid
 from dicom_node.results.messages import oru_dialect
 from dicom_node.results.messages.oru_dialect import Observation
 
@@ -212,7 +213,7 @@ def _observations(
 
 
 def _group(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
-    flag = _flag(finding)
+    flag = words.abnormal_flag(finding)
     presence = er7.coded(codes.PRESENCE[finding.presence])
     yield {2: "CWE", 3: oru_dialect.named(finding.code, to), 5: presence, 8: flag}
     absent = finding.presence is Presence.ABSENT
@@ -230,15 +231,6 @@ def _group(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
         yield from _sizes(finding, to)
     said = er7.escaped(words.impression(finding))
     yield {2: "TX", 3: oru_dialect.named(codes.IMPRESSIONS, to), 5: said, 8: flag}
-
-
-def _flag(finding: Finding) -> str:
-    """Choose OBX-8 (HL7 table 0078); an undetermined finding has none."""
-    if finding.presence is Presence.ABSENT:
-        return "N"
-    if finding.presence is Presence.UNDETERMINED:
-        return ""
-    return "AA" if finding.urgent else "A"
 
 
 def _sizes(finding: Finding, to: HL7Destination) -> Iterator[Observation]:

@@ -8,10 +8,11 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, HRFlowable, Spacer, Table
 
 from dicom_node.domain.findings import Findings
+from dicom_node.domain.identity import analysed
 from dicom_node.domain.study import Radiograph
 from dicom_node.formats.dicom.source import text
 from dicom_node.results import words as say
-from dicom_node.results.common import ReportContext, analysed, local_time
+from dicom_node.results.common import ReportContext, local_time
 from dicom_node.results.page import fonts
 from dicom_node.results.page.style import (
     BANNER,

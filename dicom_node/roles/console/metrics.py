@@ -7,6 +7,7 @@ by their names in the configuration, reasons by their class.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import (
@@ -64,14 +65,12 @@ def write_metrics(readings: Readings, disk: Disk) -> str:
 
 
 def _gauge(
-    name: str,
-    words: str,
-    labels: Sequence[str],
-    samples: Iterable[tuple[Sequence[str], float]],
+    name: str, words: str, labels: Sequence[str], samples: Iterable[tuple[Any, ...]]
 ) -> GaugeMetricFamily:
+    """Make a family of samples, each its labels' values and then its number."""
     family = GaugeMetricFamily(f"{NAME}_{name}", words, labels=labels)
-    for values, number in samples:
-        family.add_metric(values, number)
+    for *values, number in samples:
+        family.add_metric([str(one) for one in values], number)
     return family
 
 
@@ -110,88 +109,39 @@ def _turnaround(readings: Readings) -> HistogramMetricFamily:
 
 
 def _queues(readings: Readings) -> Iterator[Metric]:
+    states = ("available", "executing", "discarded")
     jobs = [one for one in readings.backlogs if not one.destination]
     outbox = [one for one in readings.backlogs if one.destination]
-    yield _gauge(
-        "queue_jobs",
-        "Unfinished and dead jobs",
-        ["state"],
-        [
-            item
-            for one in jobs
-            for item in (
-                (["available"], one.available),
-                (["executing"], one.executing),
-                (["discarded"], one.discarded),
-            )
-        ],
-    )
-    yield _gauge(
-        "queue_oldest_seconds",
-        "Age of the oldest unfinished job",
-        [],
-        [([], one.oldest_s) for one in jobs],
-    )
-    yield _gauge(
-        "outbox_deliveries",
-        "Unfinished and dead deliveries",
-        ["destination", "state"],
-        [
-            item
-            for one in outbox
-            for item in (
-                ([one.destination, "available"], one.available),
-                ([one.destination, "executing"], one.executing),
-                ([one.destination, "discarded"], one.discarded),
-            )
-        ],
-    )
-    yield _gauge(
-        "outbox_oldest_seconds",
-        "Age of the oldest unfinished delivery",
-        ["destination"],
-        [([one.destination], one.oldest_s) for one in outbox],
-    )
-    dead = [([one.destination or "jobs"], one.discarded) for one in readings.backlogs]
+    counts = [(state, getattr(one, state)) for one in jobs for state in states]
+    yield _gauge("queue_jobs", "Unfinished and dead jobs", ["state"], counts)
+    oldest = [(one.oldest_s,) for one in jobs]
+    yield _gauge("queue_oldest_seconds", "Age of the oldest unfinished job", [], oldest)
+    held = [(one.destination, state, getattr(one, state)) for one in outbox for state in states]
+    where = ["destination", "state"]
+    yield _gauge("outbox_deliveries", "Unfinished and dead deliveries", where, held)
+    ages = [(one.destination, one.oldest_s) for one in outbox]
+    words = "Age of the oldest unfinished delivery"
+    yield _gauge("outbox_oldest_seconds", words, ["destination"], ages)
+    dead = [(one.destination or "jobs", one.discarded) for one in readings.backlogs]
     yield _gauge("dead_letters", "Work that was given up", ["queue"], dead)
 
 
 def _roles(readings: Readings) -> Iterator[Metric]:
-    beats = readings.heartbeats
-    alive = {beat.role: 0 for beat in beats}
+    beats, who = readings.heartbeats, ["role", "worker"]
+    alive = dict.fromkeys((beat.role for beat in beats), 0)
     for beat in beats:
         alive[beat.role] += readings.at - beat.last_at < SILENT_S
-    counts = [([role], count) for role, count in alive.items()]
-    yield _gauge("role_processes", "Processes that have lately shown life", ["role"], counts)
-    who = ["role", "worker"]
-    yield _gauge(
-        "process_last_seen_seconds",
-        "Time since the last sign of life",
-        who,
-        [([one.role, one.worker], max(0.0, readings.at - one.last_at)) for one in beats],
-    )
-    yield _gauge(
-        "process_resident_bytes",
-        "Memory of each process",
-        who,
-        [([one.role, one.worker], one.resident_bytes) for one in beats],
-    )
-    yield _gauge(
-        "process_open_files",
-        "Open file handles of each process",
-        who,
-        [([one.role, one.worker], one.open_files) for one in beats],
-    )
-    yield _gauge(
-        "model_info",
-        "Models that workers read with; always 1",
-        ["worker", "pipeline", "version", "device"],
-        [
-            ([beat.worker, model.pipeline, model.version, model.device], 1.0)
-            for beat in beats
-            for model in beat.models
-        ],
-    )
+    words = "Processes that have lately shown life"
+    yield _gauge("role_processes", words, ["role"], alive.items())
+    silent = [(one.role, one.worker, max(0.0, readings.at - one.last_at)) for one in beats]
+    yield _gauge("process_last_seen_seconds", "Time since the last sign of life", who, silent)
+    memory = [(one.role, one.worker, one.resident_bytes) for one in beats]
+    yield _gauge("process_resident_bytes", "Memory of each process", who, memory)
+    files = [(one.role, one.worker, one.open_files) for one in beats]
+    yield _gauge("process_open_files", "Open file handles of each process", who, files)
+    models = [(one.worker, m.pipeline, m.version, m.device, 1) for one in beats for m in one.models]
+    which = ["worker", "pipeline", "version", "device"]
+    yield _gauge("model_info", "Models that workers read with; always 1", which, models)
 
 
 def _gpus(readings: Readings) -> Iterator[Metric]:
@@ -201,40 +151,28 @@ def _gpus(readings: Readings) -> Iterator[Metric]:
         for beat in sorted(readings.heartbeats, key=lambda one: one.last_at)
         for gpu in beat.gpus
     }
-    who = ["host", "gpu"]
-    used = [(where, gpu.used_bytes) for where, gpu in seen.items()]
-    total = [(where, gpu.total_bytes) for where, gpu in seen.items()]
-    busy = [(where, gpu.busy) for where, gpu in seen.items()]
-    yield _gauge("gpu_memory_used_bytes", "Memory in use on each GPU", who, used)
-    yield _gauge("gpu_memory_total_bytes", "Memory of each GPU", who, total)
-    yield _gauge("gpu_busy_ratio", "Share of time in which the GPU worked", who, busy)
+    for name, words, field in (
+        ("memory_used_bytes", "Memory in use on each GPU", "used_bytes"),
+        ("memory_total_bytes", "Memory of each GPU", "total_bytes"),
+        ("busy_ratio", "Share of time in which the GPU worked", "busy"),
+    ):
+        samples = [(*where, getattr(gpu, field)) for where, gpu in seen.items()]
+        yield _gauge(f"gpu_{name}", words, ["host", "gpu"], samples)
 
 
 def _room(readings: Readings, disk: Disk) -> Iterator[Metric]:
-    yield _gauge("disk_free_bytes", "Room on the archive's disk", [], [([], disk.free_bytes)])
-    yield _gauge(
-        "disk_reserve_bytes", "Below it senders are refused", [], [([], disk.reserve_bytes)]
-    )
-    yield _gauge(
-        "disk_left_seconds",
-        "Time until the reserve is reached at the pace of the last week",
-        [],
-        [([], DAY_S * days_left(readings.disk, disk.reserve_bytes))],
-    )
+    left_s = DAY_S * days_left(readings.disk, disk.reserve_bytes)
+    words = "Time until the reserve is reached at the pace of the last week"
+    yield _gauge("disk_free_bytes", "Room on the archive's disk", [], [(disk.free_bytes,)])
+    yield _gauge("disk_reserve_bytes", "Below it senders are refused", [], [(disk.reserve_bytes,)])
+    yield _gauge("disk_left_seconds", words, [], [(left_s,)])
 
 
 def _watched(readings: Readings) -> Iterator[Metric]:
-    alarms = [([kind], count) for kind, count in readings.alarms]
-    yield _gauge("alarms_open", "Alarms that nobody has closed", ["kind"], alarms)
-    yield _gauge(
-        "sender_silent_seconds",
-        "Time since the last image of each sender",
-        ["sender"],
-        [([name], max(0.0, readings.at - at)) for name, at in readings.senders],
-    )
-    yield _gauge(
-        "score_psi",
-        "Population stability index of live scores against the model's reference",
-        ["pipeline", "finding"],
-        [([one.pipeline, one.finding], one.psi) for one in readings.drifts],
-    )
+    yield _gauge("alarms_open", "Alarms that nobody has closed", ["kind"], readings.alarms)
+    silent = [(name, max(0.0, readings.at - at)) for name, at in readings.senders]
+    words = "Time since the last image of each sender"
+    yield _gauge("sender_silent_seconds", words, ["sender"], silent)
+    drifts = [(one.pipeline, one.finding, one.psi) for one in readings.drifts]
+    words = "Population stability index of live scores against the model's reference"
+    yield _gauge("score_psi", words, ["pipeline", "finding"], drifts)

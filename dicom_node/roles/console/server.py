@@ -6,23 +6,35 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 
 import structlog
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dicom_node.domain.errors import BadSettings, NodeError
 from dicom_node.domain.operations.status import StatusSnapshot, without_quotes
 from dicom_node.network.http.server import BoundedServer
 from dicom_node.process.logs import log_failure
 from dicom_node.roles.console.metrics import CONTENT_TYPE as METRICS_TYPE
-from dicom_node.roles.console.page import page
 
 log = structlog.get_logger()
 
 TEXT = "text/plain; charset=utf-8"
 AT_ONCE = 16
 """Looks; four times as many connections may be open."""
+
+PAGES = Environment(
+    loader=PackageLoader("dicom_node.roles.console"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+)
+PAGES.filters |= {
+    "age": lambda seconds: "" if seconds is None else f"{seconds:.0f} s",
+    "when": lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,8 @@ def _status(views: Views) -> Answer:
 
 
 def _page(views: Views) -> Answer:
-    return HTTPStatus.OK, "text/html; charset=utf-8", page(without_quotes(views.snapshot()))
+    page = PAGES.get_template("status.html.j2").render(now=without_quotes(views.snapshot()))
+    return HTTPStatus.OK, "text/html; charset=utf-8", page
 
 
 def _metrics(views: Views) -> Answer:

@@ -6,7 +6,6 @@ from dicom_node.assembly import parts as node
 from dicom_node.assembly.archive import free_bytes
 from dicom_node.domain.operations.monitoring import DOOR_FULL, lifeless
 from dicom_node.operations.alarms import sender_names
-from dicom_node.operations.monitoring import needed_roles
 from dicom_node.roles.console.metrics import Disk, write_metrics
 from dicom_node.roles.console.server import Views
 from dicom_node.settings.settings import Settings
@@ -24,6 +23,12 @@ def views(settings: Settings) -> Views:
         metrics=partial(_metrics, settings),
         full=partial(_full, settings),
     )
+
+
+def needed_roles(settings: Settings) -> tuple[str, ...]:
+    """Name the roles without which the node does not do what is configured."""
+    optional = (("dicomweb", settings.dicomweb.port), ("orders", settings.orders.port))
+    return ("receive", "work", "deliver", *(role for role, port in optional if port))
 
 
 def _missing(settings: Settings) -> tuple[str, ...]:

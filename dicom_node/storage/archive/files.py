@@ -1,5 +1,6 @@
 """The archive: durable files under keys made of their hash."""
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -11,7 +12,7 @@ from dicom_node.domain.errors import Away, GiveUp, TryAgain
 from dicom_node.domain.work import StoredFile
 from dicom_node.process import crash_points
 from dicom_node.storage.archive import orphans
-from dicom_node.storage.archive.keys import key_of
+from dicom_node.storage.archive.keys import key_of, require_name
 from dicom_node.storage.archive.orphans import SPOOL
 from dicom_node.storage.archive.spool import FileSpool, passing_faults
 
@@ -44,28 +45,29 @@ class FileArchive:
             spool_folder = self._folder(self._root / SPOOL)
         return FileSpool(spool_folder / f"{uuid.uuid4().hex}.part", self._settle)
 
-    def path(self, key: str) -> Path:
-        """Give the path of a stored file; raises GiveUp when it is gone."""
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Path]:
+        """Give the path of a stored file; raises GiveUp when it is gone or was changed."""
         path = self._locate(key)
         with self._reading():
-            if path.is_file():
-                return path
-        self._require_folder()
-        raise GiveUp(f"archive file {key} is gone")
-
-    def read(self, key: str) -> bytes:
-        """Give the stored bytes; raises GiveUp when they are gone."""
-        with self._reading():
             try:
-                return self._locate(key).read_bytes()
+                with self._found(key, path).open("rb") as file:
+                    require_name(hashlib.file_digest(file, "sha256").hexdigest(), key)
             except FileNotFoundError:
                 self._require_folder()
                 raise GiveUp(f"archive file {key} is gone") from None
+        yield path
+
+    def read(self, key: str) -> bytes:
+        """Give the stored bytes; raises GiveUp when they are gone or were changed."""
+        with self.opened(key) as path, self._reading():
+            return path.read_bytes()
 
     def delete(self, key: str) -> None:
         """Forget the file; one that is gone already is no error."""
         with passing_faults(TryAgain):
             self._locate(key).unlink(missing_ok=True)
+            (self._root / orphans.ASIDE / key).unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
         """Say how much room is left in the file system."""
@@ -73,9 +75,9 @@ class FileArchive:
             return shutil.disk_usage(self._folder(self._root)).free
 
     def tidy_spool(self, older_than_s: float, now: float) -> int:
-        """Remove what crashed writers left; say how many files."""
-        removed = 0
+        """Remove what crashed writers left, and what was set aside long ago."""
         with passing_faults(TryAgain):
+            removed = orphans.forget_aside(self._root, now)
             for left in (self._root / SPOOL).glob("*.part"):
                 try:
                     if left.stat().st_mtime < now - older_than_s:
@@ -89,9 +91,12 @@ class FileArchive:
         """Give the keys of files stored before `before`; see `orphans`."""
         return orphans.old_keys(self._root, before)
 
-    def delete_old(self, key: str, before: float) -> bool:
-        """Remove the file unless it was stored anew; see `orphans`."""
-        return orphans.delete_old(self._root, key, before)
+    def set_aside(self, key: str, before: float) -> bool:
+        """Set the file aside unless it was stored anew; see `orphans`."""
+        return orphans.set_aside(self._root, key, before)
+
+    def close(self) -> None:
+        """Leave everything: all of it is durable."""
 
     def _require_folder(self) -> None:
         """Raise Away where nothing was ever stored, as in a share that is not mounted."""
@@ -112,6 +117,12 @@ class FileArchive:
             return (self._root / SPOOL).is_dir()
         except OSError:
             return False
+
+    def _found(self, key: str, path: Path) -> Path:
+        """Bring a file back that was set aside before a row came to know it."""
+        if not path.is_file():
+            orphans.bring_back(self._root, key)
+        return path
 
     def _locate(self, key: str) -> Path:
         """Give the path that belongs to the key; raises GiveUp outside the root."""

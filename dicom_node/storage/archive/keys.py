@@ -3,6 +3,8 @@
 import re
 from pathlib import PurePosixPath
 
+from dicom_node.domain.errors import GiveUp
+
 _FOLDER = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9]+)*")
 _KEY = re.compile(rf"{_FOLDER.pattern}/[0-9a-f]{{64}}{_SUFFIX.pattern}")
@@ -26,3 +28,9 @@ def is_key(key: str) -> bool:
 def digest_of(key: str) -> str:
     """Give the SHA-256 (hex) that a key holds."""
     return PurePosixPath(key).name.partition(".")[0]
+
+
+def require_name(sha256: str, key: str) -> None:
+    """Raise GiveUp for content that is not what the key was made of."""
+    if digest_of(key) != sha256:
+        raise GiveUp(f"archive file {key} does not hold what was stored under its name")

@@ -1,57 +1,79 @@
-"""Finds and removes archive files that no row knows.
+"""Finds archive files that no row knows, and sets them aside.
 
-Such a file is left when a process dies between storing and recording. The same
-bytes may arrive again at any moment, and storing them renames a fresh file to the
-same key: so age is asked of the very file that is removed, not of the name.
+Such a file is left when a process dies between storing and recording, or is one
+that a restored database has forgotten: so none is deleted at once. The same bytes
+may arrive again at any moment, and storing them renames a fresh file to the same
+key: so age is asked of the very file that is moved, not of the name.
 """
 
 import os
-import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dicom_node.domain.errors import TryAgain
 
 SPOOL = ".spool"
-"""The folder below the archive's root where files are that have no key yet, or no more."""
+"""The folder below the archive's root where files are that have no key yet."""
+ASIDE = ".aside"
+"""The folder of files that no row knows; a reader that misses one looks there."""
+ASIDE_S = 30 * 86_400.0
+"""How long they stay there, in seconds."""
 
 
 def old_keys(root: Path, before: float) -> Iterator[str]:
     """Give the keys of files under `root` written before `before` (POSIX seconds)."""
     for folder, folders, names in os.walk(root):
-        if SPOOL in folders:
-            folders.remove(SPOOL)
+        folders[:] = [one for one in folders if one not in (SPOOL, ASIDE)]
         for name in names:
             path = Path(folder) / name
             if _written_at(path) < before:
                 yield path.relative_to(root).as_posix()
 
 
-def delete_old(root: Path, key: str, before: float) -> bool:
-    """Remove the file if it is still the old one; say whether it was.
+def set_aside(root: Path, key: str, before: float) -> bool:
+    """Move the file aside if it is still the old one; say whether it was.
 
     Raises TryAgain when the file system refuses.
     """
-    path = root / key
+    path, aside = root / key, root / ASIDE / key
     if _written_at(path) >= before:
         return False
-    aside = root / SPOOL / f"{uuid.uuid4().hex}.part"
     try:
         aside.parent.mkdir(parents=True, exist_ok=True)
         path.rename(aside)
-        if _written_at(aside) >= before:  # stored anew since we looked: put it back
-            os.link(aside, path)
-            aside.unlink()
+        if _written_at(aside) >= before:  # stored anew since we looked
+            bring_back(root, key)
             return False
-        aside.unlink()
     except FileNotFoundError:
-        return False
-    except FileExistsError:  # stored anew once more: that file serves
-        aside.unlink(missing_ok=True)
         return False
     except OSError as error:
         raise TryAgain(f"archive: {error.strerror}") from error
     return True
+
+
+def bring_back(root: Path, key: str) -> bool:
+    """Put a file that was set aside in its place again; say whether there was one."""
+    path, aside = root / key, root / ASIDE / key
+    if not aside.is_file():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # stored anew meanwhile: that file serves
+        os.link(aside, path)
+    aside.unlink(missing_ok=True)
+    return True
+
+
+def forget_aside(root: Path, now: float) -> int:
+    """Delete what was set aside ASIDE_S ago; say how many files."""
+    old = [
+        path
+        for path in (root / ASIDE).rglob("*")
+        if path.is_file() and path.stat().st_ctime < now - ASIDE_S  # the move's, not the writing's
+    ]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def _written_at(path: Path) -> float:

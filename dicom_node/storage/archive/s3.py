@@ -17,15 +17,15 @@ from dicom_node.domain.archive import Bucket, MemorySpool
 from dicom_node.domain.errors import Away, BadSettings, GiveUp, TryAgain
 from dicom_node.domain.work import StoredFile
 from dicom_node.storage.archive.cache import FileCache
-from dicom_node.storage.archive.keys import digest_of, is_key, key_of
+from dicom_node.storage.archive.keys import is_key, key_of, require_name
+from dicom_node.storage.archive.orphans import ASIDE_S
 from dicom_node.storage.archive.s3_credentials import FileCredentials, require_credentials
 
 if TYPE_CHECKING:  # the library has this type for checkers only
     from obstore.store import ClientConfig
 
 ASIDE = ".aside/"
-"""Where objects go that no row knows, for ASIDE_S; a reader that misses one looks there."""
-ASIDE_S = 7 * 86_400.0
+"""Where objects go that no row knows; a reader that misses one looks there."""
 CONNECT_S = 5
 REQUEST_S = 60
 """One transfer; a sender waits about as long for its C-STORE response."""
@@ -60,9 +60,10 @@ class S3Archive:
         """Begin a file in memory: an object is sent whole."""
         return MemorySpool(self.put)
 
-    def path(self, key: str) -> Path:
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Path]:
         """Give the path of a local copy; raises GiveUp when the object is gone."""
-        return self._cache.find(_checked(key)) or self._cache.add(key, (self._fetch(key),))
+        yield self._cache.find(_checked(key)) or self._cache.add(key, (self._fetch(key),))
 
     def read(self, key: str) -> bytes:
         """Give the stored bytes; raises GiveUp when they are gone."""
@@ -100,11 +101,11 @@ class S3Archive:
                 if is_key(key):  # nothing that is not ours, and nothing aside
                     yield key
 
-    def delete_old(self, key: str, before: float) -> bool:
+    def set_aside(self, key: str, before: float) -> bool:
         """Set the object aside if it is still the old one; say whether it was.
 
         A store cannot delete on the condition that nobody stores the same content
-        anew at that moment. So a copy stays aside, and `read` and `path` bring it
+        anew at that moment. So a copy stays aside, and `read` and `opened` bring it
         back if a row came to know the key after all.
         """
         with self._faults():
@@ -119,6 +120,9 @@ class S3Archive:
         self._cache.forget(key)
         return True
 
+    def close(self) -> None:
+        """Leave the copies: other processes read them too."""
+
     def _fetch(self, key: str) -> bytes:
         with self._faults():
             try:
@@ -127,8 +131,7 @@ class S3Archive:
                 if _code(error) == "NoSuchBucket":
                     raise
                 content = self._brought_back(key)
-        if hashlib.sha256(content).hexdigest() != digest_of(key):
-            raise TryAgain(f"archive {self._bucket.url}: the content of {key} is not what was put")
+        require_name(hashlib.sha256(content).hexdigest(), key)
         return content
 
     def _brought_back(self, key: str) -> bytes:

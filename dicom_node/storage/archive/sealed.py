@@ -1,26 +1,25 @@
 """An archive whose files are encrypted at rest, over any other archive.
 
-A file's name is the SHA-256 of what is stored, so a file put in another's place shows;
+A file's name is the SHA-256 of what is stored, which the archive below checks;
 what `put` answers is of the plain content, by which duplicates are found.
 """
 
 import hashlib
 import io
-import threading
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from contextlib import contextmanager
+from pathlib import Path
 
 from dicom_node.domain.archive import MemorySpool
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
 from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.work import StoredFile
-from dicom_node.storage.archive.keys import digest_of
 from dicom_node.storage.archive.room import Room
 from dicom_node.storage.archive.sealing import Keys, is_sealed, seal, unseal
 
 
 class SealedArchive:
-    """Seals what is put, and lends plain copies of what is asked for.
+    """Seals what is put, and gives plain copies of what is opened.
 
     Files from before the archive was sealed stay readable.
     """
@@ -29,8 +28,6 @@ class SealedArchive:
         self._inner, self._keys = inner, keys
         self._register, self._registered = register, False
         self._room = room
-        self._lock = threading.Lock()
-        self._lent: dict[Path, int] = {}
 
     def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
         """Store the joined chunks durably and sealed; see `domain.ports.Archive`."""
@@ -49,40 +46,20 @@ class SealedArchive:
         """Begin a file in memory: how it is sealed depends on all of its content."""
         return MemorySpool(self.put)
 
-    def path(self, key: str) -> Path:
-        """Lend a plain copy in memory, to be given back by `release`."""
-        stored = self._inner.path(key)
-        try:
-            with stored.open("rb") as file:
-                sealed = is_sealed(file)
-                _require_name(hashlib.file_digest(file, "sha256").hexdigest(), key)
-                if not sealed:
-                    return stored
-                file.seek(0)
-                return self._lend(key, unseal(file, self._keys))
-        except FileNotFoundError:
-            raise GiveUp(f"archive file {key} is gone") from None
-        except OSError as error:
-            raise TryAgain(f"archive: {error.strerror or error}") from error
-
-    def release(self, path: Path) -> None:
-        """Take back what `path` lent: the copy goes when nobody else has it."""
-        with self._lock:
-            left = self._lent.get(path, 0) - 1
-            if left > 0:
-                self._lent[path] = left
-            elif left == 0:
-                del self._lent[path]
-                path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Remove all plain copies of this process."""
-        self._room.close()
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Path]:
+        """Give a plain copy in memory, which is gone when the block ends."""
+        with self._inner.opened(key) as stored:
+            copy = self._copied(key, stored)
+            try:
+                yield copy or stored
+            finally:
+                if copy is not None:
+                    copy.unlink(missing_ok=True)
 
     def read(self, key: str) -> bytes:
         """Give the plain bytes; raises GiveUp when they are gone or were changed."""
         stored = self._inner.read(key)
-        _require_name(hashlib.sha256(stored).hexdigest(), key)
         file = io.BytesIO(stored)
         return b"".join(unseal(file, self._keys)) if is_sealed(file) else stored
 
@@ -102,27 +79,23 @@ class SealedArchive:
         """Give the keys of files stored before `before`."""
         return self._inner.old_keys(before)
 
-    def delete_old(self, key: str, before: float) -> bool:
-        """Remove the file if it is still the old one."""
-        return self._inner.delete_old(key, before)
+    def set_aside(self, key: str, before: float) -> bool:
+        """Set the file aside if it is still the old one."""
+        return self._inner.set_aside(key, before)
 
-    def _lend(self, key: str, content: Iterator[bytes]) -> Path:
-        """Write the copy under the key's own name, or lend the one that is there."""
-        fresh = self._room.write(content)
-        name = hashlib.sha256(key.encode()).hexdigest() + PurePosixPath(key).suffix
-        path = fresh.with_name(name)
-        with self._lock:
-            if path in self._lent:
-                fresh.unlink()
-            else:
-                fresh.rename(path)
-            self._lent[path] = self._lent.get(path, 0) + 1
-        return path
+    def close(self) -> None:
+        """Remove all plain copies of this process."""
+        self._room.close()
 
-
-def _require_name(sha256: str, key: str) -> None:
-    if digest_of(key) != sha256:
-        raise GiveUp(f"archive file {key} does not hold what was stored under its name")
+    def _copied(self, key: str, stored: Path) -> Path | None:
+        """Copy a sealed file in plain; None for one from before the archive was sealed."""
+        try:
+            with stored.open("rb") as file:
+                return self._room.write(unseal(file, self._keys)) if is_sealed(file) else None
+        except FileNotFoundError:
+            raise GiveUp(f"archive file {key} is gone") from None
+        except OSError as error:
+            raise TryAgain(f"archive: {error.strerror or error}") from error
 
 
 def register_key(register: Path, key_id: str) -> None:

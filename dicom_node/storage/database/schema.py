@@ -1,68 +1,76 @@
-"""The tables as the newest migration leaves them."""
+"""The tables as the newest migration leaves them.
+
+Keys, defaults and checks are the migrations' own; queries need names and types.
+"""
+
+from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
 
 _Number = BigInteger().with_variant(Integer, "sqlite")
+_Type = type[TypeEngine[Any]] | TypeEngine[Any]
+_Columns = Iterator[Column[Any]]
+
+
+def _key(kind: _Type, *names: str) -> _Columns:
+    return (Column(name, kind, primary_key=True) for name in names)
+
+
+def _set(kind: _Type, *names: str) -> _Columns:
+    return (Column(name, kind, nullable=False) for name in names)
+
+
+def _null(kind: _Type, *names: str) -> _Columns:
+    return (Column(name, kind) for name in names)
+
+
+def _life() -> _Columns:
+    """Give what a job and a delivery have in common.
+
+    `order_at` sorts claims (ageing folded in); `claim_token` tells one claim from the next.
+    """
+    yield from _set(Text, "priority", "state")
+    yield from _set(Double, "order_at", "due_at", "created_at")
+    yield from _set(Integer, "attempt", "deaths", "counted")
+    yield from _null(Text, "worker", "claim_token", "last_error")
+    yield from _null(Double, "lease_until", "claimed_at", "finished_at")
+
 
 instances = Table(
     "instances",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("sop_instance_uid", Text, nullable=False),
-    Column("study_uid", Text, nullable=False),
-    Column("header", Text, nullable=False),
-    Column("file_key", Text, nullable=False),
-    Column("file_sha256", Text, nullable=False),
-    Column("file_size", _Number, nullable=False),
-    Column("calling_ae", Text, nullable=False),
-    Column("called_ae", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("received_at", Double, nullable=False),
-    Column("outcome", Text),
-    Column("expired_at", Double),
-    Column("counted", Integer, nullable=False, server_default="0"),
+    *_key(_Number, "id"),
+    *_set(Text, "sop_instance_uid", "study_uid", "header", "calling_ae", "called_ae", "host"),
+    *_set(Text, "file_key", "file_sha256"),
+    *_set(_Number, "file_size"),
+    *_set(Double, "received_at"),
+    *_null(Text, "outcome"),
+    *_null(Double, "expired_at"),
+    *_set(Integer, "counted"),
 )
 """`header` is the Instance as JSON; `outcome` is NULL while jobs are unfinished."""
 
 jobs = Table(
     "jobs",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("instance_id", _Number, nullable=False),
-    Column("pipeline", Text, nullable=False),
-    Column("routes", Text, nullable=False),
-    Column("priority", Text, nullable=False),
-    Column("order_at", Double, nullable=False),
-    Column("due_at", Double, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("deaths", Integer, nullable=False),
-    Column("worker", Text),
-    Column("lease_until", Double),
-    Column("claim_token", Text),
-    Column("last_error", Text),
-    Column("created_at", Double, nullable=False),
-    Column("claimed_at", Double),
-    Column("finished_at", Double),
-    Column("counted", Integer, nullable=False, server_default="0"),
+    *_key(_Number, "id"),
+    *_set(_Number, "instance_id"),
+    *_set(Text, "pipeline", "routes"),
+    *_life(),
 )
-"""`order_at` sorts claims (ageing folded in); `claim_token` tells one claim from the next."""
 
 results = Table(
     "results",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("instance_id", _Number, nullable=False),
-    Column("pipeline", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("model_sha256", Text, nullable=False),
-    Column("role", Text, nullable=False, server_default="live"),
-    Column("point", Text, nullable=False, server_default=""),
-    Column("findings", Text, nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("generation", Integer, nullable=False, server_default="0"),
+    *_key(_Number, "id"),
+    *_set(_Number, "instance_id"),
+    *_set(Text, "pipeline", "version", "model_sha256", "role", "point", "findings"),
+    *_set(Double, "created_at"),
+    *_set(Integer, "generation"),
 )
 """`findings` is `findings_as_json` of one pipeline, judged at the operating points
 `point`; `role` is "live", or "shadow" for a challenger's, of which nothing is sent.
@@ -71,61 +79,34 @@ results = Table(
 objects = Table(
     "objects",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("instance_id", _Number, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("sop_class_uid", Text, nullable=False),
-    Column("sop_instance_uid", Text, nullable=False),
-    Column("series_uid", Text, nullable=False),
-    Column("file_key", Text, nullable=False),
-    Column("file_sha256", Text, nullable=False),
-    Column("file_size", _Number, nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("expired_at", Double),
-    Column("slot", Text, nullable=False, server_default=""),
+    *_key(_Number, "id"),
+    *_set(_Number, "instance_id", "file_size"),
+    *_set(Text, "kind", "sop_class_uid", "sop_instance_uid", "series_uid", "slot"),
+    *_set(Text, "file_key", "file_sha256"),
+    *_set(Double, "created_at"),
+    *_null(Double, "expired_at"),
 )
 """`slot` is the same for what later readings of an image put in an object's place."""
 
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("object_id", _Number, nullable=False),
-    Column("instance_id", _Number, nullable=False),
-    Column("study_uid", Text, nullable=False),
-    Column("destination", Text, nullable=False),
-    Column("protocol", Text, nullable=False),
-    Column("priority", Text, nullable=False),
-    Column("after_objects", Boolean, nullable=False),
-    Column("order_at", Double, nullable=False),
-    Column("due_at", Double, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("deaths", Integer, nullable=False),
-    Column("worker", Text),
-    Column("lease_until", Double),
-    Column("claim_token", Text),
-    Column("last_error", Text),
-    Column("acknowledged", Text),
-    Column("created_at", Double, nullable=False),
-    Column("claimed_at", Double),
-    Column("finished_at", Double),
-    Column("counted", Integer, nullable=False, server_default="0"),
+    *_key(_Number, "id"),
+    *_set(_Number, "object_id", "instance_id"),
+    *_set(Text, "study_uid", "destination", "protocol"),
+    *_set(Boolean, "after_objects"),
+    *_null(Text, "acknowledged"),
+    *_life(),
 )
 
 escalations = Table(
     "escalations",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("instance_id", _Number, nullable=False),
-    Column("study_uid", Text, nullable=False),
-    Column("message_id", _Number, nullable=False),
-    Column("place", Integer, nullable=False),
-    Column("object_id", _Number, nullable=False),
-    Column("destination", Text, nullable=False),
-    Column("due_at", Double, nullable=False),
-    Column("fate", Text, nullable=False),
-    Column("created_at", Double, nullable=False),
+    *_key(_Number, "id"),
+    *_set(_Number, "instance_id", "message_id", "object_id"),
+    *_set(Text, "study_uid", "destination", "fate"),
+    *_set(Integer, "place"),
+    *_set(Double, "due_at", "created_at"),
 )
 """Messages (`object_id`) that go out in this order when another (`message_id`, also an
 object) is not acknowledged; `fate` is "waiting", "sent" (a delivery) or "called off"."""
@@ -133,98 +114,68 @@ object) is not acknowledged; `fate` is "waiting", "sent" (a delivery) or "called
 alarms = Table(
     "alarms",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("words", Text, nullable=False),
-    Column("times", Integer, nullable=False),
-    Column("first_at", Double, nullable=False),
-    Column("last_at", Double, nullable=False),
-    Column("closed_at", Double),
+    *_key(_Number, "id"),
+    *_set(Text, "kind", "words"),
+    *_set(Integer, "times"),
+    *_set(Double, "first_at", "last_at"),
+    *_null(Double, "closed_at"),
 )
 
 callers = Table(
     "callers",
     metadata,
-    Column("ae", Text, primary_key=True),
-    Column("host", Text, primary_key=True),
-    Column("times", Integer, nullable=False),
-    Column("first_at", Double, nullable=False),
-    Column("last_at", Double, nullable=False),
+    *_key(Text, "ae", "host"),
+    *_set(Integer, "times"),
+    *_set(Double, "first_at", "last_at"),
 )
 """Unknown callers that knocked (receive.unknown_callers = "learn")."""
 
 approved_callers = Table(
-    "approved_callers",
-    metadata,
-    Column("ae", Text, primary_key=True),
-    Column("host", Text, primary_key=True),
-    Column("approved_at", Double, nullable=False),
+    "approved_callers", metadata, *_key(Text, "ae", "host"), *_set(Double, "approved_at")
 )
 """Callers that a person let in: they may send like a peer."""
 
 capabilities = Table(
     "capabilities",
     metadata,
-    Column("destination", Text, primary_key=True),
-    Column("sop_class_uid", Text, primary_key=True),
-    Column("syntaxes", Text, nullable=False),
-    Column("asked_at", Double, nullable=False),
+    *_key(Text, "destination", "sop_class_uid"),
+    *_set(Text, "syntaxes"),
+    *_set(Double, "asked_at"),
 )
 """What each destination takes; `syntaxes` is JSON, empty where it takes the class not at all."""
 
 replacements = Table(
     "replacements",
     metadata,
-    Column("destination", Text, primary_key=True),
-    Column("wanted", Text, primary_key=True),
-    Column("sent", Text, primary_key=True),
-    Column("reason", Text, nullable=False),
-    Column("first_at", Double, nullable=False),
-    Column("last_at", Double, nullable=False),
+    *_key(Text, "destination", "wanted", "sent"),
+    *_set(Text, "reason"),
+    *_set(Double, "first_at", "last_at"),
 )
 """Plainer objects that went out in place of what a route asks for."""
 
 orders = Table(
     "orders",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("accession_number", Text, nullable=False),
-    Column("placer_number", Text, nullable=False),
-    Column("placer_namespace", Text, nullable=False),
-    Column("filler_number", Text, nullable=False),
-    Column("filler_namespace", Text, nullable=False),
-    Column("study_uid", Text, nullable=False),
-    Column("patient_id", Text, nullable=False),
-    Column("patient_issuer", Text, nullable=False),
-    Column("priority", Text),
-    Column("control", Text, nullable=False),
-    Column("cancelled", Boolean, nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("updated_at", Double, nullable=False),
+    *_key(_Number, "id"),
+    *_set(Text, "accession_number", "placer_number", "placer_namespace"),
+    *_set(Text, "filler_number", "filler_namespace"),
+    *_set(Text, "study_uid", "patient_id", "patient_issuer", "control"),
+    *_null(Text, "priority"),
+    *_set(Boolean, "cancelled"),
+    *_set(Double, "created_at", "updated_at"),
 )
 """Orders heard by HL7; `control` is the last ORC-1, an unknown number is empty."""
 
 patients = Table(
     "patients",
     metadata,
-    Column("patient_id", Text, primary_key=True),
-    Column("issuer", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("birth_date", Text, nullable=False),
-    Column("sex", Text, nullable=False),
-    Column("merged_into", Text, nullable=False),
-    Column("merged_issuer", Text, nullable=False),
-    Column("updated_at", Double, nullable=False),
+    *_key(Text, "patient_id", "issuer"),
+    *_set(Text, "name", "birth_date", "sex", "merged_into", "merged_issuer"),
+    *_set(Double, "updated_at"),
 )
 """Patients as HL7 corrected them; `name` is in DICOM's form."""
 
-tallies = Table(
-    "tallies",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("labels", Text, primary_key=True),
-    Column("value", Double, nullable=False),
-)
+tallies = Table("tallies", metadata, *_key(Text, "name", "labels"), *_set(Double, "value"))
 """Counters that only grow; `counted` of a row says what of it stands here.
 
 An instance: 0 nothing, 1 its receipt, 2 its outcome too; a job or delivery: 1 its end.
@@ -233,14 +184,11 @@ An instance: 0 nothing, 1 its receipt, 2 its outcome too; a job or delivery: 1 i
 heartbeats = Table(
     "heartbeats",
     metadata,
-    Column("worker", Text, primary_key=True),
-    Column("role", Text, nullable=False),
-    Column("started_at", Double, nullable=False),
-    Column("last_at", Double, nullable=False),
-    Column("resident_bytes", _Number, nullable=False),
-    Column("open_files", Integer, nullable=False),
-    Column("models", Text, nullable=False),
-    Column("gpus", Text, nullable=False, server_default="[]"),
+    *_key(Text, "worker"),
+    *_set(Text, "role", "models", "gpus"),
+    *_set(Double, "started_at", "last_at"),
+    *_set(_Number, "resident_bytes"),
+    *_set(Integer, "open_files"),
 )
 """The last sign of life of each process; `models` and `gpus` are JSON, what a
 worker reads with."""
@@ -248,49 +196,35 @@ worker reads with."""
 disk_samples = Table(
     "disk_samples",
     metadata,
-    Column("hour", _Number, primary_key=True),
-    Column("at", Double, nullable=False),
-    Column("free_bytes", _Number, nullable=False),
+    *_key(_Number, "hour"),
+    *_set(Double, "at"),
+    *_set(_Number, "free_bytes"),
 )
 
 score_references = Table(
     "score_references",
     metadata,
-    Column("pipeline", Text, primary_key=True),
-    Column("version", Text, primary_key=True),
-    Column("model_sha256", Text, primary_key=True),
-    Column("finding", Text, primary_key=True),
-    Column("scores", Text, nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("psi", Double),
-    Column("measured_at", Double),
+    *_key(Text, "pipeline", "version", "model_sha256", "finding"),
+    *_set(Text, "scores"),
+    *_set(Double, "created_at"),
+    *_null(Double, "psi", "measured_at"),
 )
 """What each model's scores are compared with; `scores` is JSON, sorted probabilities."""
 
 schema_version = Table(
-    "schema_version",
-    metadata,
-    Column("version", Integer, primary_key=True),
-    Column("applied_at", Double, nullable=False),
+    "schema_version", metadata, *_key(Integer, "version"), *_set(Double, "applied_at")
 )
-
 
 commitments = Table(
     "commitments",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("delivery_id", _Number, nullable=False),
-    Column("object_id", _Number, nullable=False),
-    Column("instance_id", _Number, nullable=False),
-    Column("destination", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("asked", Integer, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("transaction_uid", Text),
-    Column("due_at", Double, nullable=False),
-    Column("sent_at", Double, nullable=False),
-    Column("settled_at", Double),
-    Column("words", Text),
+    *_key(_Number, "id"),
+    *_set(_Number, "delivery_id", "object_id", "instance_id"),
+    *_set(Text, "destination", "state"),
+    *_set(Integer, "asked", "failures"),
+    *_set(Double, "due_at", "sent_at"),
+    *_null(Text, "transaction_uid", "words"),
+    *_null(Double, "settled_at"),
 )
 """What a peer took and must commit to, one row per delivery.
 
@@ -303,10 +237,10 @@ it did not; `sent_at` is when it last took the object.
 commitment_requests = Table(
     "commitment_requests",
     metadata,
-    Column("transaction_uid", Text, primary_key=True),
-    Column("destination", Text, nullable=False),
-    Column("objects", Integer, nullable=False),
-    Column("asked_at", Double, nullable=False),
-    Column("heard_at", Double),
+    *_key(Text, "transaction_uid"),
+    *_set(Text, "destination"),
+    *_set(Integer, "objects"),
+    *_set(Double, "asked_at"),
+    *_null(Double, "heard_at"),
 )
 """Every transaction, so that a late report is known too."""

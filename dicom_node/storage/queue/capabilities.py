@@ -32,12 +32,19 @@ def remember(
         conn.execute(insert.on_conflict_do_update(index_elements=place, set_=newer), rows)
 
 
-def refused_by(engine: Engine, destination: str, now: float) -> frozenset[str]:
-    """Name the SOP classes that a destination refused within the last day."""
-    asked = select(capabilities.c.sop_class_uid).where(
-        capabilities.c.destination == key(destination),
-        capabilities.c.syntaxes == "[]",
-        capabilities.c.asked_at > now - KEPT_S,
+def refusals(engine: Engine, now: float) -> dict[str, frozenset[str]]:
+    """Name the SOP classes that each destination refused within the last day."""
+    asked = select(capabilities.c.destination, capabilities.c.sop_class_uid).where(
+        capabilities.c.syntaxes == "[]", capabilities.c.asked_at > now - KEPT_S
     )
     with transaction(engine, writing=False) as conn:
-        return frozenset(conn.scalars(asked))
+        rows = conn.execute(asked).all()
+    refused: dict[str, set[str]] = {}
+    for row in rows:
+        refused.setdefault(row.destination, set()).add(row.sop_class_uid)
+    return {name: frozenset(classes) for name, classes in refused.items()}
+
+
+def refused_by(engine: Engine, destination: str, now: float) -> frozenset[str]:
+    """Name the SOP classes that one destination refused within the last day."""
+    return refusals(engine, now).get(key(destination), frozenset())

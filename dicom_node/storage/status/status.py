@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Table, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, exists, func, literal, select
 
 from dicom_node.domain.operations.status import (
     Alarm,
@@ -31,7 +31,6 @@ from dicom_node.storage.database.schema import (
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.jobs import NOT_ANALYSED
 from dicom_node.storage.queue.transitions import UNFINISHED, in_state
-from dicom_node.storage.status import status
 from dicom_node.storage.status.beats import read_beats
 
 MOST_LISTED = 100
@@ -62,7 +61,7 @@ def take_snapshot(engine: Engine, now: float) -> StatusSnapshot:
             alarms=_alarms(conn),
             replaced=_replaced(conn),
             processes=read_beats(conn),
-            commitments=status.counted(conn, now),
+            commitments=_commitments(conn, now),
         )
 
 
@@ -71,17 +70,12 @@ Counts = list[tuple[str, int, float]]
 
 
 def _counts(conn: Connection, table: Table) -> dict[str, Counts]:
-    if table is deliveries:
-        queue = deliveries.c.destination
-        counting = select(queue, table.c.state, func.count(), func.min(table.c.created_at))
-        counting = counting.group_by(queue, table.c.state).order_by(queue)
-        rows = [tuple(row) for row in conn.execute(counting)]
-    else:
-        counting = select(table.c.state, func.count(), func.min(table.c.created_at))
-        rows = [("jobs", *row) for row in conn.execute(counting.group_by(table.c.state))]
+    """Count the rows of each queue: one for jobs, one for each destination."""
+    queue = deliveries.c.destination if table is deliveries else literal("jobs")
+    counting = select(queue, table.c.state, func.count(), func.min(table.c.created_at))
     counts: dict[str, Counts] = {}
-    for name, state, count, oldest_at in rows:
-        counts.setdefault(name, []).append((state, count, oldest_at))
+    for name, *row in conn.execute(counting.group_by(queue, table.c.state).order_by(queue)):
+        counts.setdefault(name, []).append(tuple(row))
     return counts
 
 
@@ -105,82 +99,61 @@ def _outcomes(conn: Connection) -> Iterable[tuple[str, int]]:
 
 
 def _dead_letters(conn: Connection) -> tuple[DeadLetter, ...]:
-    dead_jobs = (
-        select(
-            jobs.c.id,
-            jobs.c.pipeline.label("place"),
-            instances.c.sop_instance_uid.label("subject"),
-            instances.c.study_uid,
-            jobs.c.attempt,
-            func.coalesce(jobs.c.last_error, "").label("words"),
-            jobs.c.finished_at,
-        )
-        .join_from(jobs, instances, jobs.c.instance_id == instances.c.id)
-        .where(in_state(jobs, State.DISCARDED))
-        .order_by(jobs.c.finished_at.desc())
-    )
-    dead_deliveries = (
-        select(
-            deliveries.c.id,
-            deliveries.c.destination.label("place"),
-            (objects.c.kind + " " + objects.c.sop_instance_uid).label("subject"),
-            deliveries.c.study_uid,
-            deliveries.c.attempt,
-            func.coalesce(deliveries.c.last_error, "").label("words"),
-            deliveries.c.finished_at,
-        )
-        .join_from(deliveries, objects, deliveries.c.object_id == objects.c.id)
-        .where(in_state(deliveries, State.DISCARDED))
-        .order_by(deliveries.c.finished_at.desc())
-    )
     letters = [
-        *_letters("job", conn.execute(dead_jobs.limit(MOST_LISTED))),
-        *_letters("delivery", conn.execute(dead_deliveries.limit(MOST_LISTED))),
+        *_letters(conn, "job", jobs, jobs.c.pipeline, instances.c.sop_instance_uid),
+        *_letters(
+            conn,
+            "delivery",
+            deliveries,
+            deliveries.c.destination,
+            objects.c.kind + " " + objects.c.sop_instance_uid,
+        ),
     ]
     return tuple(sorted(letters, key=lambda letter: -letter.at)[:MOST_LISTED])
 
 
-def _letters(kind: Literal["job", "delivery"], rows: Iterable[Any]) -> list[DeadLetter]:
-    return [
-        DeadLetter(
-            kind=kind,
-            id=row.id,
-            where=row.place,
-            subject=row.subject,
-            study_uid=row.study_uid,
-            attempt=row.attempt,
-            words=row.words,
-            at=row.finished_at,
-        )
-        for row in rows
-    ]
+def _letters(
+    conn: Connection,
+    kind: Literal["job", "delivery"],
+    work: Table,
+    place: ColumnElement[str],
+    subject: ColumnElement[str],
+) -> Iterator[DeadLetter]:
+    words = func.coalesce(work.c.last_error, "")
+    dead = (
+        select(work.c.id, place, subject, instances.c.study_uid, work.c.attempt, words)
+        .add_columns(work.c.finished_at)
+        .join_from(work, instances, work.c.instance_id == instances.c.id)
+        .where(in_state(work, State.DISCARDED))
+        .order_by(work.c.finished_at.desc())
+        .limit(MOST_LISTED)
+    )
+    if work is deliveries:
+        dead = dead.join(objects, work.c.object_id == objects.c.id)
+    return (DeadLetter(kind, *row) for row in conn.execute(dead))
 
 
 def _senders(conn: Connection) -> tuple[Sender, ...]:
     ae = instances.c.calling_ae
     seen = select(ae, func.count(), func.max(instances.c.received_at)).group_by(ae).order_by(ae)
-    return tuple(Sender(row[0], row[1], row[2]) for row in conn.execute(seen))
+    return tuple(Sender(*row) for row in conn.execute(seen))
 
 
 def _callers(conn: Connection) -> tuple[Caller, ...]:
-    seen = select(callers).order_by(callers.c.last_at.desc()).limit(MOST_LISTED)
-    return tuple(Caller(row.ae, row.host, row.times, row.last_at) for row in conn.execute(seen))
+    seen = select(*callers.c["ae", "host", "times", "last_at"]).order_by(callers.c.last_at.desc())
+    return tuple(Caller(*row) for row in conn.execute(seen.limit(MOST_LISTED)))
 
 
 def _alarms(conn: Connection) -> tuple[Alarm, ...]:
-    seen = select(alarms).where(alarms.c.closed_at.is_(None)).order_by(alarms.c.last_at.desc())
-    return tuple(
-        Alarm(row.kind, row.words, row.times, row.first_at, row.last_at)
-        for row in conn.execute(seen.limit(MOST_LISTED))
-    )
+    seen = select(*alarms.c["kind", "words", "times", "first_at", "last_at"])
+    seen = seen.where(alarms.c.closed_at.is_(None)).order_by(alarms.c.last_at.desc())
+    return tuple(Alarm(*row) for row in conn.execute(seen.limit(MOST_LISTED)))
 
 
 def _replaced(conn: Connection) -> tuple[Replaced, ...]:
-    seen = select(replacements).order_by(replacements.c.destination, replacements.c.wanted)
-    return tuple(
-        Replaced(row.destination, row.wanted, row.sent, row.reason, row.last_at)
-        for row in conn.execute(seen)
-    )
+    seen = select(*replacements.c["destination", "wanted", "sent", "reason", "last_at"])
+    seen = seen.order_by(replacements.c.destination, replacements.c.wanted)
+    return tuple(Replaced(*row) for row in conn.execute(seen))
 
 
 def timeline(engine: Engine, study_uid: str) -> tuple[Moment, ...]:
@@ -199,7 +172,7 @@ def timeline(engine: Engine, study_uid: str) -> tuple[Moment, ...]:
             .join_from(deliveries, objects, deliveries.c.object_id == objects.c.id)
             .where(deliveries.c.instance_id.in_(list(uids)))
         ).all()
-        kept = list(status.moments(conn, uids))
+        kept = list(_committed(conn, uids))
     moments = [
         Moment(row.received_at, "received", row.sop_instance_uid, row.calling_ae, row.outcome or "")
         for row in received
@@ -222,33 +195,28 @@ def stored_of_study(engine: Engine, study_uid: str) -> tuple[tuple[str, str], ..
     return tuple((row.file_key, row.calling_ae) for row in found)
 
 
-def _of_job(row: Any, uid: str) -> list[Moment]:  # noqa: ANN401 - a row's columns have no type
-    moments = []
+def _of_job(row: Any, uid: str) -> Iterator[Moment]:  # noqa: ANN401 - a row's columns have no type
     if row.claimed_at is not None:
-        moments.append(Moment(row.claimed_at, "claimed", uid, row.pipeline, row.worker or ""))
+        yield Moment(row.claimed_at, "claimed", uid, row.pipeline, row.worker or "")
     if row.state == State.COMPLETED.value:
-        moments.append(Moment(row.finished_at, "finished", uid, row.pipeline, row.outcome or ""))
+        yield Moment(row.finished_at, "finished", uid, row.pipeline, row.outcome or "")
     if row.state == State.DISCARDED.value:
-        moments.append(
-            Moment(row.finished_at, "discarded", uid, row.pipeline, row.last_error or "")
-        )
-    return moments
+        yield Moment(row.finished_at, "discarded", uid, row.pipeline, row.last_error or "")
 
 
-def _of_delivery(row: Any, uid: str) -> list[Moment]:  # noqa: ANN401 - as above
+def _of_delivery(row: Any, uid: str) -> Iterator[Moment]:  # noqa: ANN401 - as above
     if row.state == State.COMPLETED.value:
         words = f"{row.destination}: {row.acknowledged or ''}"
-        return [Moment(row.finished_at, "delivered", uid, row.kind, words)]
+        yield Moment(row.finished_at, "delivered", uid, row.kind, words)
     if row.state == State.DISCARDED.value:
         words = f"{row.destination}: {row.last_error or ''}"
-        return [Moment(row.finished_at, "discarded", uid, row.kind, words)]
-    return []
+        yield Moment(row.finished_at, "discarded", uid, row.kind, words)
 
 
 OPEN = ("due", "asked", "sending")
 
 
-def counted(conn: Connection, now: float) -> tuple[Commitments, ...]:
+def _commitments(conn: Connection, now: float) -> tuple[Commitments, ...]:
     """Say of each peer how much it took is committed, and how much is not."""
     # what was to be sent again and is not: another object took its place
     replaced = exists().where(
@@ -283,7 +251,7 @@ def counted(conn: Connection, now: float) -> tuple[Commitments, ...]:
     return tuple(told)
 
 
-def moments(conn: Connection, uids: dict[int, str]) -> Iterator[Moment]:
+def _committed(conn: Connection, uids: dict[int, str]) -> Iterator[Moment]:
     """Tell when the results of these instances were committed; `uids` by row id."""
     found = conn.execute(
         select(

@@ -17,6 +17,7 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Peer, Radiograph
+from dicom_node.flow import infer
 from dicom_node.flow.infer import InferenceContext, work_once
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.settings.settings import Settings
@@ -67,15 +68,12 @@ class Worker:
 
     def work(self) -> bool:
         archive = FileArchive(self.node.root / "archive")
-        return work_once(
+        ledger, write = (
             SqlLedger(self.node.engine),
-            archive,
-            InferenceContext(read_header, read_radiograph, {"pneumothorax": self.looking}),
             writer(self.settings, self.node.engine, archive),
-            "worker",
-            clock=time.time,
-            lease_s=30,
         )
+        context = InferenceContext(read_header, read_radiograph, {"pneumothorax": self.looking})
+        return work_once(infer.Worker("worker", ledger, archive, context, write, time.time, 30))
 
 
 def _data_set(path: Path) -> bytes:

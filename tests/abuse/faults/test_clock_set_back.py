@@ -2,6 +2,7 @@
 
 import datetime
 import time
+from threading import Event
 
 import pytest
 from apscheduler.executors import base as executors
@@ -48,7 +49,7 @@ def test_what_a_dead_worker_held_is_rescued_at_once(
     ward = make_ward(SITE.format(port=free_port()))
     ledger = ward.parts.ledger
     ward.receive()
-    with schedule.tidying(ward.parts, {}):
+    with schedule.tidying(ward.parts, {}, Event().wait):
         time.sleep(1.5)  # a turn at the old time
         assert ledger.claim_jobs("dead", time.time(), 15.0)
         Clock.behind_s = BACK_S

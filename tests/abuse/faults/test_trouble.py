@@ -16,7 +16,7 @@ from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import JOB_RETRY, StoredFile
-from dicom_node.flow.deliver import deliver_once
+from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.status.status import take_snapshot
 from tests.support.encoded import chest
@@ -103,10 +103,8 @@ def test_a_pacs_that_is_down_for_ten_hours_gets_everything_once(
 
     def turn() -> int:
         parts = ward.parts
-        couriers = destinations.senders(parts.settings)
-        return deliver_once(
-            parts.ledger, parts.archive, couriers, "d", clock=lambda: now, lease_s=60
-        )
+        senders = destinations.senders(parts.settings)
+        return deliver_once(Outbox("d", parts.ledger, parts.archive, senders, lambda: now, 60))
 
     back_at = now + 10 * HOUR
     while now < back_at:

@@ -1,6 +1,6 @@
 """Hurt the node in every way there is and count: `make torture`.
 
-Prints a table, and with --write puts it into README.md between its marks. Ends with 1
+Prints a table, and with --write puts it into docs/it/faults.md between its marks. Ends with 1
 if anything was lost, doubled or told twice, or a process died by itself.
 """
 
@@ -35,6 +35,7 @@ ROLES = ("receive", "work", "deliver")
 HEAD = """\
 | what | faults or inputs | images acknowledged | lost | doubled | second alerts | crashes | by |
 |---|---|---|---|---|---|---|---|"""
+TABLE = ROOT / "docs" / "it" / "faults.md"
 BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
 
 
@@ -152,7 +153,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.abuse.torture", description=__doc__)
     parser.add_argument("--minutes", type=float, default=1, help="of random killing")
     parser.add_argument("--only", choices=CAMPAIGNS)
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/it/faults.md")
     options = parser.parse_args(arguments)
     rows = list(_run(options.minutes, options.only))
     written = [_line(row) for row in rows]
@@ -186,13 +187,12 @@ def _line(row: Row) -> str:
 
 
 def _write(written: list[str]) -> None:
-    """Put these lines into the table of README.md, in place of those of the same campaigns."""
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
+    """Put these lines into the table, in place of those of the same campaigns."""
+    before, _, rest = TABLE.read_text().partition(BEGIN)
     table, _, after = rest.partition(END)
     lines = {_campaign(line): line for line in (*table.splitlines(), *written)}
     known = [lines[name] for name in CAMPAIGNS if name in lines]
-    readme.write_text("\n".join([before + BEGIN, HEAD, *known, END]) + after)
+    TABLE.write_text("\n".join([before + BEGIN, HEAD, *known, END]) + after)
 
 
 def _campaign(line: str) -> str:

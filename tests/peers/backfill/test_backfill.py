@@ -51,7 +51,7 @@ def test_200_radiographs_with_a_kill_in_the_middle(pacs: Orthanc, config: Path) 
     command = [
         sys.executable,
         "-m",
-        "dicom_node.commands.cli",
+        "dicom_node",
         "backfill",
         "-c",
         str(config),

@@ -1,9 +1,8 @@
 """Comparing with a real PACS what was received."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from structlog.testing import capture_logs
 
 from dicom_node.assembly.parts import Parts, open_parts
 from dicom_node.commands import cli
-from dicom_node.operations.reconciliation import nightly, probe, reconciling
+from dicom_node.operations.reconciliation import at_night, nightly, probe
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.status.status import take_snapshot
 from tests.support.listeners import Orthanc
@@ -109,13 +108,11 @@ def test_check_says_whether_the_pacs_lets_us_ask(
     assert list(probe(load_settings(nightly_config))) == []
 
 
-def test_the_clock_starts_only_with_a_peer_and_ends(config: Path, nightly_config: Path) -> None:
-    before = threading.active_count()
-    stop = threading.Event()
-    with parts_of(nightly_config) as parts, reconciling(parts, stop):
-        assert threading.active_count() == before + 1
-        stop.set()
-    assert threading.active_count() == before
-    config.write_text(config.read_text().replace('peer = "pacs"', 'peer = ""'))
-    with parts_of(config) as parts, reconciling(parts, stop):
-        assert threading.active_count() == before
+def test_a_night_has_its_hour_only_with_a_peer(config: Path, nightly_config: Path) -> None:
+    night = at_night(load_settings(nightly_config))
+    assert night is not None
+    wanted = load_settings(nightly_config).reconcile.at
+    first = night.get_next_fire_time(None, datetime.now().astimezone())
+    assert first.strftime("%H:%M") == wanted
+    config.write_text(nightly_config.read_text().replace('peer = "pacs"', 'peer = ""'))
+    assert at_night(load_settings(config)) is None

@@ -7,6 +7,7 @@ import socketserver
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import obstore
@@ -19,7 +20,7 @@ from dicom_node.domain.work import JOB_RETRY, after_failure
 from dicom_node.storage.archive import s3 as archive_s3
 from dicom_node.storage.archive.cache import FileCache
 from dicom_node.storage.archive.s3 import ASIDE, S3Archive
-from tests.support.archives import numbers
+from tests.support.archives import content_of, numbers
 from tests.support.certificates import Authority
 from tests.support.s3_server import KEY, S3Server, s3_server
 
@@ -43,14 +44,14 @@ def test_a_store_that_is_away_and_back(tmp_path: Path, monkeypatch: pytest.Monke
         other = _archive(server.bucket("site"), tmp_path / "other")
         key = archive.put([b"film"], "instances", ".dcm").key
         server.stop()
-        for use in (other.read, other.path, other.delete):
+        for use in (other.read, partial(content_of, other), other.delete):
             with pytest.raises(Away, match="is away"):
                 use(key)
         with pytest.raises(Away, match="is away"):
             archive.put([b"second"], "instances", ".dcm")
         with pytest.raises(Away, match="is away"):
             list(archive.old_keys(time.time()))
-        assert archive.path(key).read_bytes() == b"film"  # from the copy
+        assert content_of(archive, key) == b"film"  # from the copy
         server.start()
         assert other.read(key) == b"film"
         assert archive.put([b"second"], "instances", ".dcm")
@@ -112,7 +113,7 @@ def test_changed_content_is_never_served(s3: S3Server, prefix: str, tmp_path: Pa
     key = _archive(s3.bucket(prefix), tmp_path / "a").put([b"whole"], "instances", ".dcm").key
     s3.file(f"{prefix}/{key}").write_bytes(b"who")
     there = _archive(s3.bucket(prefix), tmp_path / "b")
-    for use in (there.read, there.path):
+    for use in (there.read, partial(content_of, there)):
         with pytest.raises(TryAgain, match="not what was put"):
             use(key)
     assert not list((tmp_path / "b").rglob("*"))
@@ -121,11 +122,11 @@ def test_changed_content_is_never_served(s3: S3Server, prefix: str, tmp_path: Pa
 def test_a_damaged_copy_is_fetched_again(s3: S3Server, prefix: str, tmp_path: Path) -> None:
     archive = _archive(s3.bucket(prefix), tmp_path)
     key = archive.put([b"whole"], "instances", ".dcm").key
-    copy = archive.path(key)
-    assert copy.stat().st_mode & 0o077 == 0
-    copy.write_bytes(b"")  # as after a power loss
+    with archive.opened(key) as copy:
+        assert copy.stat().st_mode & 0o077 == 0
+        copy.write_bytes(b"")  # as after a power loss
     assert archive.read(key) == b"whole"
-    assert archive.path(key).read_bytes() == b"whole"
+    assert content_of(archive, key) == b"whole"
 
 
 def test_what_is_stored_during_its_sweep_comes_back(
@@ -141,10 +142,10 @@ def test_what_is_stored_during_its_sweep_comes_back(
         receiving.put([b"nobody's"], "instances", ".dcm")
 
     monkeypatch.setattr(obstore, "copy", copy_while_the_sender_repeats)
-    assert sweeping.delete_old(key, time.time() + 60)
+    assert sweeping.set_aside(key, time.time() + 60)
     monkeypatch.undo()
     working = _archive(s3.bucket(prefix), tmp_path / "c")
-    assert working.path(key).read_bytes() == b"nobody's"
+    assert content_of(working, key) == b"nobody's"
     assert list(working.old_keys(time.time() + 60)) == [key]
 
 
@@ -152,7 +153,7 @@ def test_what_is_aside_goes_in_the_end(s3: S3Server, prefix: str, tmp_path: Path
     archive = _archive(s3.bucket(prefix), tmp_path / "a")
     key = archive.put([b"nobody's"], "instances", ".dcm").key
     kept = archive.put([b"somebody's"], "instances", ".dcm").key
-    assert archive.delete_old(key, time.time() + 60)
+    assert archive.set_aside(key, time.time() + 60)
     assert s3.file(f"{prefix}/{ASIDE}{key}").exists()
     assert archive.tidy_spool(DAY_S, time.time() + 6 * DAY_S) >= 0
     assert s3.file(f"{prefix}/{ASIDE}{key}").exists()
@@ -181,8 +182,8 @@ def test_a_full_disk_of_copies_loses_nothing(s3: S3Server, prefix: str, tmp_path
     archive = _archive(s3.bucket(prefix), tmp_path / "file" / "cache")  # no folder can be there
     key = archive.put([b"film"], "instances", ".dcm").key
     with pytest.raises(Away, match="archive cache"):
-        archive.path(key)
-    assert _archive(s3.bucket(prefix), tmp_path / "cache").path(key).read_bytes() == b"film"
+        content_of(archive, key)
+    assert content_of(_archive(s3.bucket(prefix), tmp_path / "cache"), key) == b"film"
 
 
 def test_credentials_are_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dicom_node.commands.analyze import analyze
+from dicom_node.commands import analyze
 from tests.support.variants import VARIANTS, decoded, written
 
 FILM = "siim_ptx_00028876_003.dcm"
@@ -35,7 +35,7 @@ def read(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
     film = decoded(path)
     folder, out = (tmp_path_factory.mktemp(name) for name in ("variants", "analyzed"))
     paths = [written(name, film, folder) for name in VARIANTS]
-    results = analyze(paths, out, ("pneumothorax", "chest_findings"), "cpu")
+    results = analyze.results(paths, out, ("pneumothorax", "chest_findings"), "cpu")
     done = {
         path.stem: Read(path, out / path.stem, result)
         for path, result in zip(paths, results, strict=True)

@@ -61,7 +61,7 @@ def case(cases: tuple[Case, Case]) -> Case:
 
 
 def _dicom_node(*arguments: object) -> None:
-    command = [sys.executable, "-m", "dicom_node.commands.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "dicom_node", *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

@@ -1,22 +1,19 @@
 """An urgent finding that one receiver refuses or ignores reaches the next."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from dicom_node.assembly import destinations
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.parts import Parts
-from dicom_node.domain.work import ReportObject
-from dicom_node.flow.deliver import deliver_once
-from dicom_node.flow.notify import escalations_for
+from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.operations import schedule
 from dicom_node.storage.database.schema import deliveries, escalations
 from dicom_node.storage.queue.escalation import escalate
 from tests.support.listeners import HL7Listener, until
-from tests.support.oru_messages import RIS
 from tests.support.site import MakeSite, Site
 
 RECEIVER = """
@@ -38,16 +35,9 @@ def site_with(make: MakeSite, ris: HL7Listener, ward: HL7Listener, after_s: floa
 
 
 def deliver(parts: Parts, destination: str) -> int:
-    couriers = destinations.senders(parts.settings)
-    return deliver_once(
-        parts.ledger,
-        parts.archive,
-        couriers,
-        "d",
-        destination=destination,
-        clock=time.time,
-        lease_s=60,
-    )
+    senders = destinations.senders(parts.settings)
+    outbox = Outbox("d", parts.ledger, parts.archive, senders, time.time, 60)
+    return deliver_once(outbox, destination)
 
 
 def read(site: Site, image: Path) -> None:
@@ -109,23 +99,9 @@ def test_the_deliver_role_watches_the_time(
         site = site_with(make_site, ris, ward, after_s=0.5)
         read(site, phantoms["right"])
         assert deliver(site.parts, "ris") == 1
-        with schedule.tidying(site.parts, destinations.senders(site.settings)):
+        with schedule.tidying(site.parts, destinations.senders(site.settings), Event().wait):
             until(lambda: deliver(site.parts, "ward") == 1, "the escalation")
         assert len(ward.messages) == 1
-
-
-def test_who_stands_by_hears_one_after_the_other() -> None:
-    def build(name: str) -> ReportObject | None:
-        return None if name == "mute" else ReportObject("oru", "", f"2.25.{name}", "", b"")
-
-    message = ReportObject("oru", "", "2.25.ris", "", b"")
-    receiver = replace(RIS, escalation=("ward", "mute", "pager"), escalate_after_s=60)
-    spares = [standby for _, standby in escalations_for(message, receiver, build, 1000.0)]
-    assert [(one.destination, one.place, one.due_at) for one in spares] == [
-        ("ward", 1, 1060.0),
-        ("pager", 3, 1180.0),
-    ]
-    assert {one.instead_of for one in spares} == {"2.25.ris"}
 
 
 def test_a_healthy_chest_disturbs_nobody(

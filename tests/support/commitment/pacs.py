@@ -63,9 +63,14 @@ class Pacs:
 
     port: int = 0
     requests: list[Dataset] = field(default_factory=list)
-    stored: list[str] = field(default_factory=list)
+    received: list[Dataset] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     """Statuses that its reports on the same association were answered with."""
+
+    @property
+    def stored(self) -> list[str]:
+        """SOP Instance UIDs, one for each time that an object came."""
+        return [str(ds.SOPInstanceUID) for ds in self.received]
 
     def asked(self, number: int = -1) -> tuple[str, list[str]]:
         """Transaction UID and SOP Instance UIDs of a request."""
@@ -106,7 +111,7 @@ def pacs(
             running.answers.append(int(answer.Status))
 
     def store(event: Event) -> int:
-        running.stored.append(str(event.dataset.SOPInstanceUID))
+        running.received.append(event.dataset)
         return 0x0000
 
     ae = AE("PACS")

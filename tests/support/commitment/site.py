@@ -18,7 +18,7 @@ from dicom_node.domain.reception import Caller
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import NewDelivery, Outcome, ReportObject
 from dicom_node.flow.commit import ask_once
-from dicom_node.flow.deliver import deliver_once
+from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.network.dimse.commitment_scu import ask
 from dicom_node.roles.receive import run as run_receive
 from dicom_node.settings.settings import load_settings
@@ -87,16 +87,9 @@ class Site:
         """Send what is due, retries at once."""
         with transaction(self.parts.engine) as conn:
             conn.execute(update(deliveries).values(due_at=0.0))
-        couriers = destinations.senders(self.parts.settings)
-        return deliver_once(
-            self.parts.ledger,
-            self.parts.archive,
-            couriers,
-            "d",
-            destination="pacs",
-            clock=time.time,
-            lease_s=60,
-        )
+        senders, parts = destinations.senders(self.parts.settings), self.parts
+        outbox = Outbox("d", parts.ledger, parts.archive, senders, time.time, 60)
+        return deliver_once(outbox, "pacs")
 
     def ask(self, linger_s: float = 0.0, later_s: float = 0.0) -> int:
         """Ask the PACS about what is due, as if it were so much later."""

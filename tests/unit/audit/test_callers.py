@@ -15,7 +15,7 @@ from dicom_node.assembly import parts as node
 from dicom_node.assembly.destinations import secured_entry
 from dicom_node.audit.chain import verify
 from dicom_node.audit.gathering import MOST_ALERTS, AlertThrottle
-from dicom_node.commands.conformance.security import security
+from dicom_node.commands.conformance.tables import security
 from dicom_node.roles.dicomweb import server
 from dicom_node.roles.orders import listener
 from dicom_node.settings.settings import Settings
@@ -119,6 +119,6 @@ def test_a_writer_killed_at_any_moment_leaves_a_sound_chain(tmp_path: Path) -> N
 
 
 def test_the_conformance_statement_says_what_is_audited(settings: Settings) -> None:
-    assert "Security Alert" in repr(security(settings))
+    assert "Security Alert" in repr(list(security(settings)))
     silent = changed(settings, "audit", file="")
-    assert "not used: audit.file" in repr(security(silent))
+    assert "not used: audit.file" in repr(list(security(silent)))

@@ -20,7 +20,6 @@ from dicom_node.domain.work import (
 )
 from dicom_node.flow import tidy
 from dicom_node.settings.settings import Settings
-from dicom_node.storage.status.retention import SqlRetention
 from tests.support.audit import kinds, trail
 
 FILE = StoredFile("results/aa/aa.dcm", "aa", 2)
@@ -80,7 +79,7 @@ def test_what_retention_erases_is_gone_and_told(settings: Settings) -> None:
     parts = node.open_parts(settings, migrate=True)
     keys = [arrived(parts, 1), arrived(parts, 2), arrived(parts, 3, "1.9", at=100.0)]
     arrived(parts, 4, "1.2", at=100.0)
-    retention = AuditedRetention(SqlRetention(parts.engine), parts.audit)
+    retention = AuditedRetention(parts.engine, parts.audit)
     expire = (retention, parts.archive, 1000.0)
     assert tidy.expire_instances(*expire, 950.0, 0.0) == 2
     assert tidy.expire_instances(*expire, 10.0, 0.0) == 2
@@ -120,7 +119,7 @@ def test_the_patient_of_a_study_that_is_not_known_is_nobody(settings: Settings) 
     parts.close()
 
 
-def test_a_courier_that_raises_is_told_of_too(settings: Settings) -> None:
+def test_a_sender_that_raises_is_told_of_too(settings: Settings) -> None:
     def fail(_batch: DeliveryBatch, _path: object) -> tuple[Acknowledgement, ...]:
         raise GiveUp("no such destination")
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -16,7 +17,7 @@ from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import Arrival, Claim, Failure, Outcome
 from dicom_node.flow.batch import MOST, work_batch
-from dicom_node.flow.infer import InferenceContext, Reading, work_on
+from dicom_node.flow.infer import InferenceContext, Reading, Worker, work_on
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.schema import jobs, results
 from dicom_node.storage.queue.ledger import SqlLedger
@@ -65,11 +66,11 @@ class AwayOnce(FileArchive):
 
     away = True
 
-    def path(self, key: str) -> Path:
+    def opened(self, key: str) -> AbstractContextManager[Path]:
         if self.away:
             self.away = False
             raise Away("archive: not mounted")
-        return super().path(key)
+        return super().opened(key)
 
 
 def work(
@@ -94,7 +95,7 @@ def work(
     reader = InferenceContext(lambda path: "header", decode, {"pneumothorax": pipeline})
     archive = archive_of(folder)
     clock = iter(range(3000, 9000)).__next__
-    return work_batch(ledger, archive, reader, report, "w", clock=clock, lease_s=60.0, wait_s=0.01)
+    return work_batch(Worker("w", ledger, archive, reader, report, clock, 60.0), wait_s=0.01)
 
 
 def test_waiting_images_share_a_run(ledger: SqlLedger, engine: Engine, tmp_path: Path) -> None:
@@ -175,8 +176,8 @@ def test_failing_work_that_passed_to_another_worker_is_left_to_it(
     claim, pipeline = claimed(ledger, 2000.0), Batching()
     assert ledger.rescue(9000.0) == 1
     reader = InferenceContext(Path.read_bytes, never, {"pneumothorax": pipeline})
-    held = claim, ledger, FileArchive(tmp_path), reader  # the archive lacks the file
+    archive = FileArchive(tmp_path)  # it lacks the file
     with capture_logs() as events:
-        work_on(*held, never, clock=lambda: 2000.0, lease_s=60.0)
+        work_on(claim, Worker("w", ledger, archive, reader, never, lambda: 2000.0, 60.0))
     assert [event["event"] for event in events] == ["jobs_claimed", "jobs_lease_lost"]
     assert column(engine, jobs, "state") == ["available"]

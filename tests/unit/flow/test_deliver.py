@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from structlog.typing import EventDict
 
 from dicom_node.domain.errors import GiveUp, NotTaken, TryAgain
 from dicom_node.domain.findings import Algorithm, Findings
+from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.study import HL7Destination, Instance, InstanceRef
 from dicom_node.domain.work import (
     Acknowledgement,
@@ -28,7 +29,7 @@ from dicom_node.domain.work import (
     StoredFile,
     Undelivered,
 )
-from dicom_node.flow.deliver import Courier, deliver_once
+from dicom_node.flow.deliver import Outbox, Sender, deliver_once
 from dicom_node.network.dimse import scu
 from dicom_node.network.dimse.options import prepare
 from dicom_node.network.hl7 import mllp
@@ -39,11 +40,10 @@ from tests.support.dimse_peers import SEG, SR, make_object, running_scp
 from tests.support.listeners import HL7Listener
 
 ORU = b"MSH|^~\\&|CXRAI|H|RIS|H|20261121||ORU^R01^ORU_R01|M1|P|2.5.1\rPID|1||4711\r"
-PathOf = Callable[[str], Path]
 
 
 @dataclass
-class Outbox:
+class Queue:
     """A queue with three results of one study, and a clock that a test turns."""
 
     ledger: SqlLedger
@@ -51,23 +51,16 @@ class Outbox:
     database: Path
     now: float = 1000.0
 
-    def turn(self, senders: Mapping[str, Courier], destination: str | None = None) -> int:
-        return deliver_once(
-            self.ledger,
-            self.archive,
-            senders,
-            "w",
-            destination=destination,
-            clock=lambda: self.now,
-            lease_s=60,
-        )
+    def turn(self, senders: Mapping[str, Sender], destination: str | None = None) -> int:
+        outbox = Outbox("w", self.ledger, self.archive, senders, lambda: self.now, 60)
+        return deliver_once(outbox, destination)
 
     def rows(self, what: str) -> list[tuple[object, ...]]:
         with sqlite3.connect(self.database) as connection:
             return connection.execute(f"SELECT {what} FROM deliveries ORDER BY id").fetchall()  # noqa: S608 - a test's own words
 
 
-def fill(outbox: Outbox, tmp_path: Path, *, oru_after_objects: bool = False) -> None:
+def fill(outbox: Queue, tmp_path: Path, *, oru_after_objects: bool = False) -> None:
     instance = Instance(InstanceRef("1.2.3", "1.2.3.4"), "1.2.3", "1.2.3.5", "1.2.840.10008.1.2")
     arrival = Arrival(instance, StoredFile("k", "0", 1), "CR1", "CXRAI", "127.0.0.1", 900)
     outbox.ledger.record(arrival, Admission((NewJob("p", ("chest",), "routine"),)))
@@ -93,22 +86,22 @@ def fill(outbox: Outbox, tmp_path: Path, *, oru_after_objects: bool = False) -> 
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Outbox]:
+def empty(tmp_path: Path) -> Iterator[Queue]:
     prepare()
     engine = open_database(f"sqlite:///{tmp_path}/node.db")
     migrate(engine)
-    yield Outbox(SqlLedger(engine), FileArchive(tmp_path / "archive"), tmp_path / "node.db")
+    yield Queue(SqlLedger(engine), FileArchive(tmp_path / "archive"), tmp_path / "node.db")
     engine.dispose()
 
 
 @pytest.fixture
-def outbox(empty: Outbox, tmp_path: Path) -> Outbox:
+def outbox(empty: Queue, tmp_path: Path) -> Queue:
     fill(empty, tmp_path)
     return empty
 
 
-def answering(answer: Exception | str) -> Courier:
-    def sender(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
+def answering(answer: Exception | str) -> Sender:
+    def sender(batch: DeliveryBatch, archive: Archive) -> tuple[Acknowledgement | Undelivered, ...]:
         return tuple(
             Acknowledgement(one.id, answer)
             if isinstance(answer, str)
@@ -122,14 +115,14 @@ def answering(answer: Exception | str) -> Courier:
 ALL_WELL = {"pacs": answering("0x0000 stored"), "ris": answering("AA")}
 
 
-def test_nothing_due_is_no_turn(empty: Outbox) -> None:
+def test_nothing_due_is_no_turn(empty: Queue) -> None:
     assert empty.turn(ALL_WELL) == 0
 
 
-def test_results_reach_a_pacs_and_a_ris(outbox: Outbox) -> None:
+def test_results_reach_a_pacs_and_a_ris(outbox: Queue) -> None:
     with running_scp() as scp, HL7Listener() as listener, capture_logs() as events:
         receiver = HL7Destination("ris", listener.host, listener.port)
-        senders: dict[str, Courier] = {
+        senders: dict[str, Sender] = {
             "pacs": partial(scu.send, target=scp.target),
             "ris": partial(mllp.send, receiver=receiver),
         }
@@ -147,20 +140,20 @@ def test_results_reach_a_pacs_and_a_ris(outbox: Outbox) -> None:
     assert {event["destination"] for event in events} == {"pacs", "ris"}
 
 
-def test_one_destination_can_be_served_alone(outbox: Outbox) -> None:
+def test_one_destination_can_be_served_alone(outbox: Queue) -> None:
     assert outbox.turn(ALL_WELL, "pacs") == 2
     assert outbox.turn(ALL_WELL, "pacs") == 0
     assert outbox.rows("state") == [("completed",), ("completed",), ("available",)]
 
 
-def test_message_may_wait_for_the_objects(empty: Outbox, tmp_path: Path) -> None:
+def test_message_may_wait_for_the_objects(empty: Queue, tmp_path: Path) -> None:
     fill(empty, tmp_path, oru_after_objects=True)
     assert empty.turn(ALL_WELL, "ris") == 0
     assert empty.turn(ALL_WELL) == 2
     assert empty.turn(ALL_WELL, "ris") == 1
 
 
-def test_pacs_that_is_down_gets_its_objects_later_with_growing_pauses(outbox: Outbox) -> None:
+def test_pacs_that_is_down_gets_its_objects_later_with_growing_pauses(outbox: Queue) -> None:
     down = {**ALL_WELL, "pacs": answering(TryAgain("cannot connect"))}
     pauses = []
     for _ in range(3):
@@ -178,7 +171,7 @@ def test_pacs_that_is_down_gets_its_objects_later_with_growing_pauses(outbox: Ou
     assert outbox.rows("state")[:2] == [("completed",), ("completed",)]
 
 
-def test_permanent_refusal_stops_at_once_and_names_no_patient_in_the_log(outbox: Outbox) -> None:
+def test_permanent_refusal_stops_at_once_and_names_no_patient_in_the_log(outbox: Queue) -> None:
     refusal = GiveUp("0xC000 cannot understand")
     refusal.add_note("Anna M. is unknown")
     with capture_logs() as events:
@@ -193,8 +186,8 @@ def test_permanent_refusal_stops_at_once_and_names_no_patient_in_the_log(outbox:
     assert "Anna" not in str(events)
 
 
-def test_outcomes_within_a_batch_are_settled_apart(outbox: Outbox) -> None:
-    def sender(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
+def test_outcomes_within_a_batch_are_settled_apart(outbox: Queue) -> None:
+    def sender(batch: DeliveryBatch, archive: Archive) -> tuple[Acknowledgement | Undelivered, ...]:
         first, second = batch.deliveries
         return (Undelivered(second.id, TryAgain("later")), Acknowledgement(first.id, "stored"))
 
@@ -202,7 +195,7 @@ def test_outcomes_within_a_batch_are_settled_apart(outbox: Outbox) -> None:
     assert outbox.rows("state")[:2] == [("completed",), ("available",)]
 
 
-def test_destination_that_left_the_configuration_becomes_a_dead_letter(outbox: Outbox) -> None:
+def test_destination_that_left_the_configuration_becomes_a_dead_letter(outbox: Queue) -> None:
     assert outbox.turn({}) == 1
     assert outbox.turn({}) == 2
     assert outbox.rows("state, last_error")[0] == (
@@ -219,10 +212,10 @@ def test_destination_that_left_the_configuration_becomes_a_dead_letter(outbox: O
         (ValueError("Anna"), "discarded"),
     ],
 )
-def test_courier_that_raises_fails_its_batch_and_nothing_else(
-    outbox: Outbox, error: Exception, state: str
+def test_sender_that_raises_fails_its_batch_and_nothing_else(
+    outbox: Queue, error: Exception, state: str
 ) -> None:
-    def sender(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
+    def sender(batch: DeliveryBatch, archive: Archive) -> tuple[Acknowledgement | Undelivered, ...]:
         raise error
 
     with capture_logs() as events:
@@ -233,7 +226,7 @@ def test_courier_that_raises_fails_its_batch_and_nothing_else(
 
 
 def test_file_that_is_gone_is_a_dead_letter_and_the_other_arrives(
-    outbox: Outbox, tmp_path: Path
+    outbox: Queue, tmp_path: Path
 ) -> None:
     lost = next(
         path
@@ -246,12 +239,12 @@ def test_file_that_is_gone_is_a_dead_letter_and_the_other_arrives(
     assert outbox.rows("state")[:2] == [("discarded",), ("completed",)]
 
 
-def test_work_that_passed_to_another_worker_is_left_to_it(outbox: Outbox) -> None:
-    def slow(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
+def test_work_that_passed_to_another_worker_is_left_to_it(outbox: Queue) -> None:
+    def slow(batch: DeliveryBatch, archive: Archive) -> tuple[Acknowledgement | Undelivered, ...]:
         outbox.now += 100
         assert outbox.ledger.rescue(outbox.now) == 2
         assert outbox.turn(ALL_WELL, "pacs") == 2
-        return answering(GiveUp("too late"))(batch, path_of)
+        return answering(GiveUp("too late"))(batch, archive)
 
     with capture_logs() as events:
         assert outbox.turn({"pacs": slow}, "pacs") == 2
@@ -263,24 +256,24 @@ def _names(events: list[EventDict]) -> list[str]:
     return [str(event["event"]) for event in events]
 
 
-def test_long_transfer_keeps_its_lease(outbox: Outbox) -> None:
-    def slow(batch: DeliveryBatch, path_of: PathOf) -> tuple[Acknowledgement | Undelivered, ...]:
+def test_long_transfer_keeps_its_lease(outbox: Queue) -> None:
+    def slow(batch: DeliveryBatch, archive: Archive) -> tuple[Acknowledgement | Undelivered, ...]:
         time.sleep(1.0)
         assert outbox.ledger.rescue(time.time()) == 0
-        return answering("0x0000 stored")(batch, path_of)
+        return answering("0x0000 stored")(batch, archive)
 
-    turn = partial(deliver_once, outbox.ledger, outbox.archive, {"pacs": slow}, "w")
-    assert turn(destination="pacs", clock=time.time, lease_s=0.6) == 2
+    sending = Outbox("w", outbox.ledger, outbox.archive, {"pacs": slow}, time.time, 0.6)
+    assert deliver_once(sending, "pacs") == 2
     assert outbox.rows("state")[:2] == [("completed",), ("completed",)]
 
 
-def test_looking_for_a_plainer_object_keeps_the_lease(outbox: Outbox) -> None:
+def test_looking_for_a_plainer_object_keeps_the_lease(outbox: Queue) -> None:
     def ask_the_peer(_delivery: Delivery) -> bool:
         time.sleep(0.6)
         assert outbox.ledger.rescue(time.time()) == 0
         return False
 
     senders = {"pacs": answering(NotTaken("0x0122 SOP class not supported"))}
-    turn = partial(deliver_once, outbox.ledger, outbox.archive, senders, "w")
-    assert turn(destination="pacs", learn_refusal=ask_the_peer, clock=time.time, lease_s=0.6) == 2
+    asking = Outbox("w", outbox.ledger, outbox.archive, senders, time.time, 0.6, ask_the_peer)
+    assert deliver_once(asking, "pacs") == 2
     assert outbox.rows("state")[:2] == [("discarded",), ("discarded",)]

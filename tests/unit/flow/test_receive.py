@@ -67,10 +67,10 @@ def test_the_file_is_there_before_the_row(reception: Reception, tmp_path: Path) 
     assert (arrival.calling_ae, arrival.called_ae, arrival.host) == ("XRAY1", "CXRAI", "10.0.0.1")
     assert arrival.instance == describe_bytes(content, EXPLICIT)
     assert ledger.admissions[0].jobs[0].routes == ("chest",)
-    path = archive.path(arrival.file.key)
-    assert path.read_bytes() == _request(content).file_head + content
-    assert arrival.file.size == path.stat().st_size
-    assert describe(read_header(path)) == arrival.instance
+    with archive.opened(arrival.file.key) as path:
+        assert path.read_bytes() == _request(content).file_head + content
+        assert arrival.file.size == path.stat().st_size
+        assert describe(read_header(path)) == arrival.instance
 
 
 def test_file_meta_never_changes_or_duplicates_would_differ() -> None:

@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
-from dicom_node.domain.errors import TryAgain
+from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.study import Instance, InstanceRef
 from dicom_node.domain.work import Admission, Arrival, NewJob, Recorded, StoredFile
 from dicom_node.flow import tidy
 from dicom_node.storage.archive.files import FileArchive
-from dicom_node.storage.archive.orphans import delete_old, old_keys
+from dicom_node.storage.archive.orphans import ASIDE, ASIDE_S, old_keys, set_aside
 from dicom_node.storage.database.engine import migrate, open_database
 from dicom_node.storage.database.schema import instances, jobs
 from dicom_node.storage.queue.ledger import SqlLedger
@@ -56,14 +56,15 @@ class Node:
         return file
 
     def files(self) -> set[str]:
-        return {path.relative_to(self.root).as_posix() for path in self.root.rglob("*.dcm")}
+        stored = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*.dcm"))
+        return {key for key in stored if not key.startswith(ASIDE)}
 
-    def sweep(self) -> int:
+    def sweep(self) -> tidy.Sweep:
         before = NOW - tidy.ORPHAN_AGE_S
         return tidy.sweep_orphans(
             self.retention,
             old_keys(self.root, before),
-            lambda key: delete_old(self.root, key, before),
+            lambda key: set_aside(self.root, key, before),
         )
 
 
@@ -146,17 +147,43 @@ def test_only_old_files_without_a_row_are_orphans(node: Node) -> None:
     orphan = node.store(b"nobody's", 2)
     assert node.files() == {known.key, young.key, orphan.key}
     with capture_logs() as logged:
-        assert node.sweep() == 1
+        assert node.sweep().set_aside == 1
     assert node.files() == {known.key, young.key}
-    assert [entry["event"] for entry in logged] == ["orphans_removed"]
-    assert list((node.root / ".spool").iterdir()) == []
+    assert [entry["event"] for entry in logged] == ["orphans_set_aside"]
+    assert node.archive.read(orphan.key) == b"nobody's"  # a row knows it after all
+    assert node.files() == {known.key, young.key, orphan.key}
+
+
+def test_what_was_set_aside_goes_after_a_month(node: Node) -> None:
+    orphan = node.store(b"nobody's", 2)
+    node.sweep()
+    moved_at = (node.root / ASIDE / orphan.key).stat().st_ctime
+    assert node.archive.tidy_spool(0, moved_at + ASIDE_S - 60) == 0
+    assert node.archive.tidy_spool(0, moved_at + ASIDE_S + 60) == 1
+    with pytest.raises(GiveUp):
+        node.archive.read(orphan.key)
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown", "stopped"),
+    [(0, 20, False), (0, 21, True), (30, 22, True), (250, 22, False)],
+)
+def test_a_database_that_forgot_films_costs_none(
+    node: Node, known: int, unknown: int, stopped: bool
+) -> None:
+    for number in range(known):
+        node.receive(number, 2, NO_JOB)
+    forgotten = {node.store(f"forgotten {number}".encode(), 2).key for number in range(unknown)}
+    swept = node.sweep()
+    assert (swept.is_stopped, swept.unknown) == (stopped, unknown)
+    assert (forgotten <= node.files()) == stopped
 
 
 def test_an_expired_instance_that_was_sent_again_is_an_orphan(node: Node) -> None:
     node.receive(1, 30, NO_JOB)
     tidy.expire_instances(node.retention, node.archive, NOW, 7 * DAY_S, 90 * DAY_S)
     node.store(b"image 1", 2)
-    assert node.sweep() == 1
+    assert node.sweep().set_aside == 1
     assert node.files() == set()
 
 
@@ -166,15 +193,15 @@ def test_a_file_stored_anew_during_the_sweep_stays(node: Node) -> None:
 
     def delete_after_the_sender_repeats(key: str) -> bool:
         node.store(b"nobody's", 0)
-        return delete_old(node.root, key, before)
+        return set_aside(node.root, key, before)
 
     swept = tidy.sweep_orphans(
         node.retention, old_keys(node.root, before), delete_after_the_sender_repeats
     )
-    assert swept == 0
+    assert swept.set_aside == 0
     assert node.files() == {orphan.key}
 
 
 def test_a_file_that_is_gone_is_no_orphan(node: Node) -> None:
-    assert not delete_old(node.root, "instances/00/none.dcm", NOW)
+    assert not set_aside(node.root, "instances/00/none.dcm", NOW)
     assert list(old_keys(node.root, NOW)) == []

@@ -9,8 +9,7 @@ import pytest
 from dicom_node.assembly import parts as node
 from dicom_node.domain.operations.monitoring import Gpu, ServingModel
 from dicom_node.operations.heartbeat import STUCK_S, HeartbeatWriter, heartbeat, read_gpus
-from dicom_node.operations.monitoring import needed_roles
-from dicom_node.roles.console.views import views
+from dicom_node.roles.console.views import needed_roles, views
 from dicom_node.settings.settings import DatabaseSection, NodeSection, Settings
 from dicom_node.storage.status.beats import take_beats
 from tests.support.listeners import until

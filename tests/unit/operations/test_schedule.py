@@ -40,7 +40,7 @@ def test_peers_that_hang_hold_up_no_rescue(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(schedule, "RESCUE_EVERY_S", 2)
     parts.ledger.record(arrival(1), ONE_JOB)
     assert parts.ledger.claim_jobs("dead", parts.clock() - 60, 15.0)
-    with schedule.tidying(parts, {}):
+    with schedule.tidying(parts, {}, answered.wait):
         until(lambda: column(parts.engine, jobs, "state") == ["available"], "the rescue")
         answered.set()
     parts.close()

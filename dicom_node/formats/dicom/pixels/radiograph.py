@@ -16,7 +16,7 @@ from pydicom.uid import (
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.study import Instance, Radiograph, Spacing
 from dicom_node.formats.dicom.attributes import text
-from dicom_node.formats.dicom.header import describe, read_header, spacing
+from dicom_node.formats.dicom.header import describe, names_spacing, read_header, spacing
 from dicom_node.formats.dicom.pixels.codestream import Codestream
 from dicom_node.formats.dicom.pixels.decode import (
     LOSSY,
@@ -86,7 +86,9 @@ def _header_notes(ds: Dataset, instance: Instance, measured: Spacing | None) -> 
     notes = {
         "AP view": instance.view_position == "AP",
         "distances in the detector plane": measured is not None and measured.plane == "detector",
-        "no pixel spacing: no measurements in mm": measured is None,
+        "no pixel spacing: no measurements in mm": measured is None and not names_spacing(ds),
+        "pixel spacing not plausible: no measurements in mm": measured is None
+        and names_spacing(ds),
         "burned-in annotation": instance.burned_in,
         "lossy source": text(ds, "LossyImageCompression") == "01"
         or instance.transfer_syntax_uid in LOSSY,

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.commands.conformance.document import Document, Table, content, numbered
-from dicom_node.commands.conformance.ihe import ihe_statement
-from dicom_node.commands.conformance.statement import dicom_statement
+from dicom_node.commands.conformance.document import Document, Table
+from dicom_node.commands.conformance.statement import dicom_statement, ihe_statement
 from dicom_node.network.dimse.options import prepare
 from dicom_node.settings.settings import Settings, load_settings
 from tests.support.listeners import free_port
@@ -67,8 +66,8 @@ def table(document: Document, title: str) -> Table:
     """Find the one table with a title that starts so."""
     every = [
         one
-        for _, _, section in numbered(document.sections)
-        for one in content(section)
+        for _, _, section in document.numbered()
+        for one in section.content
         if isinstance(one, Table) and one.title.startswith(title)
     ]
     assert len(every) == 1, f"{len(every)} tables {title!r}"

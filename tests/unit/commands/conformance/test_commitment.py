@@ -1,13 +1,12 @@
 """Storage commitment is stated where it is set, and nowhere else."""
 
-from dicom_node.commands.conformance.document import numbered
 from dicom_node.domain.exchange.commitment import EVENT_STATUSES, PUSH_MODEL, REASONS
 from tests.unit.commands.conformance.conftest import Configure, dicom, ihe, lookup, table
 
 
 def test_it_follows_the_configuration(configure: Configure) -> None:
     plain, asking = configure(), configure(peer="storage_commitment = true")
-    titles = [section.title for _, _, section in numbered(dicom(plain).sections)]
+    titles = [section.title for _, _, section in dicom(plain).numbered()]
     assert "Storage commitment" not in titles
     assert PUSH_MODEL not in str(dicom(plain))
     page = dicom(asking)

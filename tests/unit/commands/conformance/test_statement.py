@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from dicom_node.commands import cli
-from dicom_node.commands.conformance import facts, html, printed, web
-from dicom_node.commands.conformance.document import Table, content, numbered
+from dicom_node.commands.conformance import facts, printed, tables
+from dicom_node.commands.conformance.document import Table
+from dicom_node.commands.conformance.document import page as document_page
 from dicom_node.domain import codes, reception
 from dicom_node.domain.exchange import commitment
 from dicom_node.domain.reception import STORE_STATUSES
@@ -51,9 +52,7 @@ def read(page: str) -> str:
 
 
 def test_the_chapters_of_ps3_2_are_there(configure: Configure) -> None:
-    titles = [
-        section.title for _, depth, section in numbered(dicom(configure()).sections) if depth == 1
-    ]
+    titles = [section.title for _, depth, section in dicom(configure()).numbered() if depth == 1]
     assert titles == [
         "Overview",
         "Introduction",
@@ -67,11 +66,11 @@ def test_the_chapters_of_ps3_2_are_there(configure: Configure) -> None:
 
 def test_the_page_is_sound_and_holds_every_cell(configure: Configure) -> None:
     document = dicom(configure())
-    text = read(html.page(document))
+    text = read(document_page(document))
     assert "A & B <Clinic>" in text
-    for _, _, section in numbered(document.sections):
+    for _, _, section in document.numbered():
         assert section.title in text
-        for one in content(section):
+        for one in section.content:
             cells = [one] if isinstance(one, str) else [c for row in one.rows for c in row]
             assert all(cell in text for cell in cells)
             # words for people: no mark-up, no value as Python writes it
@@ -81,8 +80,8 @@ def test_the_page_is_sound_and_holds_every_cell(configure: Configure) -> None:
 def test_every_row_has_its_cells(configure: Configure) -> None:
     settings = configure()
     for document in (dicom(settings), ihe(settings)):
-        for _, _, section in numbered(document.sections):
-            for one in content(section):
+        for _, _, section in document.numbered():
+            for one in section.content:
                 if isinstance(one, Table):
                     assert {len(row) for row in one.rows} <= {len(one.head)}, one.title
 
@@ -109,7 +108,7 @@ def test_the_command_writes_both_as_html_and_pdf(
 def test_the_same_configuration_gives_the_same_pages(configure: Configure) -> None:
     document = ihe(configure())
     assert printed.page(document) == printed.page(document)
-    assert html.page(document) == html.page(document)
+    assert document_page(document) == document_page(document)
 
 
 def test_every_code_of_a_result_is_in_the_annex(configure: Configure) -> None:
@@ -147,8 +146,8 @@ def test_statuses_are_listed(configure: Configure) -> None:
 def _answers(configure: Configure) -> list[Table]:
     return [
         one
-        for _, _, section in numbered(dicom(configure()).sections)
-        for one in content(section)
+        for _, _, section in dicom(configure()).numbered()
+        for one in section.content
         if isinstance(one, Table) and one.title == "Answers to C-STORE"
     ]
 
@@ -179,7 +178,7 @@ def test_a_node_that_sends_nothing_claims_nothing(tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     config.write_text("")
     settings = load_settings(config)
-    read(html.page(dicom(settings)))
+    read(document_page(dicom(settings)))
     done = {row[0]: row[1] for row in table(ihe(settings), "Transactions").rows}
     assert done["Creator Images Stored [RAD-18]"] == "no"
     claims = {(row[0], row[1]): row[2] for row in table(ihe(settings), "Profiles").rows}
@@ -189,11 +188,11 @@ def test_a_node_that_sends_nothing_claims_nothing(tmp_path: Path) -> None:
 
 
 def test_web_services_follow_the_configuration(configure: Configure) -> None:
-    off = html.page(dicom(configure()))
+    off = document_page(dicom(configure()))
     assert "none is configured" in off
     assert "does not listen" in off
     more = '[dicomweb]\nport = 8443\n[[stow]]\nname = "cloud"\nurl = "https://c.example/dw"'
-    on = html.page(dicom(configure(more)))
+    on = document_page(dicom(configure(more)))
     assert "https://c.example/dw" in on
     assert "127.0.0.1:8443/studies" in on
     assert "C122" in on
@@ -234,5 +233,5 @@ def test_no_status_is_answered_that_the_statement_lacks() -> None:
     names = refusals()
     assert {"CANNOT_UNDERSTAND", "DATA_SET_DOES_NOT_MATCH", "OUT_OF_RESOURCES"} <= names
     known = {**vars(commitment), **vars(reception), **vars(store)}
-    listed = {**STORE_STATUSES, **web.REASONS, **commitment.EVENT_STATUSES}
+    listed = {**STORE_STATUSES, **tables.STOW_REASONS, **commitment.EVENT_STATUSES}
     assert {name for name in names if known.get(name) not in listed} == set()

@@ -9,6 +9,8 @@ from tests.support.raw_scu import EXPLICIT
 
 PIXEL, TYPE = 0x00280030, 0x00280A02
 IMAGER, NOMINAL, FACTOR = 0x00181164, 0x00182010, 0x00181114
+ROWS, COLUMNS = 0x00280010, 0x00280011
+SIDE = {tag: (b"US", (1900).to_bytes(2, "little")) for tag in (ROWS, COLUMNS)}
 
 
 @pytest.mark.parametrize(
@@ -17,7 +19,16 @@ IMAGER, NOMINAL, FACTOR = 0x00181164, 0x00182010, 0x00181114
         ({}, None),
         ({IMAGER: b"0.2\\0.1"}, Spacing(0.2, 0.1, "detector")),
         ({IMAGER: b"0.2\\0.1", FACTOR: b"1.25"}, Spacing(0.16, 0.08, "patient")),
-        ({IMAGER: b"0.2\\0.1", FACTOR: b"0.5"}, Spacing(0.2, 0.1, "detector")),
+        ({IMAGER: b"0.2\\0.1", FACTOR: b"0"}, Spacing(0.2, 0.1, "detector")),
+        ({IMAGER: b"0.2\\0.1", FACTOR: b"125"}, Spacing(0.16, 0.08, "patient")),  # per cent
+        ({IMAGER: b"0.2\\0.1", FACTOR: b"0.5"}, None),
+        ({IMAGER: b"0.2\\0.1", FACTOR: b"30"}, None),
+        ({IMAGER: b"0.2\\0.1", FACTOR: b"-1"}, None),
+        ({PIXEL: b"1\\1"}, None),  # a dummy: Weasis issue 465, dwv issue 1996
+        ({PIXEL: b"1\\1", TYPE: b"FIDUCIAL"}, None),
+        ({IMAGER: b"0.000143\\0.000143"}, None),  # in metres
+        ({PIXEL: b"0.2\\1"}, None),
+        ({PIXEL: b"0.05\\0.05"}, None),
         ({IMAGER: b"0.2\\0.1", FACTOR: b"x"}, Spacing(0.2, 0.1, "detector")),
         ({PIXEL: b"0.3\\0.3"}, Spacing(0.3, 0.3, "detector")),
         ({PIXEL: b"0.3\\0.3", TYPE: b"FIDUCIAL"}, Spacing(0.3, 0.3, "patient")),
@@ -49,7 +60,7 @@ IMAGER, NOMINAL, FACTOR = 0x00181164, 0x00182010, 0x00181114
 )
 def test_spacing(values: dict[int, bytes], expected: Spacing | None) -> None:
     elements = {tag: (b"CS" if tag == TYPE else b"DS", value) for tag, value in values.items()}
-    found = spacing(parse(chest(dict(elements)), EXPLICIT))
+    found = spacing(parse(chest(SIDE | elements), EXPLICIT))
     if expected is None:
         assert found is None
         return

@@ -33,6 +33,7 @@ from dicom_node.domain.work import (
 from dicom_node.network.dimse.association import Target, open_association
 from dicom_node.network.dimse.options import Timeouts, prepare
 from dicom_node.network.dimse.scu import accepted, echo, send, store
+from dicom_node.storage.archive.files import FileArchive
 from tests.support.dimse_peers import (
     SC,
     SEG,
@@ -256,7 +257,7 @@ def test_no_delay_is_set(tmp_path: Path) -> None:
         assert wrapped.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
-def test_courier_settles_each_delivery_by_itself(tmp_path: Path) -> None:
+def test_sender_settles_each_delivery_by_itself(tmp_path: Path) -> None:
     make_object(tmp_path / "good")
     (tmp_path / "bad").write_text("no DICOM")
     keys = ["bad", "good", "gone"]
@@ -271,7 +272,7 @@ def test_courier_settles_each_delivery_by_itself(tmp_path: Path) -> None:
         0,
     )
     with running_scp() as scp:
-        outcomes = {one.delivery_id: one for one in send(batch, tmp_path.joinpath, scp.target)}
+        outcomes = {one.delivery_id: one for one in send(batch, FileArchive(tmp_path), scp.target)}
     assert outcomes[1] == Acknowledgement(1, "0x0000 stored")
     bad, gone = outcomes[0], outcomes[2]
     assert isinstance(bad, Undelivered)

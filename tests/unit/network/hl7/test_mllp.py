@@ -28,6 +28,7 @@ from dicom_node.network.hl7.mllp import (
     send,
     settled,
 )
+from dicom_node.storage.archive.files import FileArchive
 from tests.support.listeners import HL7Listener, free_port
 
 ORU = (
@@ -232,7 +233,7 @@ def test_repeat_carries_the_same_bytes() -> None:
     assert listener.messages == [ORU] * 3
 
 
-def test_courier_settles_each_message_by_itself(tmp_path: Path) -> None:
+def test_sender_settles_each_message_by_itself(tmp_path: Path) -> None:
     (tmp_path / "good").write_bytes(ORU)
     (tmp_path / "bad").write_bytes(b"PID|1\r")
     stored = [StoredFile("good", "", 0), StoredFile("bad", "", 0), StoredFile("gone", "", 0)]
@@ -248,12 +249,12 @@ def test_courier_settles_each_message_by_itself(tmp_path: Path) -> None:
     )
     with HL7Listener() as listener:
         receiver = HL7Destination("ris", listener.host, listener.port)
-        arrived, bad, gone = send(batch, tmp_path.joinpath, receiver, QUICK)
+        arrived, bad, gone = send(batch, FileArchive(tmp_path), receiver, QUICK)
     assert arrived == Acknowledgement(0, "AA for message MSG-1")
     assert isinstance(bad, Undelivered)
     assert isinstance(bad.error, GiveUp)
     assert isinstance(gone, Undelivered)
-    assert isinstance(gone.error, OSError)
+    assert isinstance(gone.error, TryAgain)
     assert listener.messages == [ORU]
 
 

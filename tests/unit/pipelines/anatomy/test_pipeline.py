@@ -14,8 +14,13 @@ from dicom_node.domain.findings import Finding, Measurement, OperatingPoint, Pre
 from dicom_node.domain.study import Orientation, Radiograph, Spacing
 from pipelines.anatomy import codes
 from pipelines.anatomy.pipeline import NAME, AnatomyPipeline, load
-from pipelines.release.contract import Contract, publish
-from pipelines.serving.manifest import PhantomReference
+from pipelines.serving.manifest import (
+    Calibration,
+    Constancy,
+    InputSpec,
+    ModelManifest,
+    PhantomReference,
+)
 from pipelines.serving.session import Session, SharedSession
 
 SIZE = 64
@@ -36,23 +41,24 @@ class FixedRegions:
 @pytest.fixture
 def telling(tmp_path: Path) -> Answering:
     """Make a pipeline whose network says what it is told to say."""
-    contract = Contract(
+    manifest = ModelManifest(
         name=NAME,
         version="0.0.1",
+        weights=tmp_path / "model.onnx",
         sha256="0" * 64,
+        input=InputSpec("image", SIZE, 0.5, 0.5),
         outputs=("regions",),
-        size=SIZE,
         labels={"cardiomegaly": codes.CODE},
-        points=[OperatingPoint(codes.POINT, 0.5, 0.7, 0.8)],
-        default_point=codes.POINT,
-        slope=20.0,
-        intercept=-10.0,
+        operating_points={codes.POINT: OperatingPoint(codes.POINT, 0.5, 0.7, 0.8)},
+        default=codes.POINT,
+        urgent=codes.POINT,
+        calibration=Calibration(20.0, -10.0),
         validation="none",
-        sources=("none",),
+        mask_threshold=0.5,
+        constancy=Constancy(512, 512, 0.03, 400.0, (PhantomReference(1, "none", 0.0, 0.0),)),
+        training_sources=("none",),
         licences=("none",),
-        references=[PhantomReference(1, "none", 0.0, 0.0)],
     )
-    manifest = publish(tmp_path, contract)
     return lambda regions: AnatomyPipeline(
         manifest,
         SharedSession(Session(FixedRegions(regions), "image", ("regions",), "fixed")),

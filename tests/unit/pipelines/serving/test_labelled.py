@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.serving.labelled import load_labelled, write_labelled
+from pipelines.release.contract import write_manifest
+from pipelines.serving.labelled import load_labelled
 
 
 def test_what_is_written_is_read_back(models_dir: Path, tmp_path: Path) -> None:
     manifest = load_labelled(models_dir / "pneumonia")
-    again = write_labelled(tmp_path / "pneumonia", manifest, "../chest_findings/model.onnx")
+    write_manifest(tmp_path / "pneumonia", manifest, "../chest_findings/model.onnx")
+    again = load_labelled(tmp_path / "pneumonia")
     assert replace(again, weights=manifest.weights) == manifest
     assert again.weights == tmp_path / "pneumonia" / "../chest_findings/model.onnx"
 

@@ -1,11 +1,13 @@
 """model.toml: what is accepted, and how errors read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.serving.manifest import Calibration, load_manifest
+from pipelines.release.contract import write_manifest
+from pipelines.serving.manifest import Calibration, Member, load_manifest
 
 
 def changed(models_dir: Path, folder: Path, old: str, new: str) -> Path:
@@ -30,6 +32,15 @@ def test_the_shipped_manifest(models_dir: Path) -> None:
     assert any("Kaggle" in licence for licence in manifest.licences)
     conditions = {reference.condition for reference in manifest.constancy.references}
     assert conditions == {"none", "right", "left"}
+
+
+@pytest.mark.parametrize("task", ["pneumothorax", "anatomy", "suitability"])
+def test_what_is_written_is_read_back(models_dir: Path, tmp_path: Path, task: str) -> None:
+    shipped = load_manifest(models_dir / task)
+    member = Member(tmp_path / "member-2.onnx", "a" * 64, (shipped.calibration,))
+    manifest = replace(shipped, weights=tmp_path / "model.onnx", members=(member,))
+    write_manifest(tmp_path, manifest)
+    assert load_manifest(tmp_path) == manifest
 
 
 @pytest.mark.parametrize(

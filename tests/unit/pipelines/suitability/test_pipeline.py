@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OperatingPoint
 from dicom_node.domain.study import Orientation, Radiograph
-from pipelines.release.contract import Contract, publish
-from pipelines.serving.manifest import PhantomReference
+from pipelines.serving.manifest import (
+    Calibration,
+    Constancy,
+    InputSpec,
+    ModelManifest,
+    PhantomReference,
+)
 from pipelines.serving.session import Session, SharedSession
 from pipelines.suitability import codes
 from pipelines.suitability.cases import TEST_KINDS, read_frontals, read_others
@@ -38,26 +43,27 @@ class FixedVerdict:
 @pytest.fixture
 def judging(tmp_path: Path) -> Answering:
     """Make a gate whose network says what it is told to say."""
-    contract = Contract(
+    manifest = ModelManifest(
         name=NAME,
         version="0.0.1",
+        weights=tmp_path / "model.onnx",
         sha256="0" * 64,
+        input=InputSpec("image", 64, 0.5, 0.5),
         outputs=OUTPUTS,
-        size=64,
         labels={"frontal": codes.CODE},
-        points=[
-            OperatingPoint(name, 0.5, 1.0, 1.0)
+        operating_points={
+            name: OperatingPoint(name, 0.5, 1.0, 1.0)
             for name in (codes.FRONTAL, codes.UPRIGHT, codes.NOT_INVERTED)
-        ],
-        default_point=codes.FRONTAL,
-        slope=1.0,
-        intercept=0.0,
+        },
+        default=codes.FRONTAL,
+        urgent=codes.FRONTAL,
+        calibration=Calibration(1.0, 0.0),
         validation="none",
-        sources=("none",),
+        mask_threshold=0.5,
+        constancy=Constancy(512, 512, 0.03, 400.0, (PhantomReference(1, "none", 0.0, 0.0),)),
+        training_sources=("none",),
         licences=("none",),
-        references=[PhantomReference(1, "none", 0.0, 0.0)],
     )
-    manifest = publish(tmp_path, contract)
     return lambda answers: SuitabilityPipeline(
         manifest, SharedSession(Session(FixedVerdict(answers), "image", OUTPUTS, "fixed"))
     )

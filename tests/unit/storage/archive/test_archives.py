@@ -6,13 +6,14 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.pipeline import Archive
 from dicom_node.storage.archive.sealed import SealedArchive
-from tests.support.archives import Opened
+from tests.support.archives import Opened, content_of
 
 
 def test_what_is_put_is_read_back(archive: Archive) -> None:
@@ -23,13 +24,13 @@ def test_what_is_put_is_read_back(archive: Archive) -> None:
         assert stored.key == f"instances/{digest[:2]}/{digest}.dcm"
     assert re.fullmatch(r"instances/(..)/\1[0-9a-f]{62}\.dcm", stored.key)
     assert archive.read(stored.key) == b"one two"
-    assert archive.path(stored.key).read_bytes() == b"one two"
+    assert content_of(archive, stored.key) == b"one two"
 
 
 def test_what_one_host_puts_another_reads(opened: Opened) -> None:
     here, there = opened(), opened()
     key = here.put([b"film"], "instances", ".dcm").key
-    assert there.path(key).read_bytes() == there.read(key) == b"film"
+    assert content_of(there, key) == there.read(key) == b"film"
     there.delete(key)
     with pytest.raises(GiveUp, match="is gone"):
         opened().read(key)
@@ -73,7 +74,7 @@ def test_deleted_and_unknown_files_are_gone(archive: Archive) -> None:
     with pytest.raises(GiveUp, match="is gone"):
         archive.read(stored.key)
     with pytest.raises(GiveUp, match="is gone"):
-        archive.path(stored.key)
+        content_of(archive, stored.key)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_deleted_and_unknown_files_are_gone(archive: Archive) -> None:
 )
 def test_no_key_leaves_the_archive(key: str, archive: Archive) -> None:
     archive.put([b"x"], "instances", ".dcm")
-    for use in (archive.read, archive.path, archive.delete):
+    for use in (archive.read, partial(content_of, archive), archive.delete):
         with pytest.raises(GiveUp, match="not a key"):
             use(key)
 
@@ -94,24 +95,26 @@ def test_folder_and_suffix_are_plain_names(folder: str, suffix: str, archive: Ar
     assert list(archive.old_keys(time.time() + 60)) == []
 
 
-def test_old_files_are_listed_and_deleted(opened: Opened) -> None:
+def test_old_files_are_listed_and_set_aside(opened: Opened) -> None:
     archive = opened()
     keys = {archive.put([b"%d" % number], "instances", ".dcm").key for number in range(3)}
     later = time.time() + 60
     assert list(archive.old_keys(later - 3600)) == []
     assert set(archive.old_keys(later)) == keys
     one = min(keys)
-    assert not archive.delete_old(one, later - 3600)
+    assert not archive.set_aside(one, later - 3600)
     assert archive.read(one)
-    assert archive.delete_old(one, later)
-    assert not archive.delete_old(one, later)
+    assert archive.set_aside(one, later)
+    assert not archive.set_aside(one, later)
     assert set(opened().old_keys(later)) == keys - {one}
+    assert opened().read(one)  # who knows its key has it again
+    assert set(opened().old_keys(later)) == keys
 
 
 def test_a_file_stored_anew_after_its_deletion_is_there(opened: Opened) -> None:
     archive = opened()
     key = archive.put([b"orphan"], "instances", ".dcm").key
-    assert archive.delete_old(key, time.time() + 60)
+    assert archive.set_aside(key, time.time() + 60)
     assert opened().put([b"orphan"], "instances", ".dcm").key == key
     assert opened().read(key) == b"orphan"
 
@@ -119,7 +122,7 @@ def test_a_file_stored_anew_after_its_deletion_is_there(opened: Opened) -> None:
 def test_a_deleted_file_does_not_come_back(opened: Opened) -> None:
     archive = opened()
     key = archive.put([b"orphan"], "instances", ".dcm").key
-    assert archive.delete_old(key, time.time() + 60)
+    assert archive.set_aside(key, time.time() + 60)
     archive.put([b"orphan"], "instances", ".dcm")
     archive.delete(key)
     with pytest.raises(GiveUp, match="is gone"):

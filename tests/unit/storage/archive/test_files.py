@@ -1,15 +1,17 @@
 """The archive in a folder, with faults made by the file system (all archives: test_archives.py)."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from dicom_node.domain.errors import Away, TryAgain
+from dicom_node.domain.errors import Away, GiveUp, TryAgain
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.archive.orphans import SPOOL
+from tests.support.archives import content_of
 
 
 def _files(root: Path) -> list[Path]:
@@ -31,7 +33,7 @@ def test_a_share_that_is_not_mounted_has_lost_nothing(tmp_path: Path) -> None:
     key = FileArchive(share).put([b"film"], "instances", ".dcm").key
     share.rename(tmp_path / "elsewhere")
     share.mkdir()  # what is there before something is mounted on it
-    for use in (FileArchive(share).read, FileArchive(share).path):
+    for use in (FileArchive(share).read, partial(content_of, FileArchive(share))):
         with pytest.raises(Away, match="mounted"):
             use(key)
     share.rmdir()
@@ -44,7 +46,7 @@ def test_a_share_that_gives_errors_is_away_and_a_file_alone_is_not(tmp_path: Pat
     there.put([b"film"], "instances", ".dcm")
     too_long = "x" * 300  # an error at every look, as a share gives whose server is gone
     for archive, error in ((there, TryAgain), (FileArchive(tmp_path / too_long), Away)):
-        for use in (archive.read, archive.path):
+        for use in (archive.read, partial(content_of, archive)):
             with pytest.raises(error) as raised:
                 use(f"instances/{too_long}")
             assert type(raised.value) is error
@@ -120,3 +122,15 @@ def test_free_bytes_is_that_of_the_disk(tmp_path: Path) -> None:
     stats = os.statvfs(tmp_path)
     free = FileArchive(tmp_path / "archive").free_bytes()
     assert abs(free - stats.f_bavail * stats.f_frsize) < 1 << 30
+
+
+@pytest.mark.parametrize("use", ["read", "opened"])
+def test_an_exchanged_or_rotten_file_is_not_taken_for_what_was_stored(
+    use: str, tmp_path: Path
+) -> None:
+    archive = FileArchive(tmp_path)
+    one, other = (archive.put([film], "instances", ".dcm").key for film in (b"one", b"other"))
+    shutil.copy(tmp_path / other, tmp_path / one)
+    with pytest.raises(GiveUp, match="does not hold what was stored"):
+        archive.read(one) if use == "read" else content_of(archive, one)
+    assert archive.read(other) == b"other"

@@ -8,7 +8,6 @@ from sqlalchemy import Engine, text
 
 from dicom_node.domain.errors import GiveUp
 from dicom_node.storage.database.engine import migrate, open_database
-from dicom_node.storage.database.migrations.orders import ORDERS_AND_FHIR
 from dicom_node.storage.database.migrations.runner import MIGRATIONS
 from dicom_node.storage.database.schema import deliveries
 from dicom_node.storage.database.transactions import transaction
@@ -16,7 +15,7 @@ from dicom_node.storage.queue.ledger import SqlLedger
 from tests.support.postgres_server import PostgresServer
 from tests.support.rows import rows
 
-BEFORE = MIGRATIONS[: MIGRATIONS.index(ORDERS_AND_FHIR)]
+BEFORE = MIGRATIONS[:3]
 INSTANCE = """INSERT INTO instances (sop_instance_uid, study_uid, header, file_key, file_sha256,
     file_size, calling_ae, called_ae, host, received_at)
     VALUES ('1.2.3', '1.2', '{}', 'k', 'ab', 1, 'A', 'B', 'h', 1)"""

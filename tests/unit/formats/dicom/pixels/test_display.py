@@ -249,7 +249,8 @@ def test_image_of_padding_only(tmp_path: Path) -> None:
     ("attributes", "note"),
     [
         ({"ViewPosition": "AP"}, "AP view"),
-        ({"ImagerPixelSpacing": ["0.2", "0.2"]}, "distances in the detector plane"),
+        ({"ImagerPixelSpacing": ["0.6", "0.6"]}, "distances in the detector plane"),
+        ({"PixelSpacing": ["5", "5"]}, "pixel spacing not plausible: no measurements in mm"),
         ({"BurnedInAnnotation": "YES"}, "burned-in annotation"),
         ({"LossyImageCompression": "01"}, "lossy source"),
     ],
@@ -261,10 +262,10 @@ def test_notes(attributes: dict[str, Attribute], note: str, tmp_path: Path) -> N
 
 def test_orientation_and_spacing_leave_the_pixels_in_stored_order(tmp_path: Path) -> None:
     ds = dataset(film(BITS), BITS, PatientOrientation=["R", "F"], ViewPosition="PA", **WINDOW)
-    ds.PixelSpacing, ds.PixelSpacingCalibrationType = ["0.15", "0.14"], "GEOMETRY"
+    ds.PixelSpacing, ds.PixelSpacingCalibrationType = ["0.55", "0.54"], "GEOMETRY"
     radiograph = read(ds, tmp_path)
     assert np.array_equal(radiograph.pixels, read_film(tmp_path, **WINDOW))
     assert radiograph.orientation is not None
     assert (radiograph.orientation.row, radiograph.orientation.column) == ("R", "F")
     assert radiograph.spacing is not None
-    assert (radiograph.spacing.row_mm, radiograph.spacing.column_mm) == (0.15, 0.14)
+    assert (radiograph.spacing.row_mm, radiograph.spacing.column_mm) == (0.55, 0.54)
