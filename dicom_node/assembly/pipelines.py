@@ -105,7 +105,7 @@ def reader(settings: Settings, engine: Engine | None = None) -> InferenceContext
             log.warning("operating_point_unused", route=route.name, pipeline=name)
     return InferenceContext(
         read_header,
-        radiograph.read_radiograph,
+        radiograph.read_film,
         pipelines,
         gate=load_gate(settings),
         choices={route.name: route.choice for route in settings.routes},

@@ -18,7 +18,7 @@ from dicom_node.domain.findings import Presence
 from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.flow.infer import InferenceContext
 from dicom_node.formats.dicom.header import read_header
-from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.formats.dicom.pixels.radiograph import read_film
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import deliveries, objects
 from tests.support.fhir_server import FhirServer
@@ -101,7 +101,7 @@ def test_a_correction_takes_the_place_of_the_first_report(
         if turn:
             ledger.reanalyse(study_uid=None, since=1.0, now=now)
         model = Scripted(version, presence)
-        assert site.work(InferenceContext(read_header, read_radiograph, {model.name: model}))
+        assert site.work(InferenceContext(read_header, read_film, {model.name: model}))
         assert deliver(site, now + 60 * turn) == 1
         kinds = [one["resourceType"] for one in server.resources]
         assert kinds == ["Observation", "DiagnosticReport"], uid

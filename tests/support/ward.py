@@ -32,7 +32,7 @@ from dicom_node.domain.work import Arrival
 from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.flow.infer import InferenceContext, Worker, work_once
 from dicom_node.formats.dicom.header import describe, read_header
-from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.formats.dicom.pixels.radiograph import read_film
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import deliveries, objects
 from dicom_node.storage.database.transactions import transaction
@@ -87,7 +87,7 @@ class Ward:
         parts = self.parts
         write = writer(parts.settings, parts.engine, parts.archive)
         reader = InferenceContext(
-            read_header, read_radiograph, {one.name: one for one in (self.model, *self.more)}
+            read_header, read_film, {one.name: one for one in (self.model, *self.more)}
         )
         return work_once(Worker("w", parts.ledger, parts.archive, reader, write, time.time, 60))
 

@@ -19,7 +19,13 @@ from dicom_node.formats.dicom.attributes import (
     texts,
     unknown_charset,
 )
-from dicom_node.formats.dicom.parsing import guess_syntax, parse_file, read_file_meta
+from dicom_node.formats.dicom.parsing import (
+    ElementHead,
+    guess_syntax,
+    parse_file,
+    parse_to_pixels,
+    read_file_meta,
+)
 
 _VALID_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _AXES = {"L": 0, "R": 0, "H": 1, "F": 1, "A": 2, "P": 2}
@@ -37,13 +43,18 @@ def read_header(path: Path) -> Dataset:
     NotAnalysable when the data set cannot be parsed.
     """
     with path.open("rb") as file:
-        meta = read_file_meta(file)
-        named = text(meta, "TransferSyntaxUID")
-        syntax = named if _is_valid_uid(named) else guess_syntax(file)
-        ds = parse_file(file, syntax)
+        return read_to_pixels(file)[0]
+
+
+def read_to_pixels(file: BinaryIO) -> tuple[Dataset, ElementHead | None]:
+    """Read an open file as `read_header` does, and say where its pixels are."""
+    meta = read_file_meta(file)
+    named = text(meta, "TransferSyntaxUID")
+    syntax = named if _is_valid_uid(named) else guess_syntax(file)
+    ds, pixels = parse_to_pixels(file, syntax)
     meta.TransferSyntaxUID = UID(syntax)
     ds.file_meta = meta
-    return ds
+    return ds, pixels
 
 
 def parse(content: bytes, transfer_syntax_uid: str) -> Dataset:

@@ -17,7 +17,7 @@ from dicom_node.domain.work import (
 from dicom_node.network.fhir import post, probe, send, settled
 from dicom_node.results.example import example
 from dicom_node.results.messages import fhir
-from dicom_node.storage.archive.files import FileArchive
+from tests.support.archives import NamedFiles
 from tests.support.fhir_server import FhirServer, outcome
 from tests.support.listeners import free_port
 
@@ -165,7 +165,7 @@ def test_the_sender_answers_for_each_message(message: bytes, tmp_path: Path) -> 
     )
     batch = DeliveryBatch("emr", "fhir", deliveries, "w", 0.0)
     with FhirServer() as server:
-        stored, gone = send(batch, FileArchive(tmp_path), server.destination())
+        stored, gone = send(batch, NamedFiles(tmp_path), server.destination())
     assert stored == Acknowledgement(0, "HTTP 200: 4 created, 0 known already")
     assert isinstance(gone, Undelivered)
     assert gone.delivery_id == 1
