@@ -213,13 +213,15 @@ def test_files_are_kept_until_the_peer_keeps_them(
 ) -> None:
     finished(ledger, kinds=("seg",))
     deliver(ledger)
-    assert retention.old_objects(9e9, 9e9, 10) == ()
+    assert retention.old_files("objects", 9e9, 9e9, 10) == ()
     request = asked(book)
-    assert retention.old_objects(9e9, 9e9, 10) == ()
+    assert retention.old_files("objects", 9e9, 9e9, 10) == ()
     book.hear(Report(request.transaction_uid, (SEG,)), ("pacs",), NOW)
-    (kept,) = retention.old_objects(9e9, 9e9, 10)
-    retention.forget_objects([kept.row_id], NOW)
-    retention.forget_instances([one.row_id for one in retention.old_instances(9e9, 9e9, 9)], NOW)
+    (kept,) = retention.old_files("objects", 9e9, 9e9, 10)
+    retention.forget_files("objects", [kept.row_id], NOW)
+    retention.forget_files(
+        "instances", [one.row_id for one in retention.old_files("instances", 9e9, 9e9, 9)], NOW
+    )
     assert retention.prune(9e9, 10) == 1
 
 
@@ -230,8 +232,8 @@ def test_what_was_given_up_is_kept_as_a_dead_letter_is(
     deliver(ledger)
     report = Report(asked(book).transaction_uid, (), ((SEG, CLASS_NOT_SUPPORTED),))
     book.hear(report, ("pacs",), NOW)
-    assert retention.old_objects(9e9, 0.0, 10) == ()
-    assert len(retention.old_objects(9e9, 9e9, 10)) == 1
+    assert retention.old_files("objects", 9e9, 0.0, 10) == ()
+    assert len(retention.old_files("objects", 9e9, 9e9, 10)) == 1
 
 
 def test_a_peer_that_is_asked_no_more_holds_up_nothing(
@@ -246,7 +248,7 @@ def test_a_peer_that_is_asked_no_more_holds_up_nothing(
     assert column(engine, commitments, "state") == ["called off"]
     assert column(engine, commitment_requests, "transaction_uid") == []
     assert book.ask("pacs", NOW + 1e6) is None
-    assert len(retention.old_objects(9e9, 9e9, 10)) == 1
+    assert len(retention.old_files("objects", 9e9, 9e9, 10)) == 1
 
 
 def test_other_peers_owe_nothing(engine: Engine, book: SqlCommitments) -> None:

@@ -132,7 +132,7 @@ def test_standbys_go_with_their_image(
     armed(ledger)
     settle(ledger, "ris", "AA")
     ids = [int(str(one)) for one in column(engine, escalations, "object_id")]
-    retention.forget_objects([*ids, *range(1, 9)], NOW + 1)
-    retention.forget_instances([1], NOW + 1)
+    retention.forget_files("objects", [*ids, *range(1, 9)], NOW + 1)
+    retention.forget_files("instances", [1], NOW + 1)
     assert retention.prune(NOW + 9000, 10) == 1
     assert rows(engine, escalations) == []
