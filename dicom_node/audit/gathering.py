@@ -104,7 +104,7 @@ class AlertThrottle:
         """Note the alert; False for one that was written within AGAIN_S, or one too many."""
         now = self._clock()
         with self._lock:
-            self._said = {one: at for one, at in self._said.items() if now - at < AGAIN_S}
+            self._said = {alert: at for alert, at in self._said.items() if now - at < AGAIN_S}
             if alert in self._said or len(self._said) >= MOST_ALERTS:
                 return False
             self._said[alert] = now

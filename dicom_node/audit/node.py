@@ -121,8 +121,10 @@ class Audit:
 
     def erased(self, gone: Sequence[Erasure]) -> None:
         """Tell what retention erased."""
-        for one in gone:
-            self.note(events.erased(self.here, one.transferred, time.time(), whole=one.whole))
+        for erasure in gone:
+            self.note(
+                events.erased(self.here, erasure.transferred, time.time(), whole=erasure.whole)
+            )
 
 
 SILENT = Audit()
@@ -190,7 +192,9 @@ def _audit_changes(settings: Settings, told: Audit) -> None:
         before = json.loads(kept.read_text())
     except (OSError, ValueError):
         before = {}
-    changed = sorted(one for one in {*now, *before} if now.get(one) != before.get(one))
+    changed = sorted(
+        section for section in {*now, *before} if now.get(section) != before.get(section)
+    )
     if not changed:
         return
     try:
@@ -199,7 +203,7 @@ def _audit_changes(settings: Settings, told: Audit) -> None:
         kept.write_text(json.dumps(now))
     except OSError as error:
         log.error("audit_settings_not_kept", reason=error.strerror)
-    secure = any(one in SECURITY_SECTIONS for one in changed)
+    secure = any(section in SECURITY_SECTIONS for section in changed)
     kind = events.SECURITY_CONFIGURATION if secure else events.SOFTWARE_CONFIGURATION
     words = "settings changed: " if before else "settings first seen: "
     subject = f"{told.here.name}@{told.here.host}"
@@ -242,16 +246,16 @@ def _carried(
     study_uid = batch.deliveries[0].study_uid
     patient_id = _patient(engine, study_uid)
     transfers = batch.protocol in DICOM
-    if transfers and any(one.attempt == 1 for one in batch.deliveries):
+    if transfers and any(delivery.attempt == 1 for delivery in batch.deliveries):
         told.note(
             events.begun(told.here, to, TransferredInstances(study_uid, patient_id), time.time())
         )
     try:
         outcomes = sender(batch, archive)
     except Exception as error:  # noqa: BLE001 - told, then handled as the outbox does
-        outcomes = tuple(Undelivered(one.id, error) for one in batch.deliveries)
+        outcomes = tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
     for there, ids in ((True, _arrived(outcomes)), (False, _given_up(outcomes))):
-        sent = [one for one in batch.deliveries if one.id in ids]
+        sent = [delivery for delivery in batch.deliveries if delivery.id in ids]
         if not sent:
             continue
         transfer = TransferredInstances(study_uid, patient_id, _contents(sent))
@@ -264,21 +268,21 @@ def _carried(
 
 
 def _arrived(outcomes: Sequence[Acknowledgement | Undelivered]) -> set[int]:
-    return {one.delivery_id for one in outcomes if isinstance(one, Acknowledgement)}
+    return {outcome.delivery_id for outcome in outcomes if isinstance(outcome, Acknowledgement)}
 
 
 def _given_up(outcomes: Sequence[Acknowledgement | Undelivered]) -> set[int]:
     """Give those that are not tried again: each try of a PACS that is away is no event."""
     return {
-        one.delivery_id
-        for one in outcomes
-        if isinstance(one, Undelivered) and not isinstance(one.error, TryAgain | OSError)
+        outcome.delivery_id
+        for outcome in outcomes
+        if isinstance(outcome, Undelivered) and not isinstance(outcome.error, TryAgain | OSError)
     }
 
 
 def _contents(sent: Sequence[Delivery]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return events.sorted_by_class(
-        (one.sop_class_uid, one.sop_instance_uid) for one in sent if one.sop_class_uid
+        (item.sop_class_uid, item.sop_instance_uid) for item in sent if item.sop_class_uid
     )
 
 
@@ -291,8 +295,8 @@ def _patient(engine: Engine, study_uid: str) -> str:
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
     """Name every destination as the trail does."""
-    named = {one.name: Endpoint(one.ae_title, one.host) for one in settings.peers}
-    named |= {one.name: Endpoint(one.name, one.host) for one in settings.hl7}
+    named = {peer.name: Endpoint(peer.ae_title, peer.host) for peer in settings.peers}
+    named |= {receiver.name: Endpoint(receiver.name, receiver.host) for receiver in settings.hl7}
     for server in (*settings.stow, *settings.fhir):
         named[server.name] = Endpoint(server.url, urlsplit(server.url).hostname or "")
     return named

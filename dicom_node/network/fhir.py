@@ -127,7 +127,7 @@ def _outcome(body: bytes) -> str:
             details = issue.get("details")
             said += [details.get("text")] if isinstance(details, dict) else []
             said.append(issue.get("diagnostics"))
-    return " | ".join(one for one in said if isinstance(one, str))[:LONGEST_NOTE]
+    return " | ".join(text for text in said if isinstance(text, str))[:LONGEST_NOTE]
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Server:
 def framed(message: str, at: float, host: str, process_id: int) -> bytes:
     """Write one message as RFC 5424 6 has it, without what a transport adds."""
     when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    name = "".join(one if "!" <= one <= "~" else "-" for one in host)[:255] or "-"
+    name = "".join(character if "!" <= character <= "~" else "-" for character in host)[:255] or "-"
     head = f"<{PRIORITY}>1 {when} {name} dicom-node {process_id} {MESSAGE_ID} - "
     return head.encode() + b"\xef\xbb\xbf" + message.encode()
 

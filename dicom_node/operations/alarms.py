@@ -46,8 +46,8 @@ def watch_audit(parts: Parts, now: float) -> None:
 def _settle(parts: Parts, kind: str, facts: Iterable[str], now: float) -> None:
     words = tuple(facts)
     alarms.settle_alarms(parts.engine, kind, words, now)
-    for one in words:
-        log.warning("alarm_open", kind=kind, words=one)
+    for fact in words:
+        log.warning("alarm_open", kind=kind, words=fact)
 
 
 def _waiting_images(parts: Parts, now: float) -> Iterator[str]:

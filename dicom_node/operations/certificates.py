@@ -20,7 +20,7 @@ SHOW_S = 5.0
 
 def uses_tls(settings: Settings) -> bool:
     """Say whether anything of the configuration speaks TLS with the files of [tls]."""
-    called = [one.tls for one in settings.peers] + [one.tls for one in settings.hl7]
+    called = [peer.tls for peer in settings.peers] + [receiver.tls for receiver in settings.hl7]
     told = bool(settings.audit.syslog) and settings.audit.transport == "tls"
     return settings.tls.mode != "off" or told or any(called)
 
@@ -33,7 +33,9 @@ def certificate_faults(settings: Settings, now: float) -> list[str]:
         if not path or not uses_tls(settings):
             continue
         try:
-            found = [one.fault(now) for one in certificates_of(f"tls.{setting}", path)]
+            found = [
+                certificate.fault(now) for certificate in certificates_of(f"tls.{setting}", path)
+            ]
         except BadSettings as error:
             found = [str(error)]
         faults += [fault for fault in found if fault]
@@ -108,7 +110,7 @@ def certificates_of(setting: str, path: str) -> tuple[Certificate, ...]:
         raise BadSettings(f"{setting}: {path} cannot be read: {error.strerror}") from None
     except ValueError:
         raise BadSettings(f"{setting}: {path} holds no certificate in PEM form") from None
-    return tuple(_described(setting, one) for one in found)
+    return tuple(_described(setting, certificate) for certificate in found)
 
 
 def certificate_in(whose: str, der: bytes) -> Certificate:

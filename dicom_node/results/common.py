@@ -95,7 +95,9 @@ def tracking(source: Dataset, findings: Findings, index: int) -> tuple[str, str]
 
 def device_uid(*algorithms: Algorithm) -> str:
     """Derive the UID of a device: new weights are a new device (IHE AIR)."""
-    return derive_uid("device", *sorted(f"{one.name}/{one.model_sha256}" for one in algorithms))
+    return derive_uid(
+        "device", *sorted(f"{algorithm.name}/{algorithm.model_sha256}" for algorithm in algorithms)
+    )
 
 
 def local_time(source: Dataset, context: ReportContext) -> datetime:
@@ -143,17 +145,17 @@ def _contributors(
     and the node knows its own results by it.
     """
     node = Algorithm(NODE_MODEL, context.node_version, "")
-    for one in (node, *(each.algorithm for each in findings)):
-        weights = one.model_sha256
+    for algorithm in (node, *(each.algorithm for each in findings)):
+        weights = algorithm.model_sha256
         equipment = ContributingEquipment(
             NODE_MODEL,
             coded(codes.PROCESSING_EQUIPMENT),
-            manufacturer_model_name=clipped(one.name),
-            software_versions=clipped(one.version),
+            manufacturer_model_name=clipped(algorithm.name),
+            software_versions=clipped(algorithm.version),
             contribution_datetime=f"{da(made)}{tm(made)}",
             contribution_description=f"Weights SHA-256 {weights}" if weights else None,
         )
-        yield add(equipment, DeviceUID=device_uid(one))
+        yield add(equipment, DeviceUID=device_uid(algorithm))
 
 
 def finished(

@@ -50,20 +50,20 @@ def judged_at(finding: Finding) -> str:
     return finding.operating_point.name.replace("_", " ")
 
 
-def measurement(one: Measurement) -> str:
+def measurement(measured: Measurement) -> str:
     """Write a measurement with its name and unit, for example "area 3374 mm2"."""
-    return f"{one.name} {quantity(one)}"
+    return f"{measured.name} {quantity(measured)}"
 
 
-def quantity(one: Measurement) -> str:
+def quantity(measured: Measurement) -> str:
     """Write a measurement's value and unit."""
-    unit = "" if one.unit.value == "1" else f" {one.unit.value.strip('{}')}"
-    return amount(one) + unit
+    unit = "" if measured.unit.value == "1" else f" {measured.unit.value.strip('{}')}"
+    return amount(measured) + unit
 
 
-def amount(one: Measurement) -> str:
+def amount(measured: Measurement) -> str:
     """Write a measurement's value: ratios need more places than millimetres."""
-    return number(one.value, 3 if one.unit.value == "1" else 1)
+    return number(measured.value, 3 if measured.unit.value == "1" else 1)
 
 
 def headline(finding: Finding) -> str:
@@ -80,7 +80,7 @@ def sentences(finding: Finding) -> list[str]:
     if finding.presence is not Presence.ABSENT and sided(finding):
         said.append(f"Side: {SIDE[finding.side]}")
     said.append(f"Probability {probability(finding)} ({operating_point(finding)})")
-    said += [capital(measurement(one)) for one in finding.measurements]
+    said += [capital(measurement(measured)) for measured in finding.measurements]
     if finding.size_class:
         said.append(f"Size: {finding.size_class}")
     if finding.uncertainty is not None:
@@ -114,9 +114,9 @@ def impression(finding: Finding) -> str:
 
 def algorithm(findings: Findings) -> str:
     """Name the algorithm, its version and its weights."""
-    one = findings.algorithm
-    weights = f", weights SHA-256 {one.model_sha256}" if one.model_sha256 else ""
-    return f"{one.name} {one.version}{weights}"
+    made_by = findings.algorithm
+    weights = f", weights SHA-256 {made_by.model_sha256}" if made_by.model_sha256 else ""
+    return f"{made_by.name} {made_by.version}{weights}"
 
 
 def refusal(findings: Findings) -> str:
@@ -127,8 +127,8 @@ def refusal(findings: Findings) -> str:
 def remarks(radiograph: Radiograph | None, findings: tuple[Findings, ...]) -> list[str]:
     """Say what a reader must know beside the findings: limits, refusals, the notice."""
     said = [] if radiograph is None else list(radiograph.notes)
-    for one in findings:
-        said += [refusal(one)] if one.not_analysed is not None else list(one.notes)
+    for answer in findings:
+        said += [refusal(answer)] if answer.not_analysed is not None else list(answer.notes)
     return [*dict.fromkeys(capital(note) for note in said), UNVERIFIED, NOT_FOR_DIAGNOSIS]
 
 

@@ -202,7 +202,7 @@ class _StowHandler(BaseHTTPRequestHandler):
         except TimeoutError:
             cut = HTTPStatus.REQUEST_TIMEOUT, PROCESSING_FAILURE
         except OSError:  # the connection's own; of TLS not all are ConnectionErrors
-            stored = sum(one.is_stored for one in outcomes)
+            stored = sum(outcome.is_stored for outcome in outcomes)
             log.warning("stow_broken_off", calling_ae=caller.calling_ae, stored=stored)
             self.close_connection = True
             return
@@ -220,15 +220,15 @@ class _StowHandler(BaseHTTPRequestHandler):
         if cut is not None:
             outcomes.append(StoreOutcome("", "", cut[1]))
         status, content = answer_to(outcomes)
-        if cut is not None and not any(one.is_stored for one in outcomes):
+        if cut is not None and not any(outcome.is_stored for outcome in outcomes):
             status = cut[0]
         log.info(
             "stow_answered",
             calling_ae=caller.calling_ae,
             host=caller.host,
             http_status=int(status),
-            stored=sum(one.is_stored for one in outcomes),
-            failed=sum(not one.is_stored for one in outcomes),
+            stored=sum(outcome.is_stored for outcome in outcomes),
+            failed=sum(not outcome.is_stored for outcome in outcomes),
         )
         if not ended:
             self.close_connection = True

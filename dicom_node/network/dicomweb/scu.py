@@ -86,11 +86,11 @@ def _object(content: bytes) -> Dataset:
 
 def _groups(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     group: list[Delivery] = []
-    for one in deliveries:
-        if group and sum(sent.file.size for sent in (*group, one)) > LARGEST_REQUEST:
+    for delivery in deliveries:
+        if group and sum(sent.file.size for sent in (*group, delivery)) > LARGEST_REQUEST:
             yield group
             group = []
-        group.append(one)
+        group.append(delivery)
     if group:
         yield group
 

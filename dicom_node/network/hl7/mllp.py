@@ -134,7 +134,9 @@ def parse_acknowledgement(message: bytes) -> Answer:
     if not found:
         shape = _shape(message.decode("latin-1"))
         raise NotUnderstood(f"the answer has no MSA segment ({shape})")
-    errors = [_field(one, 8) or _field(one, 3) for one in segments if one[0] == "ERR"]
+    errors = [
+        _field(segment, 8) or _field(segment, 3) for segment in segments if segment[0] == "ERR"
+    ]
     said = [_field(found[0], 3), *errors]
     text = " | ".join(part for part in said if part)[:LONGEST_NOTE]
     readable = text.encode("latin-1").decode("utf-8", errors="replace")

@@ -86,8 +86,8 @@ def _patient_key(segment: Segment, number: int) -> PatientKey:
         (segment.text(number, 1, n), segment.text(number, 4, n), segment.text(number, 5, n))
         for n in range(segment.repetitions(number))
     ]
-    every = [one for one in every if one[0]]
-    home = [one for one in every if one[2] in HOME_IDS] or every
+    every = [key for key in every if key[0]]
+    home = [key for key in every if key[2] in HOME_IDS] or every
     return PatientKey(*home[0][:2]) if home else PatientKey()
 
 
@@ -143,12 +143,12 @@ class _Group:
 
     def other(self, name: str, number: int) -> str:
         """Give a field of the first such segment that has it."""
-        every = (one.text(number) for one in self.others if one.name == name)
+        every = (part.text(number) for part in self.others if part.name == name)
         return next((value for value in every if value), "")
 
     def priorities(self) -> Iterator[str]:
         """Give every priority code: TQ1-9, OBR-27.6 and OBR-5, ORC-7.6."""
-        yield from (one.text(9) for one in self.others if one.name == "TQ1")
+        yield from (part.text(9) for part in self.others if part.name == "TQ1")
         yield self.orc.text(7, 6)
         if self.obr is not None:
             yield from (self.obr.text(27, 6), self.obr.text(5))
@@ -159,7 +159,7 @@ def _orders(segments: list[Segment]) -> Heard:
     if not groups:
         raise MessageRefused(Fault("AE", 100, "required segment missing", "ORC"))
     # a patient is optional in an order (HL7 4.4.1), but one without identifier is a fault
-    pids = [one for one in segments if one.name == "PID"]
+    pids = [segment for segment in segments if segment.name == "PID"]
     patient = _patient(pids[0], 1) if pids else None
     study_uids = [uid for group in groups if (uid := _study_uid(group))]
     orders = []
@@ -203,7 +203,7 @@ def _order(group: _Group, sequence: int, patient: Patient | None, study_uid: str
     study_uid = _study_uid(group) or study_uid
     if not (accession or placer.value or study_uid):
         raise MessageRefused(Fault("AE", 101, "no order number", "ORC", sequence, 2))
-    said = tuple(one for code in group.priorities() if (one := priority_of(code)))
+    said = tuple(known for code in group.priorities() if (known := priority_of(code)))
     key = PatientKey() if patient is None else patient.key
     return Order(control, accession, placer, filler, study_uid, key, highest(said))
 

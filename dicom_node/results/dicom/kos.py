@@ -30,11 +30,11 @@ SOP_CLASS_UID = SOP_CLASSES["kos"]
 def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | None:
     """Point at an image with something present; None when nothing is."""
     source, radiograph, findings = examined
-    if radiograph is None or not any(one.positive for one in findings):
+    if radiograph is None or not any(finding.positive for finding in findings):
         return None
     root = container(
         codes.OF_INTEREST,
-        *observer(context, *(one.algorithm for one in findings)),
+        *observer(context, *(answer.algorithm for answer in findings)),
         words(codes.KEY_OBJECT_DESCRIPTION, " ".join(_said(findings))),
         image(codes.SOURCE, ref_of(source)),
         template="2010",
@@ -58,7 +58,7 @@ def add_selection(ds: Dataset, root: Dataset, description: str, referred: Datase
 
 
 def _said(findings: tuple[Findings, ...]) -> Iterator[str]:
-    for finding in (each for one in findings for each in one.findings):
+    for finding in (each for answer in findings for each in answer.findings):
         if finding.presence is Presence.PRESENT:
             yield ("URGENT. " if finding.urgent else "") + say.impression(finding)
     yield NOT_FOR_DIAGNOSIS

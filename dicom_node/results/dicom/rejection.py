@@ -28,7 +28,7 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | Non
         return None
     root = container(
         codes.REJECTED,
-        *observer(context, *(one.algorithm for one in findings)),
+        *observer(context, *(answer.algorithm for answer in findings)),
         words(codes.KEY_OBJECT_DESCRIPTION, SAID),
         *map(_rejected, context.before),
         template="2010",
@@ -38,15 +38,17 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | Non
     return finished(ds, "rejection", source)
 
 
-def _rejected(one: Sent) -> Dataset:
-    if one.kind in PICTURES:
-        return image(codes.SOURCE, one.ref)
+def _rejected(earlier: Sent) -> Dataset:
+    if earlier.kind in PICTURES:
+        return image(codes.SOURCE, earlier.ref)
     ds: Dataset = CompositeContentItem.from_dataset(
         item(
             RelationshipType="CONTAINS",
             ValueType="COMPOSITE",
             ConceptNameCodeSequence=coded(codes.SOURCE),
-            ReferencedSOPSequence=reference(one.ref.sop_class_uid, one.ref.sop_instance_uid),
+            ReferencedSOPSequence=reference(
+                earlier.ref.sop_class_uid, earlier.ref.sop_instance_uid
+            ),
         ),
         copy=False,
     )

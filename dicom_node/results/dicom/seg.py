@@ -77,8 +77,8 @@ def segments(findings: tuple[Findings, ...]) -> list[tuple[int, int]]:
     """List (findings, finding) indices with a region, in the order of segment numbers."""
     return [
         (of, index)
-        for of, one in enumerate(findings)
-        for index, finding in enumerate(one.findings)
+        for of, answer in enumerate(findings)
+        for index, finding in enumerate(answer.findings)
         if region_of(finding) is not None
     ]
 
@@ -149,7 +149,7 @@ def _add_frames(
 
 
 def _overlap(masks: list[NDArray[np.bool_]]) -> bool:
-    return any(bool((one & other).any()) for one, other in combinations(masks, 2))
+    return any(bool((mask & other).any()) for mask, other in combinations(masks, 2))
 
 
 def _described(

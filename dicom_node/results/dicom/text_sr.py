@@ -26,7 +26,7 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
     source, radiograph, findings = examined
     root = container(
         codes.DIAGNOSTIC_IMAGING_REPORT,
-        *observer(context, *(one.algorithm for one in findings)),
+        *observer(context, *(answer.algorithm for answer in findings)),
         code(codes.PROCEDURE_REPORTED, codes.PLAIN_CHEST_XRAY, "HAS CONCEPT MOD"),
         *_sections(radiograph, findings),
         container(codes.CURRENT_PROCEDURE, *_procedure(source, findings)),
@@ -39,13 +39,13 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
 
 
 def _procedure(source: Dataset, findings: tuple[Findings, ...]) -> Iterator[Dataset]:
-    for one in findings:
-        yield words(codes.PROCEDURE_DESCRIPTION, f"Read by {say.algorithm(one)}")
+    for answer in findings:
+        yield words(codes.PROCEDURE_DESCRIPTION, f"Read by {say.algorithm(answer)}")
     yield image(codes.SOURCE, ref_of(source))
 
 
 def _sections(radiograph: Radiograph | None, findings: tuple[Findings, ...]) -> Iterator[Dataset]:
-    known = [finding for one in findings for finding in one.findings]
+    known = [finding for answer in findings for finding in answer.findings]
     if known:
         said = ("\r\n".join(say.sentences(finding)) for finding in known)
         yield container(codes.FINDINGS_SECTION, *(words(codes.FINDING, text) for text in said))

@@ -64,7 +64,7 @@ def build(examined: ExaminedImage, context: HL7Context) -> ReportObject | None:
     read = analysed(findings)
     patient_id = text(source, "PatientID")
     to = context.destination
-    if not any(one.findings for one in read):
+    if not any(answer.findings for answer in read):
         return None
     if not patient_id and not to.allow_empty_patient_id:
         return None
@@ -80,7 +80,7 @@ def build(examined: ExaminedImage, context: HL7Context) -> ReportObject | None:
         *_notes(radiograph, read),
         oru_dialect.study_segment(text(source, "StudyInstanceUID")),
     )
-    chosen = (one for one in segments if oru_dialect.sent(one, to))
+    chosen = (segment for segment in segments if oru_dialect.sent(segment, to))
     content = er7.message(chosen).encode(er7.codec(to.charset), "replace")
     return ReportObject("oru", "", uid, "", content)
 
@@ -185,7 +185,7 @@ def _observations(examined: ExaminedImage, context: HL7Context, made: str) -> It
     }
     # O: a detail of the order, not a result
     yield {**study, 11: "O", 14: made}
-    every = [finding for one in analysed(examined.findings) for finding in one.findings]
+    every = [finding for answer in analysed(examined.findings) for finding in answer.findings]
     for sub_id, finding in enumerate(every, start=1):
         for fields in _group(finding, to):
             yield {**fields, 4: str(sub_id), 11: context.status, 14: made}
@@ -224,20 +224,25 @@ def _group(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
 
 
 def _sizes(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
-    concepts = [one.concept for one in finding.measurements]
-    for one in finding.measurements:
-        unit = er7.coded(one.unit)
-        fields = {2: "NM", 3: oru_dialect.named(one.concept, to), 5: words.amount(one), 6: unit}
+    concepts = [measurement.concept for measurement in finding.measurements]
+    for measurement in finding.measurements:
+        unit = er7.coded(measurement.unit)
+        fields = {
+            2: "NM",
+            3: oru_dialect.named(measurement.concept, to),
+            5: words.amount(measurement),
+            6: unit,
+        }
         # two distances, say, are told apart by the method (OBX-17), in words
-        shared = concepts.count(one.concept) > 1
-        yield {**fields, 17: er7.components("", one.name)} if shared else fields
+        shared = concepts.count(measurement.concept) > 1
+        yield {**fields, 17: er7.components("", measurement.name)} if shared else fields
 
 
 def _notes(radiograph: Radiograph | None, read: tuple[Findings, ...]) -> Iterator[str]:
-    said = [NOTICE, *(f"Algorithm: {words.algorithm(one)}" for one in read)]
+    said = [NOTICE, *(f"Algorithm: {words.algorithm(answer)}" for answer in read)]
     said += [] if radiograph is None else radiograph.notes
-    for one in read:
-        said += [f"Size: {finding.size_class}" for finding in one.findings if finding.size_class]
-        said += one.notes
+    for answer in read:
+        said += [f"Size: {finding.size_class}" for finding in answer.findings if finding.size_class]
+        said += answer.notes
     for number, note in enumerate(dict.fromkeys(said), start=1):
         yield er7.segment("NTE", {1: str(number), 2: "L", 3: er7.escaped(note)})

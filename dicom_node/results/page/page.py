@@ -72,12 +72,12 @@ def body(
     yield from findings_table(findings)
     yield said("Limits", SECTION)
     limits = say.remarks(radiograph, findings)[:-1]  # the notice stands at the foot
-    limits += [NOT_EXCLUDED] if any(one.findings for one in findings) else []
+    limits += [NOT_EXCLUDED] if any(answer.findings for answer in findings) else []
     limits += _unprinted(source)
-    yield said(" ".join(one if one.endswith(".") else f"{one}." for one in limits), SMALL)
+    yield said(" ".join(limit if limit.endswith(".") else f"{limit}." for limit in limits), SMALL)
     yield said("Algorithms", SECTION)
-    for number, one in enumerate(findings, 1):
-        yield said(f"[{number}] {say.algorithm(one)}", SMALL)
+    for number, answer in enumerate(findings, 1):
+        yield said(f"[{number}] {say.algorithm(answer)}", SMALL)
 
 
 def person(name: str) -> str:
@@ -143,7 +143,7 @@ def findings_table(findings: tuple[Findings, ...]) -> Iterator[Flowable]:
     What was measured stands below its finding over the whole width, with the letter
     that it has in the picture.
     """
-    ranked = sorted(_numbered(findings), key=lambda one: ORDER.index(one[1].finding.presence))
+    ranked = sorted(_numbered(findings), key=lambda row: ORDER.index(row[1].finding.presence))
     rows: list[list[object]] = [[said(title, SMALL) for title in TITLES]]
     styles: list[tuple[object, ...]] = [_line(0)]
     for number, mark in ranked:
@@ -164,7 +164,7 @@ def findings_table(findings: tuple[Findings, ...]) -> Iterator[Flowable]:
 
 def _numbered(findings: tuple[Findings, ...]) -> Iterator[tuple[int, Mark]]:
     """Give each finding's mark with the number of its algorithm, 1 the first."""
-    numbers = [number for number, one in enumerate(findings, 1) for _ in one.findings]
+    numbers = [number for number, answer in enumerate(findings, 1) for _ in answer.findings]
     yield from zip(numbers, marked(findings), strict=True)
 
 
@@ -198,7 +198,10 @@ def _row(finding: Finding, number: int) -> list[object]:
 
 def _more(mark: Mark) -> list[str]:
     """Say what was measured, each by its letter in the picture, and the size."""
-    written = (say.measurement(one).replace("mm2", "mm²") for one in mark.finding.measurements)
+    written = (
+        say.measurement(measurement).replace("mm2", "mm²")
+        for measurement in mark.finding.measurements
+    )
     measured = zip(mark.letters, written, strict=True)
-    more = [f"{letter}: {one}" if letter else say.capital(one) for letter, one in measured]
+    more = [f"{letter}: {words}" if letter else say.capital(words) for letter, words in measured]
     return more + ([f"Size: {mark.finding.size_class}"] if mark.finding.size_class else [])

@@ -50,7 +50,7 @@ def beside(
 ) -> Image.Image:
     """Draw the words as high as a picture, in a panel that is as wide as they need."""
     said = list(lines(radiograph, findings, made))
-    fitting = (one for one in WIDTHS if _needed(said, one, READABLE) <= height)
+    fitting = (width for width in WIDTHS if _needed(said, width, READABLE) <= height)
     return panel(radiograph, findings, made, next(fitting, WIDTHS[-1]), height)
 
 
@@ -77,7 +77,7 @@ def panel(
     """
     said = list(lines(radiograph, findings, made))
     sizes = SIZES if height is not None else SIZES[:1]
-    fitting = (one for one in sizes if height is None or _needed(said, width, one) <= height)
+    fitting = (size for size in sizes if height is None or _needed(said, width, size) <= height)
     factor = next(fitting, sizes[-1])
     blocks = [_laid_out(line, width, factor) for line in said]
     return _drawn(blocks, (width, height or _needed(said, width, factor)), _foot(factor))
@@ -100,7 +100,9 @@ def legend(findings: tuple[Findings, ...]) -> Iterator[PanelLine]:
         else:
             yield _brief(mark, named[id(mark.finding)])
         pairs = zip(mark.letters, mark.finding.measurements, strict=True)
-        lettered = [f"{letter}: {say.measurement(one)}" for letter, one in pairs if letter]
+        lettered = [
+            f"{letter}: {say.measurement(measurement)}" for letter, measurement in pairs if letter
+        ]
         if lettered:
             yield PanelLine("; ".join(lettered), 18, SOFT, 2)
     if absent:
@@ -112,11 +114,13 @@ def legend(findings: tuple[Findings, ...]) -> Iterator[PanelLine]:
 
 def names(findings: tuple[Findings, ...]) -> dict[int, str]:
     """Name each finding, by its id; what two algorithms look for gets the algorithm's name."""
-    known = [(one, each.algorithm.name) for each in findings for one in each.findings]
-    often = Counter(code for code, _ in {(one.code.value, by) for one, by in known})
+    known = [(finding, each.algorithm.name) for each in findings for finding in each.findings]
+    often = Counter(code for code, _ in {(finding.code.value, by) for finding, by in known})
     return {
-        id(one): f"{one.code.meaning} ({by})" if often[one.code.value] > 1 else one.code.meaning
-        for one, by in known
+        id(finding): f"{finding.code.meaning} ({by})"
+        if often[finding.code.value] > 1
+        else finding.code.meaning
+        for finding, by in known
     }
 
 
@@ -140,22 +144,22 @@ def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> 
     """Choose what is said, the most important first."""
     yield banner(findings)
     marks = marked(findings)
-    absent = [one for one in marks if one.finding.presence is Presence.ABSENT]
-    bare = [one for one in absent if not one.finding.measurements]
+    absent = [mark for mark in marks if mark.finding.presence is Presence.ABSENT]
+    bare = [mark for mark in absent if not mark.finding.measurements]
     together = bare if len(bare) > APART else []
     named, oriented = names(findings), radiograph.orientation
     sides = oriented is not None and oriented.shows_sides
-    for mark in sorted(marks, key=lambda one: one.finding.presence is Presence.ABSENT):
+    for mark in sorted(marks, key=lambda mark: mark.finding.presence is Presence.ABSENT):
         if mark not in together:
             yield from _about(mark, named[id(mark.finding)], sides)
     if together:
-        listed = ", ".join(_odds(one.finding, named[id(one.finding)]) for one in together)
+        listed = ", ".join(_odds(mark.finding, named[id(mark.finding)]) for mark in together)
         yield PanelLine(f"Not detected (probability, threshold): {listed}", 20, WHITE, 14)
     if not sides:
         yield PanelLine("Side not known: the image has no orientation", 18, SOFT, 12)
     notes = (note.removesuffix(".") for note in say.remarks(radiograph, findings)[:-1])
     yield PanelLine(". ".join(notes) + ".", 17, QUIET, 8)
-    yield PanelLine("; ".join(_who(one.algorithm) for one in findings), 16, QUIET, 8)
+    yield PanelLine("; ".join(_who(answer.algorithm) for answer in findings), 16, QUIET, 8)
     yield PanelLine(made, 16, QUIET, 4)
 
 
@@ -166,7 +170,7 @@ def _who(algorithm: Algorithm) -> str:
 
 def banner(findings: tuple[Findings, ...]) -> PanelLine:
     """Say the result in a word."""
-    known = [finding for one in findings for finding in one.findings]
+    known = [finding for answer in findings for finding in answer.findings]
     if any(finding.urgent for finding in known):
         return PanelLine("URGENT", 44, WHITE, 0, ALARM)
     if any(finding.presence is Presence.PRESENT for finding in known):
@@ -190,8 +194,8 @@ def _about(mark: Mark, name: str, sides: bool) -> Iterator[PanelLine]:
         if placed or finding.side is not Side.UNDETERMINED:
             yield PanelLine(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
         yield PanelLine(odds, 22, SOFT)
-    for letter, one in zip(mark.letters, finding.measurements, strict=True):
-        said = say.capital(say.measurement(one))
+    for letter, measurement in zip(mark.letters, finding.measurements, strict=True):
+        said = say.capital(say.measurement(measurement))
         yield PanelLine(f"{letter}: {said}" if letter else said, 22, SOFT)
     if finding.size_class:
         yield PanelLine(f"Size: {finding.size_class}", 22, SOFT)

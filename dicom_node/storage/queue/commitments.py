@@ -74,7 +74,7 @@ def request_commitment_later(
     taken = select(
         deliveries.c.id.label("delivery_id"),
         *deliveries.c["object_id", "instance_id", "destination"],
-    ).where(deliveries.c.id.in_([one.delivery_id for one in arrived]))
+    ).where(deliveries.c.id.in_([acknowledgement.delivery_id for acknowledgement in arrived]))
     for row in conn.execute(taken).all():
         fresh = {"state": "due", "asked": 0, "failures": 0, "due_at": 0.0, "sent_at": now}
         # who retries a dead letter gives it all its chances again
@@ -142,8 +142,8 @@ class SqlCommitments:
             ).first()
             if request is None:
                 return None
-            reasons = {key(one): reason for one, reason in report.missing}
-            named = sorted({key(one) for one in report.kept} | set(reasons))
+            reasons = {key(ref): reason for ref, reason in report.missing}
+            named = sorted({key(ref) for ref in report.kept} | set(reasons))
             rows = conn.execute(
                 _SENT.add_columns(_REPLACED.label("replaced"))
                 .where(

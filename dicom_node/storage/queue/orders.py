@@ -66,18 +66,20 @@ class SqlOrderBook:
                 conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
             for patient in heard.patients:
                 put_patient(conn, patient, now)
-            for one in heard.merges:
-                merge(conn, one, now)
+            for noted in heard.merges:
+                merge(conn, noted, now)
             for order in heard.orders:
                 _put(conn, order, now)
         pressing = [
-            (one, one.priority) for one in heard.orders if one.priority and not one.cancelled
+            (order, order.priority)
+            for order in heard.orders
+            if order.priority and not order.cancelled
         ]
         if not pressing:
             return 0
         with transaction(self.engine) as conn:
             return sum(
-                _raise_priority(conn, _images_of(one), priority) for one, priority in pressing
+                _raise_priority(conn, _images_of(order), priority) for order, priority in pressing
             )
 
     def raise_priority(self, instance: Instance) -> int:
@@ -89,7 +91,7 @@ class SqlOrderBook:
         ours = {"study_uid": key(instance.study_uid), "accession": key(instance.accession_number)}
         with transaction(self.engine, writing=False) as conn:
             said = conn.execute(_SAID, ours)
-            priority = highest(tuple(one for one in said.scalars() if one is not None))
+            priority = highest(tuple(value for value in said.scalars() if value is not None))
         if priority is None:
             return 0
         with transaction(self.engine) as conn:

@@ -40,8 +40,13 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
     if outcome.deliveries:
         conn.execute(insert_new(conn, deliveries), _delivery_rows(conn, held, outcome, now))
     escalation.arm(conn, held, outcome, now)
-    for one in outcome.replaced:
-        row = {**asdict(one), "destination": key(one.destination), "first_at": now, "last_at": now}
+    for replacement in outcome.replaced:
+        row = {
+            **asdict(replacement),
+            "destination": key(replacement.destination),
+            "first_at": now,
+            "last_at": now,
+        }
         upsert(conn, replacements, row, ("reason", "last_at"))
     reasons = [f.not_analysed for f in outcome.findings if f.not_analysed is not None]
     if len(reasons) < len(outcome.findings):
@@ -100,12 +105,15 @@ def _object_rows(instance_id: int, outcome: Outcome, now: float) -> list[dict[st
 def _delivery_rows(
     conn: Connection, held: Claim, outcome: Outcome, now: float
 ) -> list[dict[str, object]]:
-    ids = object_ids(conn, (one.sop_instance_uid for one in outcome.deliveries))
+    ids = object_ids(conn, (delivery.sop_instance_uid for delivery in outcome.deliveries))
     whose = {"instance_id": held.instance_id, "study_uid": key(held.arrival.instance.study_uid)}
     return [
-        new_row(one.destination, one.protocol, one.priority, now)
+        new_row(delivery.destination, delivery.protocol, delivery.priority, now)
         | whose
         # an object that does not exist gives NULL, which the table refuses
-        | {"after_objects": one.after_objects, "object_id": ids.get(key(one.sop_instance_uid))}
-        for one in outcome.deliveries
+        | {
+            "after_objects": delivery.after_objects,
+            "object_id": ids.get(key(delivery.sop_instance_uid)),
+        }
+        for delivery in outcome.deliveries
     ]

@@ -77,7 +77,7 @@ def read_tallies(conn: Connection) -> tuple[Tally, ...]:
 def _anything(engine: Engine) -> bool:
     with transaction(engine, writing=False) as conn:
         chosen = (_UNRECEIVED, _UNSETTLED, _ENDED_JOBS, _ENDED_DELIVERIES)
-        return any(conn.execute(first(one)).first() is not None for one in chosen)
+        return any(conn.execute(first(statement)).first() is not None for statement in chosen)
 
 
 def first(chosen: Select[int], most: int = 1) -> Select[int]:

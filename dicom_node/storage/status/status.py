@@ -54,7 +54,7 @@ def take_snapshot(engine: Engine, now: float) -> StatusSnapshot:
             ),
             analysed=outcomes.get("analysed", 0),
             pending=outcomes.get("", 0),
-            not_analysed=tuple(sorted(declined, key=lambda one: -one[1])[:MOST_LISTED]),
+            not_analysed=tuple(sorted(declined, key=lambda row: -row[1])[:MOST_LISTED]),
             dead_letters=_dead_letters(conn),
             senders=_senders(conn),
             callers=_callers(conn),
