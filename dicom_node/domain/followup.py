@@ -60,11 +60,11 @@ class History:
         noted_at = max((s.made_at for s in here if s.kind == "rejection"), default=0.0)
         return tuple(s for s in here if s.kind != "rejection" and s.made_at >= noted_at)
 
-    def told(self, destination: str) -> bool:
+    def was_notified(self, destination: str) -> bool:
         """Whether a message about the image went to this receiver."""
         return any(s.destination == destination and s.kind in ("oru", "fhir") for s in self.sent)
 
-    def unheard(self, findings: tuple[Findings, ...]) -> tuple[Findings, ...]:
+    def not_yet_reported(self, findings: tuple[Findings, ...]) -> tuple[Findings, ...]:
         """Give the findings of pipelines that have not read the image before."""
         return tuple(answer for answer in findings if answer.algorithm.name not in self.said)
 

@@ -37,10 +37,10 @@ def post(content: bytes, to: FhirDestination) -> str:
     Raises GiveUp for a refusal that the same message meets again, TryAgain for
     anything else that is not the answer to a transaction.
     """
-    return settled(*_ask("POST", to.url, to, content))
+    return judge_answer(*_ask("POST", to.url, to, content))
 
 
-def settled(status: int, body: bytes) -> str:
+def judge_answer(status: int, body: bytes) -> str:
     """Judge an answer; the server's own words, which may name a patient, become a note."""
     if 200 <= status < 300:
         return _stored(status, body)

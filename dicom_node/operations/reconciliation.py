@@ -21,7 +21,7 @@ FAILED = "reconciliation_failed"
 """Kinds of alarms."""
 
 
-def at_night(settings: Settings) -> CronTrigger | None:
+def nightly_trigger(settings: Settings) -> CronTrigger | None:
     """Say when to reconcile; None without `reconcile.peer`."""
     if not settings.reconcile.peer:
         return None
@@ -30,14 +30,16 @@ def at_night(settings: Settings) -> CronTrigger | None:
     return CronTrigger(hour=hour, minute=minute)
 
 
-def nightly(parts: Parts, wait: Wait) -> None:
+def reconcile_nightly(parts: Parts, wait: Wait) -> None:
     """Reconcile once; whatever keeps it from an end becomes an alarm.
 
     Several processes may do this at once: what one fetched the other finds known.
     """
     try:
         for study in reconcile(parts, date.today(), wait):
-            log.info("study_reconciled", study_uid=study.gap.study_uid, missing=left(study))
+            log.info(
+                "study_reconciled", study_uid=study.gap.study_uid, missing=missing_count(study)
+            )
     except Stopped:
         return
     except Exception as error:  # noqa: BLE001 - the night's edge: no failure may go unseen
@@ -62,7 +64,10 @@ def reconcile(
     images = studies = 0
     for study in found:
         if study.gap.missing or study.faults:
-            images, studies = images + left(study), studies + bool(left(study) or study.gap.fault)
+            images, studies = (
+                images + missing_count(study),
+                studies + bool(missing_count(study) or study.gap.fault),
+            )
             yield study
     parts.ledger.close_alarms(FAILED, parts.clock())
     parts.ledger.close_alarms(MISSING, parts.clock())
@@ -91,7 +96,7 @@ def days_before(today: date, days: int) -> Span:
     return Span(today - timedelta(days=days), today - timedelta(days=1))
 
 
-def left(study: Filled) -> int:
+def missing_count(study: Filled) -> int:
     """Say how many images of the study are missing still."""
     return len(study.gap.missing) - study.fetched
 

@@ -111,7 +111,7 @@ def new_object(
 ) -> Dataset:
     """Start a result with its identity, series, equipment and time.
 
-    Patient and study come in when it is written (`finished`).
+    Patient and study come in when it is written (`write_object`).
     """
     source, findings = examined.source, examined.findings
     more = identity.variant(kind, context.sr_class, context.references_seg, context.overlay)
@@ -158,7 +158,7 @@ def _contributors(
         yield add(equipment, DeviceUID=device_uid(algorithm))
 
 
-def finished(
+def write_object(
     ds: Dataset, kind: ObjectKind, source: Dataset, also: tuple[str, ...] = ()
 ) -> ReportObject:
     """Write the object; attributes named in `also` are copied from the source."""

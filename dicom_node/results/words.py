@@ -25,7 +25,7 @@ def number(value: float, places: int = 3) -> str:
     return "0" if text == "-0" else text
 
 
-def odds(finding: Finding) -> tuple[str, str]:
+def probability_and_threshold(finding: Finding) -> tuple[str, str]:
     """Write probability and threshold so that the texts compare as the values do.
 
     What is only unlikely is not written as 0, nor what is only likely as 1.
@@ -42,7 +42,7 @@ def odds(finding: Finding) -> tuple[str, str]:
 
 def probability(finding: Finding) -> str:
     """Write the probability, in as many places as its threshold needs."""
-    return odds(finding)[0]
+    return probability_and_threshold(finding)[0]
 
 
 def judged_at(finding: Finding) -> str:
@@ -77,7 +77,7 @@ def headline(finding: Finding) -> str:
 def sentences(finding: Finding) -> list[str]:
     """Say all about one finding, a sentence a line."""
     said = [f"{finding.code.meaning}: {STATE[finding.presence]}"]
-    if finding.presence is not Presence.ABSENT and sided(finding):
+    if finding.presence is not Presence.ABSENT and has_side(finding):
         said.append(f"Side: {SIDE[finding.side]}")
     said.append(f"Probability {probability(finding)} ({operating_point(finding)})")
     said += [capital(measurement(measured)) for measured in finding.measurements]
@@ -95,7 +95,7 @@ def uncertainty(deviation: float) -> str:
     return f"the models' probabilities deviate by {number(deviation, 2)}"
 
 
-def sided(finding: Finding) -> bool:
+def has_side(finding: Finding) -> bool:
     """Say whether a finding can be on one side: not that of the heart or the whole chest."""
     return finding.site not in (codes.HEART, codes.CHEST)
 
@@ -104,12 +104,16 @@ def impression(finding: Finding) -> str:
     """Say the one line that a reader needs, for example in an ORU."""
     name = finding.code.meaning
     name = name[:1].lower() + name[1:]
-    odds = f"(p={probability(finding)})"
+    probability_and_threshold = f"(p={probability(finding)})"
     if finding.presence is Presence.ABSENT:
-        return f"AI: no {name} detected {odds}."
+        return f"AI: no {name} detected {probability_and_threshold}."
     side = "side undetermined" if finding.side is Side.UNDETERMINED else SIDE[finding.side]
     verb = "suspected" if finding.presence is Presence.PRESENT else "cannot be excluded"
-    return f"AI: {name} {verb}, {side} {odds}." if sided(finding) else f"AI: {name} {verb} {odds}."
+    return (
+        f"AI: {name} {verb}, {side} {probability_and_threshold}."
+        if has_side(finding)
+        else f"AI: {name} {verb} {probability_and_threshold}."
+    )
 
 
 def algorithm(findings: Findings) -> str:

@@ -78,7 +78,7 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class OrderMessage:
     """All that one message says."""
 
     orders: tuple[Order, ...] = ()

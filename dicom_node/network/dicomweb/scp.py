@@ -58,7 +58,7 @@ _MORE_HEADERS: Mapping[int, Mapping[str, str]] = {
 class StowService:
     """Who is served, and by what."""
 
-    knock: Callable[[Visitor], Caller | None]
+    authenticate: Callable[[Visitor], Caller | None]
     """Names the caller, if it is served."""
     store: Callable[[StoreRequest], Recorded]
     """Stores one instance; raises Refused."""
@@ -149,7 +149,7 @@ class _StowHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Store the parts of the content, each by itself (PS3.18 10.5)."""
-        caller = self.service.knock(self._visitor())
+        caller = self.service.authenticate(self._visitor())
         if caller is None:
             wants = self.service.wants_token
             self._refuse(HTTPStatus.UNAUTHORIZED if wants else HTTPStatus.FORBIDDEN)

@@ -143,7 +143,7 @@ def parse_acknowledgement(message: bytes) -> Answer:
     return Answer(_field(found[0], 1), _field(found[0], 2), readable)
 
 
-def settled(answer: Answer) -> str:
+def judge_acknowledgement(answer: Answer) -> str:
     """Say in words that a message was taken, or raise what follows (table 0008).
 
     The receiver's own text, which may name a patient, becomes a note of the error.
@@ -187,7 +187,7 @@ def deliver(
             until = time.monotonic() + timeouts.answer_s
             connection.settimeout(timeouts.answer_s)  # for sendall: of all its parts together
             connection.sendall(block)
-            return settled(_await_answer(connection, ours, until, any_control_id))
+            return judge_acknowledgement(_await_answer(connection, ours, until, any_control_id))
     except OSError as error:
         raise TryAgain(f"HL7 connection to {host}:{port}: {in_words(error)}") from error
 

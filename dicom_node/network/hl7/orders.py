@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from dicom_node.domain.exchange.orders import (
     Envelope,
     Fault,
-    Heard,
     Merge,
     MessageRefused,
     Order,
+    OrderMessage,
     OrderNumber,
     Patient,
     PatientKey,
@@ -34,14 +34,14 @@ DATE = re.compile(r"\d{8}")
 NOT_IN_NAMES = re.compile(r"[\\^=\x00-\x1f]")
 
 
-def parse(message: bytes, envelope: Envelope, processing_id: str = "P") -> Heard:
+def parse(message: bytes, envelope: Envelope, processing_id: str = "P") -> OrderMessage:
     """Read a message; raises MessageRefused with the answer for one that cannot be used."""
     _admit(envelope, processing_id)
     segments = segments_of(message, envelope, WANTED)
     if envelope.message_type == "ADT":
         if envelope.trigger == "A40":
             return _merges(segments)
-        return Heard(patients=(_patient(_first(segments, "PID"), 1),))
+        return OrderMessage(patients=(_patient(_first(segments, "PID"), 1),))
     return _orders(segments)
 
 
@@ -103,7 +103,7 @@ def _name(segment: Segment) -> str:
     return "=".join(groups.get(letter, "") for letter in "AIP").rstrip("=")
 
 
-def _merges(segments: list[Segment]) -> Heard:
+def _merges(segments: list[Segment]) -> OrderMessage:
     """Pair each MRG with the PID before it."""
     merges, patients = [], []
     patient = _patient(_first(segments, "PID"), 1)
@@ -123,7 +123,7 @@ def _merges(segments: list[Segment]) -> Heard:
                 fault = Fault("AE", 102, "a patient merged with itself", "MRG", mrgs, 1)
                 raise MessageRefused(fault)
             merges.append(Merge(prior, patient.key))
-    return Heard(patients=tuple(patients), merges=tuple(merges))
+    return OrderMessage(patients=tuple(patients), merges=tuple(merges))
 
 
 @dataclass
@@ -154,7 +154,7 @@ class _Group:
             yield from (self.obr.text(27, 6), self.obr.text(5))
 
 
-def _orders(segments: list[Segment]) -> Heard:
+def _orders(segments: list[Segment]) -> OrderMessage:
     groups = list(_groups(segments))
     if not groups:
         raise MessageRefused(Fault("AE", 100, "required segment missing", "ORC"))
@@ -166,7 +166,7 @@ def _orders(segments: list[Segment]) -> Heard:
     for sequence, group in enumerate(groups, start=1):
         order = _order(group, sequence, patient, study_uids[-1] if study_uids else "")
         orders.append(order)
-    return Heard(tuple(orders), () if patient is None else (patient,))
+    return OrderMessage(tuple(orders), () if patient is None else (patient,))
 
 
 def _groups(segments: list[Segment]) -> Iterator[_Group]:

@@ -24,9 +24,9 @@ from dicom_node.results.common import (
     ExaminedImage,
     ReportContext,
     body_part,
-    finished,
     local_time,
     new_object,
+    write_object,
 )
 from dicom_node.results.picture.outline import outlines
 
@@ -72,7 +72,7 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | Non
     )
     _add_window(ds, source)
     modality = ("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "RescaleType")
-    return finished(ds, "gsps", source, (*copied, *modality))
+    return write_object(ds, "gsps", source, (*copied, *modality))
 
 
 def _image(source: Dataset) -> Dataset:

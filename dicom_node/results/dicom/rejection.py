@@ -12,7 +12,7 @@ from dicom_node.domain import codes
 from dicom_node.domain.followup import Sent
 from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.values import coded, item, reference
-from dicom_node.results.common import ExaminedImage, ReportContext, finished, new_object
+from dicom_node.results.common import ExaminedImage, ReportContext, new_object, write_object
 from dicom_node.results.dicom.content import container, earlier, image, observer, words
 from dicom_node.results.dicom.kos import SOP_CLASS_UID, add_selection
 
@@ -35,7 +35,7 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | Non
     )
     ds = new_object(SOP_CLASS_UID, "rejection", examined, context)
     add_selection(ds, root, "AI results replaced", earlier(source, context.before))
-    return finished(ds, "rejection", source)
+    return write_object(ds, "rejection", source)
 
 
 def _rejected(earlier: Sent) -> Dataset:

@@ -27,10 +27,10 @@ from dicom_node.results import words as say
 from dicom_node.results.common import (
     ExaminedImage,
     ReportContext,
-    finished,
     new_object,
     operating_point,
     tracking,
+    write_object,
 )
 from dicom_node.results.dicom import seg, text_sr
 from dicom_node.results.dicom.content import (
@@ -75,7 +75,7 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
     add(ds, SeriesDescription="AI structured report")
     segs = dict.fromkeys((made.series_uid, made.ref) for made in places.values())
     add_document(ds, root, source, tuple(segs), context.before)
-    return finished(ds, "sr", source)
+    return write_object(ds, "sr", source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.source import ref_of
 from dicom_node.formats.dicom.values import add
 from dicom_node.results import words as say
-from dicom_node.results.common import ExaminedImage, ReportContext, finished, new_object
+from dicom_node.results.common import ExaminedImage, ReportContext, new_object, write_object
 from dicom_node.results.dicom.content import add_document, code, container, image, observer, words
 
 SOP_CLASS_UID = SOP_CLASSES["text_sr"]
@@ -35,7 +35,7 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
     ds = new_object(SOP_CLASS_UID, "text_sr", examined, context)
     add(ds, SeriesDescription="AI report in words")
     add_document(ds, root, source, before=context.before)
-    return finished(ds, "text_sr", source)
+    return write_object(ds, "text_sr", source)
 
 
 def _procedure(source: Dataset, findings: tuple[Findings, ...]) -> Iterator[Dataset]:

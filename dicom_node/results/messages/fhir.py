@@ -129,7 +129,7 @@ def _shared(source: Dataset, context: FhirContext) -> Json:
         {
             "status": "corrected" if context.corrected else "preliminary",
             "subject": _subject(source, context),
-            "effectiveDateTime": _taken(source),
+            "effectiveDateTime": _acquired_at(source),
             "issued": (made if zone else made.astimezone()).isoformat(timespec="seconds"),
         }
     )
@@ -157,13 +157,13 @@ def _report(
             "code": concept(codes.DIAGNOSTIC_IMAGING_REPORT),
             "performer": [{"display": context.institution}] if context.institution else [],
             "imagingStudy": [_study(source)],
-            "conclusion": "\n".join(_said(radiograph, read)),
+            "conclusion": "\n".join(_sentences(radiograph, read)),
             "conclusionCode": [concept(code) for code in dict.fromkeys(present)],
         }
     )
 
 
-def _said(radiograph: Radiograph | None, read: tuple[Findings, ...]) -> Iterator[str]:
+def _sentences(radiograph: Radiograph | None, read: tuple[Findings, ...]) -> Iterator[str]:
     yield from (words.impression(finding) for answer in read for finding in answer.findings)
     notes = [] if radiograph is None else list(radiograph.notes)
     notes += [note for answer in read for note in answer.notes]
@@ -206,7 +206,7 @@ def _number(value: str, kind: str, issuer: str) -> dict[str, Any]:
     return bare({"type": coded, "value": value, "assigner": bare({"display": issuer})})
 
 
-def _taken(source: Dataset) -> str:
+def _acquired_at(source: Dataset) -> str:
     """Say when the image was acquired; without a known time zone the day alone."""
     for kind in ("Acquisition", "Content", "Study"):
         day, time = text(source, f"{kind}Date"), text(source, f"{kind}Time")

@@ -19,7 +19,7 @@ from dicom_node.domain.findings import Box, Finding, Findings
 from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import Radiograph
 from dicom_node.results.colours import RGB, colour_of
-from dicom_node.results.picture.frame import framed
+from dicom_node.results.picture.frame import add_frame
 from dicom_node.results.picture.typeface import font, legible
 from dicom_node.results.words import probability
 
@@ -30,7 +30,7 @@ STEPS = 12
 """How many rows a label may move away from its box."""
 
 
-def placed(
+def place_labels(
     boxes: Sequence[Area],
     sizes: Sequence[tuple[float, float]],
     picture: tuple[int, int],
@@ -111,11 +111,11 @@ def scale_for(shape: tuple[int, int]) -> Scale:
     return Scale(factor, max(1, round(columns * factor)), max(1, round(rows * factor)))
 
 
-def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
+def draw_picture(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
     """Draw the radiograph and its findings, with a margin that names the sides."""
     scale = scale_for(radiograph.pixels.shape)
-    picture = np.asarray(_shrunk(_grey(radiograph.pixels), scale).convert("RGB")).copy()
-    marks = marked(findings)
+    picture = np.asarray(_shrink(_grey(radiograph.pixels), scale).convert("RGB")).copy()
+    marks = marks_of(findings)
     for mark in marks:
         region = region_of(mark.finding)
         if region is not None:
@@ -127,7 +127,7 @@ def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image
     _draw_names(canvas, marks, lines, scale)
     for line, letter in lines.items():
         _draw_line(canvas, line, letter, scale)
-    return framed(image, radiograph, scale.factor)
+    return add_frame(image, radiograph, scale.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Mark:
     """One per measurement; empty for one without a line."""
 
 
-def marked(findings: tuple[Findings, ...]) -> list[Mark]:
+def marks_of(findings: tuple[Findings, ...]) -> list[Mark]:
     """Choose the marks: the same for the picture and for the words beside it.
 
     Colours go by the segments' numbers, then to findings with boxes alone.
@@ -180,7 +180,7 @@ def _grey(pixels: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray(np.clip(grey, 0, 255, out=grey).astype(np.uint8))
 
 
-def _shrunk(image: Image.Image, scale: Scale) -> Image.Image:
+def _shrink(image: Image.Image, scale: Scale) -> Image.Image:
     """Resize in two steps: averaging whole blocks first is several times as fast."""
     size, whole = (scale.width, scale.height), int(1 / scale.factor)
     if whole < 2:
@@ -195,7 +195,7 @@ def scaled_mask(mask: NDArray[np.bool_], scale: Scale) -> NDArray[np.bool_]:
     if scale.factor >= 1:
         shown = shown.resize((scale.width, scale.height), Image.Resampling.NEAREST)
     else:
-        shown = _shrunk(shown, scale)
+        shown = _shrink(shown, scale)
     return np.asarray(shown) > 63
 
 
@@ -269,7 +269,7 @@ def _draw_names(
     named = list(_named(marks, scale))
     sizes = [_size(text) for _, text, _ in named]
     areas = [area for area, _, _ in named]
-    places = placed(
+    places = place_labels(
         areas, sizes, (scale.width, scale.height), [_room(line, scale) for line in lines]
     )
     for (left, top, right, bottom), (_, text, colour) in zip(places, named, strict=True):

@@ -37,7 +37,7 @@ Scores = dict[str, list[float]]
 """Probabilities by the finding's meaning, the newest first."""
 
 
-def settle_alarms(engine: Engine, kind: str, words: Collection[str], now: float) -> None:
+def set_alarms(engine: Engine, kind: str, words: Collection[str], now: float) -> None:
     """Make `words` the open alarms of a kind: raise the new, close those that are over."""
     wanted = {clip(fact) for fact in words}
     still = alarms.c.kind == kind, alarms.c.closed_at.is_(None)

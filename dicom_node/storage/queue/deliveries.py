@@ -163,7 +163,7 @@ def claim(
     )
 
 
-def settle(
+def finish(
     conn: Connection,
     batch: DeliveryBatch,
     arrived: tuple[Acknowledgement, ...],

@@ -61,10 +61,10 @@ _DECIDED = (
 )
 
 
-def arm(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
+def record_escalations(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
     """Write the standbys of an outcome, but for who hears directly; known ones stay."""
     told = {(delivery.sop_instance_uid, delivery.destination) for delivery in outcome.deliveries}
-    wanted = [s for s in outcome.standbys if (s.sop_instance_uid, s.destination) not in told]
+    wanted = [s for s in outcome.escalations if (s.sop_instance_uid, s.destination) not in told]
     if not wanted:
         return
     ids = object_ids(
@@ -102,7 +102,7 @@ def escalate(engine: Engine, now: float) -> int:
         return _advance(conn, list(conn.execute(_OPEN).scalars()), now)
 
 
-def settled(conn: Connection, batch: DeliveryBatch, arrived: bool, now: float) -> None:
+def advance_escalations(conn: Connection, batch: DeliveryBatch, arrived: bool, now: float) -> None:
     """Send or call off what stood by for messages that were taken or refused just now."""
     if batch.protocol != "mllp":
         return
@@ -121,11 +121,11 @@ def _advance(conn: Connection, message_ids: list[int], now: float) -> int:
     sent = 0
     steps = conn.execute(_STEPS, open_ones).all()
     for message_id, rows in groupby(steps, attrgetter("message_id")):
-        sent += _settle(conn, messages.get(message_id), list(rows), now)
+        sent += _advance_message(conn, messages.get(message_id), list(rows), now)
     return sent
 
 
-def _settle(conn: Connection, message: Any, rows: list[Any], now: float) -> int:  # noqa: ANN401 - rows of SQLAlchemy
+def _advance_message(conn: Connection, message: Any, rows: list[Any], now: float) -> int:  # noqa: ANN401 - rows of SQLAlchemy
     by_place = {row.place: row for row in rows}
     state = None if message is None else State(message.state)
     fates = list(decide(state, list(_steps(rows)), now))

@@ -41,7 +41,7 @@ def merge(conn: Connection, noted: Merge, now: float) -> None:
         upsert(conn, patients, _keys(patient) | unknown | values, values.keys())
 
 
-def resolved(conn: Connection, known_as: PatientKey) -> Patient | None:
+def current_patient(conn: Connection, known_as: PatientKey) -> Patient | None:
     """Follow the merges from an image's identifier; None where nothing is known of it.
 
     An identifier that several issuers have given out, and whose issuer the image does
