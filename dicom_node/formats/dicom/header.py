@@ -137,7 +137,9 @@ def orientation(ds: Dataset) -> Orientation | None:
     Laterality or the view never stand in for it: a guessed side is worse than none.
     """
     directions = texts(ds, "PatientOrientation")
-    if len(directions) != 2 or not all(set(one) <= set(_AXES) and one for one in directions):
+    if len(directions) != 2 or not all(
+        set(direction) <= set(_AXES) and direction for direction in directions
+    ):
         return None
     row, column = directions
     return Orientation(row, column) if _AXES[row[0]] != _AXES[column[0]] else None
@@ -170,7 +172,9 @@ def spacing(ds: Dataset) -> Spacing | None:
     else:
         return None
     sides = integer(ds, "Rows") * measured.row_mm, integer(ds, "Columns") * measured.column_mm
-    return measured if all(SMALLEST_FIELD_MM <= one <= LARGEST_FIELD_MM for one in sides) else None
+    return (
+        measured if all(SMALLEST_FIELD_MM <= side <= LARGEST_FIELD_MM for side in sides) else None
+    )
 
 
 def names_spacing(ds: Dataset) -> bool:
@@ -187,7 +191,7 @@ def _pair(ds: Dataset, keyword: str) -> tuple[float, float] | None:
 def made_by_node(ds: Dataset) -> bool:
     """Whether a node of this kind made or changed the object."""
     contributors = items(ds, "ContributingEquipmentSequence")
-    return any(text(one, "ManufacturerModelName") == NODE_MODEL for one in (ds, *contributors))
+    return any(text(item, "ManufacturerModelName") == NODE_MODEL for item in (ds, *contributors))
 
 
 def deviations(ds: Dataset) -> tuple[str, ...]:

@@ -149,8 +149,10 @@ def test_a_route_says_which_pipelines_follow_its_point(
     site: Site, pipeline: PneumothoraxPipeline
 ) -> None:
     loaded = {"pneumothorax": pipeline}
-    assert list(pipelines.adjusted(site.settings, loaded)) == []
+    assert list(pipelines.routes_with_points(site.settings, loaded)) == []
     (route,) = site.settings.routes
     asking = replace(route, operating_point="balanced")
     settings = site.settings.model_copy(update={"routes": (asking,)})
-    assert list(pipelines.adjusted(settings, loaded)) == [(asking, "pneumothorax", pipeline)]
+    assert list(pipelines.routes_with_points(settings, loaded)) == [
+        (asking, "pneumothorax", pipeline)
+    ]

@@ -23,10 +23,10 @@ from dicom_node.network.hl7.mllp import (
     control_id,
     deliver,
     frame,
+    judge_acknowledgement,
     parse_acknowledgement,
     probe,
     send,
-    settled,
 )
 from tests.support.archives import NamedFiles
 from tests.support.listeners import HL7Listener, free_port
@@ -141,7 +141,7 @@ def test_code_says_what_follows_and_the_text_stays_a_note(
     code: str, follows: type[Exception]
 ) -> None:
     with pytest.raises(follows) as caught:
-        settled(Answer(code, "7", "unknown patient Anna"))
+        judge_acknowledgement(Answer(code, "7", "unknown patient Anna"))
     assert "Anna" not in str(caught.value)
     assert caught.value.__notes__ == ["unknown patient Anna"]
 

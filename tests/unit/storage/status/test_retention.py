@@ -24,7 +24,7 @@ def delivered(ledger: SqlLedger, number: int) -> None:
     for _ in range(2):
         taken = batch(ledger)
         arrived = tuple(Acknowledgement(delivery.id, "ok") for delivery in taken.deliveries)
-        ledger.settle_deliveries(taken, arrived, (), 3001.0)
+        ledger.finish_deliveries(taken, arrived, (), 3001.0)
 
 
 def keys(found: tuple[object, ...]) -> list[object]:
@@ -56,7 +56,7 @@ def test_work_of_any_kind_keeps_the_files(ledger: SqlLedger, retention: SqlReten
     assert files() == 0  # a delivery waits
     taken = batch(ledger)
     assert files() == 0  # a delivery is under way
-    ledger.settle_deliveries(taken, (Acknowledgement(taken.deliveries[0].id, "ok"),), (), 3001.0)
+    ledger.finish_deliveries(taken, (Acknowledgement(taken.deliveries[0].id, "ok"),), (), 3001.0)
     assert files() == 2
 
 
@@ -67,7 +67,7 @@ def test_dead_letters_keep_their_files_longer(ledger: SqlLedger, retention: SqlR
     assert len(retention.old_files("instances", 9000.0, 1500.0, 10)) == 1
     finished(ledger, 2, kinds=("sr",))
     taken = batch(ledger)
-    ledger.settle_deliveries(taken, (), (DeliveryFailure(taken.deliveries[0].id, DEAD),), 3001.0)
+    ledger.finish_deliveries(taken, (), (DeliveryFailure(taken.deliveries[0].id, DEAD),), 3001.0)
     assert retention.old_files("objects", 9000.0, 1500.0, 10) == ()
     assert len(retention.old_files("objects", 9000.0, 2500.0, 10)) == 1
 
