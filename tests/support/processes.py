@@ -64,6 +64,26 @@ notify = ["ris"]
 """
 OBJECTS = {"SEG": 1, "SR": 1, "OT": 1}
 """What one film gives the PACS, by modality."""
+POINTS: dict[str, tuple[str, ...]] = {
+    "receive": (
+        "file written",
+        "file renamed",
+        "instance stored",
+        "uncommitted",
+        "instance recorded",
+    ),
+    "work": (
+        "jobs claimed",
+        "file written",
+        "file renamed",
+        "results made",
+        "uncommitted",
+        "jobs finished",
+    ),
+    "deliver": ("deliveries claimed", "objects sent", "uncommitted", "deliveries settled"),
+}
+COMMITMENT_POINTS = ("commitment asked", "commitment accepted", "commitment heard")
+"""Tried where a PACS is asked: tests/abuse/faults/test_commitment.py."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from sqlalchemy import select
 
 from dicom_node.assembly import destinations
@@ -14,6 +15,7 @@ from dicom_node.assembly import parts as node
 from dicom_node.assembly.builders import writer
 from dicom_node.assembly.negotiation import refusal_learner
 from dicom_node.assembly.parts import Parts
+from dicom_node.commands.cli import main
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain import codes
 from dicom_node.domain.admission import admit
@@ -143,3 +145,15 @@ def make_ward(tmp_path: Path, film: Path) -> Iterator[MakeWard]:
     yield make
     for ward in made:
         ward.parts.close()
+
+
+def study_of(ward: Ward) -> str:
+    return str(dcmread(ward.film, stop_before_pixels=True).StudyInstanceUID)
+
+
+def read_again(ward: Ward, model: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    ward.model = model
+    config = ward.parts.settings.node.data_dir.parent / "node.toml"
+    assert main(["reanalyse", "-c", str(config), "--study", study_of(ward)]) == 0
+    assert "1 images wait" in capsys.readouterr().out
+    ward.settle()

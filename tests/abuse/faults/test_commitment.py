@@ -10,10 +10,10 @@ from pydicom.dataset import Dataset
 
 from dicom_node.process import crash_points
 from dicom_node.storage.queue.commitments import HOLD_S
-from tests.abuse.faults.test_crash_points import COMMITMENT_POINTS
 from tests.support.commitment.pacs import pacs, report
 from tests.support.commitment.site import Site, site
 from tests.support.paths import ROOT
+from tests.support.processes import COMMITMENT_POINTS
 
 
 def kept(transaction_uid: str, uids: list[str]) -> Dataset:

@@ -21,13 +21,12 @@ from dicom_node.assembly.parts import opened
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import instances
 from dicom_node.storage.status.status import take_snapshot
-from tests.abuse.faults.test_crash_points import POINTS
 from tests.abuse.torture.mutants import mutants, whole_head
 from tests.support.campaign import Tally, count, kill_at_random, two_hosts
 from tests.support.listeners import HL7Listener, until
 from tests.support.paths import ROOT, SHARED
 from tests.support.postgres_server import postgres_server
-from tests.support.processes import Ward, crash_at, died, ward
+from tests.support.processes import POINTS, Ward, crash_at, died, ward
 from tests.support.raw_scu import Closed, RawSCU
 from tests.support.rude_pacs import RUDE_ANSWERS, RudePacs
 

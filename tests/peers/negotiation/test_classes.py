@@ -14,7 +14,8 @@ from dicom_node.commands.status import in_words
 from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
 from dicom_node.storage.queue.capabilities import refused_by
 from dicom_node.storage.status.status import take_snapshot
-from tests.support.listeners import Storescp, free_port
+from tests.support.dimse_peers import restricted
+from tests.support.listeners import free_port
 from tests.support.validators import errors_of, structured_report
 from tests.support.ward import MakeWard
 
@@ -32,25 +33,6 @@ name = "chest"
 outputs = {outputs}
 send_to = ["pacs"]
 """
-PROFILE = """
-[[TransferSyntaxes]]
-[Taken]
-TransferSyntax1 = {syntax}
-[[PresentationContexts]]
-[Some]
-{contexts}
-[[Profiles]]
-[Restricted]
-PresentationContexts = Some
-"""
-
-
-def restricted(folder: Path, *classes: str, syntax: str = "LittleEndianExplicit") -> Storescp:
-    """A storescp that takes these SOP classes in this transfer syntax alone."""
-    lines = [f"PresentationContext{n} = {uid}\\Taken" for n, uid in enumerate(classes, start=1)]
-    profile = folder / "peer.cfg"
-    profile.write_text(PROFILE.format(syntax=syntax, contexts="\n".join(lines)))
-    return Storescp(folder / "peer", "-xf", str(profile), "Restricted", ae_title="PACS")
 
 
 def configured(port: int, outputs: list[str], sr_class: str = "comprehensive") -> str:

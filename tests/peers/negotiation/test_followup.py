@@ -10,7 +10,7 @@ from dicom_node.commands.cli import main
 from dicom_node.domain.findings import Presence
 from tests.support.listeners import HL7Listener, Orthanc, Storescp
 from tests.support.validators import entity_errors, errors_of, structured_report
-from tests.support.ward import MakeWard, Scripted, Ward
+from tests.support.ward import MakeWard, Scripted, read_again
 
 pytestmark = pytest.mark.peers
 
@@ -31,18 +31,6 @@ outputs = ["seg", "sr", "text_sr", "sc"]
 send_to = ["pacs"]
 notify = ["ris"]
 """
-
-
-def study_of(ward: Ward) -> str:
-    return str(dcmread(ward.film, stop_before_pixels=True).StudyInstanceUID)
-
-
-def read_again(ward: Ward, model: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
-    ward.model = model
-    config = ward.parts.settings.node.data_dir.parent / "node.toml"
-    assert main(["reanalyse", "-c", str(config), "--study", study_of(ward)]) == 0
-    assert "1 images wait" in capsys.readouterr().out
-    ward.settle()
 
 
 def by_modality(paths: list[Path]) -> dict[str, list[Dataset]]:

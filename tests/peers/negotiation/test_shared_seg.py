@@ -10,11 +10,10 @@ from pydicom.dataset import Dataset
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
 from dicom_node.domain.findings import Presence
-from tests.peers.negotiation.test_classes import restricted
-from tests.peers.negotiation.test_followup import read_again
+from tests.support.dimse_peers import restricted
 from tests.support.listeners import Storescp
 from tests.support.validators import entity_errors, errors_of
-from tests.support.ward import MakeWard, Scripted, Ward
+from tests.support.ward import MakeWard, Scripted, Ward, read_again
 
 pytestmark = pytest.mark.peers
 

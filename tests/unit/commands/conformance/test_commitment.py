@@ -1,7 +1,7 @@
 """Storage commitment is stated where it is set, and nowhere else."""
 
 from dicom_node.domain.exchange.commitment import EVENT_STATUSES, PUSH_MODEL, REASONS
-from tests.unit.commands.conformance.conftest import Configure, dicom, ihe, lookup, table
+from tests.support.statements import Configure, dicom, ihe, lookup, table
 
 
 def test_it_follows_the_configuration(configure: Configure) -> None:

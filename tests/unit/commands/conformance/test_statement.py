@@ -18,7 +18,7 @@ from dicom_node.domain.reception import STORE_STATUSES
 from dicom_node.network.dicomweb import store
 from dicom_node.settings.settings import load_settings
 from tests.support.paths import ROOT
-from tests.unit.commands.conformance.conftest import Configure, dicom, ihe, lookup, table
+from tests.support.statements import Configure, dicom, ihe, lookup, table
 
 
 class Reader(HTMLParser):
