@@ -128,7 +128,7 @@ class Role:
 
 
 @dataclass
-class Ward:
+class RoleProcesses:
     """Roles, the PACS and the RIS that they serve, and what a modality sends."""
 
     config: Path
@@ -225,14 +225,14 @@ class Ward:
 
 
 @contextmanager
-def ward(
+def role_processes(
     folder: Path,
     names: tuple[str, ...],
     url: str = "",
     *,
     extra: Sequence[Role] = (),
     receivers: tuple[RudePacs, HL7Listener] | None = None,
-) -> Iterator[Ward]:
+) -> Iterator[RoleProcesses]:
     """Run roles, a PACS and a RIS below `folder`; every process ends with the block.
 
     `extra` are roles beside those named, whose `config` is set here; `receivers` a PACS
@@ -251,7 +251,7 @@ def ward(
         parts.open_parts(load_settings(config), migrate=True).close()
         roles = [Role(name, config) for name in names]
         roles += [replace(role, config=config) for role in extra]
-        made = Ward(config, pacs, ris, roles, film)
+        made = RoleProcesses(config, pacs, ris, roles, film)
         with made.tended():
             yield made
 

@@ -10,14 +10,22 @@ import pytest
 from dicom_node.process import crash_points
 from tests.support.listeners import until
 from tests.support.paths import ROOT
-from tests.support.processes import COMMITMENT_POINTS, OBJECTS, POINTS, Ward, crash_at, died, ward
+from tests.support.processes import (
+    COMMITMENT_POINTS,
+    OBJECTS,
+    POINTS,
+    RoleProcesses,
+    crash_at,
+    died,
+    role_processes,
+)
 
 pytestmark = pytest.mark.peers
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    with ward(tmp_path_factory.mktemp("ward"), tuple(POINTS)) as running:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcesses]:
+    with role_processes(tmp_path_factory.mktemp("ward"), tuple(POINTS)) as running:
         yield running
 
 
@@ -25,7 +33,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     ("role", "point"), [(role, point) for role, points in POINTS.items() for point in points]
 )
 def test_every_acknowledged_film_has_one_result_set_and_one_alert(
-    role: str, point: str, node: Ward
+    role: str, point: str, node: RoleProcesses
 ) -> None:
     environment = crash_at(node.config.parent, role, point)
     node.restart(role, environment)

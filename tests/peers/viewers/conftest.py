@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.peers.viewers.site import Site
+from tests.peers.viewers.server import ViewerServer
 from tests.peers.viewers.viewport import FILM, PATIENCE_S, PLUGINS, Case, first_visit
 from tests.support.listeners import Orthanc
 from tests.support.paths import ROOT
@@ -80,7 +80,7 @@ def browser() -> Iterator[Browser]:
 def ohif(pacs: Orthanc, browser: Browser, case: Case) -> Iterator[Page]:
     """OHIF with the study open."""
     require(OHIF)
-    with Site(OHIF, pacs.http_port) as site:
+    with ViewerServer(OHIF, pacs.http_port) as site:
         address = f"{site.address}/viewer?StudyInstanceUIDs={case.study_uid}"
         page = first_visit(browser, address)
         yield page
@@ -98,7 +98,7 @@ def require(dist: Path) -> None:
 def cornerstone(pacs: Orthanc) -> Iterator[str]:
     """The address of the plain cornerstone3D page."""
     require(CORNERSTONE)
-    with Site(CORNERSTONE, pacs.http_port) as site:
+    with ViewerServer(CORNERSTONE, pacs.http_port) as site:
         yield site.address
 
 
