@@ -1,8 +1,70 @@
-"""Where an archive outside this machine is."""
+"""What an archive takes and how long it keeps it; where one outside this machine is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from io import BytesIO
+from typing import BinaryIO, Protocol
+
+from dicom_node.domain.work import StoredFile
+
+
+class Spool(Protocol):
+    """A file on its way into an archive: written piece by piece, then kept or dropped."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes that take up room in the archive only when they are kept."""
+
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Append; the pieces may be overwritten afterwards. Raises TryAgain."""
+
+    def read_from(self, offset: int) -> BinaryIO:
+        """Open what was written, from a place on; good until it is kept or dropped."""
+
+    def keep(self, folder: str, suffix: str) -> StoredFile:
+        """Store it durably under a key, as `Archive.put` does; raises TryAgain."""
+
+    def drop(self) -> None:
+        """Forget what was not kept; more than once is no error."""
+
+
+class MemorySpool:
+    """A spool in memory, for archives that need the whole content to store any of it."""
+
+    def __init__(self, put: Callable[[Iterable[bytes], str, str], StoredFile]) -> None:
+        self._put = put
+        self._pieces: list[bytes] = []
+        self.size = 0
+
+    @property
+    def pending(self) -> int:
+        """Everything."""
+        return self.size
+
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Copy what came."""
+        copied = b"".join(pieces)
+        self._pieces.append(copied)
+        self.size += len(copied)
+
+    def read_from(self, offset: int) -> BinaryIO:
+        """Open the joined pieces."""
+        self._pieces = [b"".join(self._pieces)]
+        file = BytesIO(self._pieces[0])
+        file.seek(offset)
+        return file
+
+    def keep(self, folder: str, suffix: str) -> StoredFile:
+        """Put it into the archive."""
+        return self._put(self._pieces, folder, suffix)
+
+    def drop(self) -> None:
+        """Give the memory back."""
+        self._pieces.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from dicom_node.domain.archive import Spool
 from dicom_node.domain.findings import Findings, OperatingPoint, PointChoice
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import (
@@ -91,6 +92,9 @@ class Archive(Protocol):
         stored twice is one file and no identifier of a sender becomes a file name.
         Raises TryAgain when the disk is full or the store is away.
         """
+
+    def spool(self) -> Spool:
+        """Begin a file whose content comes piece by piece; raises TryAgain."""
 
     def opened(self, key: str) -> AbstractContextManager[Path]:
         """Give a local path of the stored file, which holds until the block ends.

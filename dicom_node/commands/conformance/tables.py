@@ -89,7 +89,7 @@ def _names(uids: Iterable[object]) -> str:
 
 def overview(settings: Settings) -> Rows:
     """List every service with the node's role in it (PS3.2 A.1)."""
-    received = [uid for uid, _ in SERVED]
+    received = list(SERVED)
     sent = [VERIFICATION, *(made.form.sop_class_uid for made in facts.results(settings))]
     for uid in dict.fromkeys((*received, *sent)):
         yield named(uid), uid, yes(uid in sent), yes(uid in received)
@@ -150,7 +150,8 @@ def callers(settings: Settings) -> Rows:
 def served() -> Rows:
     """List the presentation contexts that are accepted."""
     images = tuple(map(str, IMAGE_SYNTAXES))
-    for uid, syntaxes in SERVED:
+    for uid, ours in SERVED.items():
+        syntaxes = ours.transfer_syntaxes
         said = "all of the table below" if syntaxes == images else _names(syntaxes)
         yield named(uid), uid, said
 

@@ -3,6 +3,7 @@
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
@@ -50,15 +51,24 @@ def parse(content: bytes, transfer_syntax_uid: str) -> Dataset:
 
     Raises NotAnalysable when it cannot be decoded.
     """
-    ds = parse_file(BytesIO(content), transfer_syntax_uid)
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    return ds
+    return _parsed(BytesIO(content), transfer_syntax_uid)
+
+
+def describe_file(file: BinaryIO, transfer_syntax_uid: str) -> Instance:
+    """Describe a data set that begins where the file stands; raises NotAnalysable."""
+    return describe(_parsed(file, transfer_syntax_uid))
 
 
 def describe_bytes(content: bytes, transfer_syntax_uid: str) -> Instance:
     """Describe a data set as received; raises NotAnalysable."""
-    return describe(parse(content, transfer_syntax_uid))
+    return describe_file(BytesIO(content), transfer_syntax_uid)
+
+
+def _parsed(file: BinaryIO, transfer_syntax_uid: str) -> Dataset:
+    ds = parse_file(file, transfer_syntax_uid)
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    return ds
 
 
 def describe(ds: Dataset) -> Instance:

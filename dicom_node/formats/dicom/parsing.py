@@ -1,5 +1,6 @@
 """Parsing: DICOM bytes to a data set, up to the pixels."""
 
+import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ LARGEST_INFLATED_HEADER = 64 << 20
 LARGEST_META = 1 << 16
 """Bytes of an element of group 0002 that is looked at."""
 _FIRST_INFLATED = 1 << 20
+_DEFLATED_PIECE = 1 << 16
+_INFLATING = threading.Lock()
+"""One large header at a time: many callers with a bomb each need the memory of one."""
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
@@ -64,7 +68,7 @@ def guess_syntax(file: BinaryIO) -> str:
 def parse_file(file: BinaryIO, syntax: str) -> Dataset:
     """Parse from the current position up to the pixels; raises NotAnalysable."""
     if syntax == DeflatedExplicitVRLittleEndian:
-        return _parse_deflated(file.read())
+        return _parse_deflated(file)
     implicit = syntax == ImplicitVRLittleEndian
     little = syntax != ExplicitVRBigEndian
     start = file.tell()
@@ -74,20 +78,27 @@ def parse_file(file: BinaryIO, syntax: str) -> Dataset:
     return ds
 
 
-def _parse_deflated(content: bytes) -> Dataset:
+def _parse_deflated(file: BinaryIO) -> Dataset:
     """Inflate (PS3.5 A.5) no more than the header needs."""
+    start = file.tell()
     try:
-        return parse_file(BytesIO(_inflate(content, _FIRST_INFLATED)), ExplicitVRLittleEndian)
+        return parse_file(BytesIO(_inflate(file, _FIRST_INFLATED)), ExplicitVRLittleEndian)
     except NotAnalysable:
-        largest = _inflate(content, LARGEST_INFLATED_HEADER)
-        return parse_file(BytesIO(largest), ExplicitVRLittleEndian)
+        file.seek(start)
+        with _INFLATING:
+            largest = _inflate(file, LARGEST_INFLATED_HEADER)
+            return parse_file(BytesIO(largest), ExplicitVRLittleEndian)
 
 
-def _inflate(content: bytes, limit: int) -> bytes:
+def _inflate(file: BinaryIO, limit: int) -> bytes:
+    """Inflate from the current position on, `limit` bytes at most."""
+    inflating, inflated = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, limit)
+        while len(inflated) < limit and (piece := file.read(_DEFLATED_PIECE)):
+            inflated += inflating.decompress(piece, limit - len(inflated))
     except zlib.error as error:
         raise NotAnalysable("deflated data set cannot be inflated") from error
+    return bytes(inflated)
 
 
 def _guarded(

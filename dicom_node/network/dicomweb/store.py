@@ -9,8 +9,8 @@ from io import BytesIO
 from dicom_node.domain.errors import NotAnalysable, Refused
 from dicom_node.domain.reception import CANNOT_UNDERSTAND, SUCCESS, Caller, StoreRequest
 from dicom_node.formats.dicom.attributes import text
+from dicom_node.formats.dicom.file_meta import file_head
 from dicom_node.formats.dicom.parsing import read_file_meta
-from dicom_node.formats.dicom.part10 import file_head
 from dicom_node.network.dicomweb.answers import (
     FAILED_SEQUENCE,
     FAILURE_REASON,

@@ -13,7 +13,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from dicom_node.domain.archive import Bucket
+from dicom_node.domain.archive import Bucket, MemorySpool
 from dicom_node.domain.errors import Away, BadSettings, GiveUp, TryAgain
 from dicom_node.domain.work import StoredFile
 from dicom_node.storage.archive.cache import FileCache
@@ -55,6 +55,10 @@ class S3Archive:
         with suppress(Away):  # it is safe; a copy only saves fetching it
             self._cache.add(key, (content,))
         return StoredFile(key, sha256, len(content))
+
+    def spool(self) -> MemorySpool:
+        """Begin a file in memory: an object is sent whole."""
+        return MemorySpool(self.put)
 
     @contextmanager
     def opened(self, key: str) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dicom_node.domain.archive import MemorySpool
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
 from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.work import StoredFile
@@ -40,6 +41,10 @@ class SealedArchive:
             register_key(self._register, self._keys.first)
             self._registered = True
         return StoredFile(stored.key, sha256, size)
+
+    def spool(self) -> MemorySpool:
+        """Begin a file in memory: how it is sealed depends on all of its content."""
+        return MemorySpool(self.put)
 
     @contextmanager
     def opened(self, key: str) -> Iterator[Path]:

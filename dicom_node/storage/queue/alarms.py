@@ -54,6 +54,13 @@ def settle_alarms(engine: Engine, kind: str, words: Collection[str], now: float)
             raise_alarm(conn, kind, one, now)
 
 
+def open_alarms(engine: Engine, kind: str) -> tuple[str, ...]:
+    """Give the words of the open alarms of a kind; raises TryAgain."""
+    with transaction(engine, writing=False) as conn:
+        found = select(alarms.c.words).where(alarms.c.kind == kind, alarms.c.closed_at.is_(None))
+        return tuple(conn.execute(found).scalars())
+
+
 def habit_of(engine: Engine, ae: str) -> Habit | None:
     """Say how a calling AE title usually sends; None when nothing of it is kept."""
     at = instances.c.received_at

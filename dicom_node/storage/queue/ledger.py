@@ -1,5 +1,6 @@
 """The ledger on SQLite or Postgres."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Table, exists, select
@@ -52,9 +53,14 @@ class SqlLedger:
 
     def record(self, arrival: Arrival, admission: Admission) -> Recorded:
         """Write the instance and its jobs, or find that it is known."""
+        return self.record_all([(arrival, admission)])[0]
+
+    def record_all(self, arrived: Sequence[tuple[Arrival, Admission]]) -> list[Recorded]:
+        """Record several in one transaction: all of them, or none and it raises."""
         with transaction(self.engine) as conn:
-            recorded = queue_jobs.record(conn, arrival, admission)
-            if recorded is Recorded.NEW and admission.jobs:
+            recorded = [queue_jobs.record(conn, *one) for one in arrived]
+            admitted = zip(recorded, arrived, strict=True)
+            if any(done is Recorded.NEW and one[1].jobs for done, one in admitted):
                 notify(conn, "jobs")
             return recorded
 

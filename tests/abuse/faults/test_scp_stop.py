@@ -10,6 +10,7 @@ import pytest
 from dicom_node.domain.reception import StoreRequest
 from dicom_node.domain.work import Recorded
 from dicom_node.network.dimse.scp import Service, StorageSCP
+from dicom_node.storage.archive.files import FileArchive
 from tests.support.encoded import chest
 from tests.support.raw_scu import ABORT, CR, Closed, RawSCU, message_pdus, uid, us
 from tests.support.receiver import receiver
@@ -68,7 +69,7 @@ def test_a_transfer_that_stalls_is_aborted_at_the_deadline(tmp_path: Path) -> No
         assert node.rows() == [] and node.files() == [] and node.leftovers() == []
 
 
-def test_a_store_under_way_is_waited_for() -> None:
+def test_a_store_under_way_is_waited_for(tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(request: StoreRequest) -> Recorded:
@@ -76,7 +77,9 @@ def test_a_store_under_way_is_waited_for() -> None:
         assert go_on.wait(20)
         return Recorded.NEW
 
-    scp = StorageSCP("127.0.0.1", 0, Service("CXRAI", lambda _: True, slow))
+    scp = StorageSCP(
+        "127.0.0.1", 0, Service("CXRAI", lambda _: True, slow, FileArchive(tmp_path).spool)
+    )
     scp.start()
     with RawSCU(scp.port) as scu:
         scu.send(message_pdus(STORE, chest(), 1, 8192))
@@ -91,8 +94,9 @@ def test_a_store_under_way_is_waited_for() -> None:
         assert not stopping.is_alive()
 
 
-def test_stopping_twice_or_unstarted_is_nothing() -> None:
-    scp = StorageSCP("127.0.0.1", 0, Service("CXRAI", lambda _: True, lambda _: Recorded.NEW))
+def test_stopping_twice_or_unstarted_is_nothing(tmp_path: Path) -> None:
+    service = Service("CXRAI", lambda _: True, lambda _: Recorded.NEW, FileArchive(tmp_path).spool)
+    scp = StorageSCP("127.0.0.1", 0, service)
     scp.stop(1)
     scp.start()
     scp.stop(1)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -61,7 +61,18 @@ def small(number: int) -> Arrival:
     return replace(one, instance=replace(one.instance, rows=300, columns=300))
 
 
-class AwayOnce(FileArchive):
+class Numbered(FileArchive):
+    """An archive whose keys are numbers, not made of the content."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.root = root
+
+    def opened(self, key: str) -> AbstractContextManager[Path]:
+        return nullcontext(self.root / key)
+
+
+class AwayOnce(Numbered):
     """An archive that cannot be reached when the first path is asked for."""
 
     away = True
@@ -77,7 +88,7 @@ def work(
     ledger: SqlLedger,
     folder: Path,
     pipeline: Batching,
-    archive_of: Callable[[Path], FileArchive] = FileArchive,
+    archive_of: Callable[[Path], FileArchive] = Numbered,
 ) -> bool:
     def decode(path: Path) -> tuple[str, Radiograph]:
         if str(path).endswith(BAD):
