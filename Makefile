@@ -58,8 +58,8 @@ demo: setup ## a whole hospital on loopback; IMAGE=path adds your own radiograph
 test: setup ## all tests; what a missing tool skips is named with its reason
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-quick: setup ## rules and story only, in seconds
-	$(BIN)/python -m pytest -q tests/unit/domain tests/unit/flow
+quick: setup ## the tests of each package by itself, without peers, in seconds
+	$(BIN)/python -m pytest -q -n 2 -m 'not postgres' tests/unit
 
 check: setup ## format, lint, types, import contracts, security
 	$(BIN)/ruff format --check .

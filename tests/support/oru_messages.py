@@ -13,6 +13,7 @@ from dicom_node.formats.hl7.segments import judge
 from dicom_node.results.example import example
 from dicom_node.results.messages import oru
 
+HEAD = '[[hl7]]\nname = "ris"\nhost = "127.0.0.1"\nport = 2575\n'
 RIS = HL7Destination("ris", "127.0.0.1", 2575, "RIS", "HOSP")
 Say = Callable[..., list[list[str]]]
 

@@ -11,7 +11,7 @@ from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.flow import tidy
 from dicom_node.storage.database.schema import instances, jobs
 from dicom_node.storage.status.retention import SqlRetention
-from tests.support.site import MakeSite, Site
+from tests.support.node import CONFIGURATION, MakeNode, Node
 
 TOMORROW = 4e9
 
@@ -26,44 +26,44 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def copy_database(site: Site, to: Path) -> None:
+def copy_database(node: Node, to: Path) -> None:
     """Copy it while it is in use."""
-    with sqlite3.connect(site.settings.node.data_dir / "node.db") as ours:
+    with sqlite3.connect(node.settings.node.data_dir / "node.db") as ours:
         with sqlite3.connect(to) as theirs:
             ours.backup(theirs)
         theirs.close()
     ours.close()
 
 
-def lose_database(site: Site) -> None:
-    site.parts.close()
-    for left in site.settings.node.data_dir.glob("node.db*"):
+def lose_database(node: Node) -> None:
+    node.parts.close()
+    for left in node.settings.node.data_dir.glob("node.db*"):
         left.unlink()
 
 
-def known(site: Site) -> set[str]:
-    return {row.sop_instance_uid for row in site.rows(instances)}
+def known(node: Node) -> set[str]:
+    return {row.sop_instance_uid for row in node.rows(instances)}
 
 
-def sweep(site: Site) -> tidy.Sweep:
+def sweep(node: Node) -> tidy.Sweep:
     return tidy.sweep_orphans(
-        SqlRetention(site.parts.engine),
-        site.parts.archive.old_keys(TOMORROW),
-        lambda key: site.parts.archive.set_aside(key, TOMORROW),
+        SqlRetention(node.parts.engine),
+        node.parts.archive.old_keys(TOMORROW),
+        lambda key: node.parts.archive.set_aside(key, TOMORROW),
     )
 
 
 def test_films_after_the_backup_are_registered_and_queued(
-    make_site: MakeSite, films: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_node: MakeNode, films: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site = make_site("")
-    before = site.receive(films[0])
-    copy_database(site, tmp_path / "backup.db")
-    after = {site.receive(film) for film in films[1:]}
-    lose_database(site)
-    shutil.move(tmp_path / "backup.db", site.settings.node.data_dir / "node.db")
+    node = make_node(CONFIGURATION)
+    before = node.receive(films[0])
+    copy_database(node, tmp_path / "backup.db")
+    after = {node.receive(film) for film in films[1:]}
+    lose_database(node)
+    shutil.move(tmp_path / "backup.db", node.settings.node.data_dir / "node.db")
 
-    restored = make_site("")
+    restored = make_node(CONFIGURATION)
     assert known(restored) == {before}
     assert sweep(restored).set_aside == 2  # the worst that tidying can do
     for _ in range(2):  # a second run finds nothing more to do
@@ -79,28 +79,28 @@ def test_films_after_the_backup_are_registered_and_queued(
 
 
 def test_a_lost_database_is_made_anew_from_the_archive(
-    make_site: MakeSite, films: list[Path], capsys: pytest.CaptureFixture[str]
+    make_node: MakeNode, films: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site = make_site("")
-    received = {site.receive(film) for film in films}
-    lose_database(site)
-    assert cli.main(["migrate", "-c", str(site.config)]) == 2
+    node = make_node(CONFIGURATION)
+    received = {node.receive(film) for film in films}
+    lose_database(node)
+    assert cli.main(["migrate", "-c", str(node.config)]) == 2
     assert "belongs to another database" in capsys.readouterr().err
-    assert cli.main(["recover", "-c", str(site.config), "--adopt"]) == 0
-    renewed = make_site("")
+    assert cli.main(["recover", "-c", str(node.config), "--adopt"]) == 0
+    renewed = make_node(CONFIGURATION)
     assert known(renewed) == received
 
 
 def test_what_cannot_be_read_is_named_and_stops_nothing(
-    make_site: MakeSite, films: list[Path], capsys: pytest.CaptureFixture[str]
+    make_node: MakeNode, films: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site = make_site("")
-    broken = site.parts.archive.put([b"no DICOM at all"], "instances", ".dcm").key
-    result = site.parts.archive.put([films[0].read_bytes()], "results", ".dcm").key
-    site.parts.archive.put([films[1].read_bytes()], "instances", ".dcm")
-    assert cli.main(["recover", "-c", str(site.config)]) == 1
+    node = make_node(CONFIGURATION)
+    broken = node.parts.archive.put([b"no DICOM at all"], "instances", ".dcm").key
+    result = node.parts.archive.put([films[0].read_bytes()], "results", ".dcm").key
+    node.parts.archive.put([films[1].read_bytes()], "instances", ".dcm")
+    assert cli.main(["recover", "-c", str(node.config)]) == 1
     said = capsys.readouterr().out
     assert broken in said and result not in said
     assert "1 films registered" in said
-    (row,) = site.rows(instances)
+    (row,) = node.rows(instances)
     assert (row.host, row.calling_ae) == ("recover", "RECOVER")

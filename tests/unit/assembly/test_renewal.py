@@ -23,10 +23,10 @@ from dicom_node.operations.certificates import certificate_faults
 from dicom_node.roles import dicomweb, orders
 from dicom_node.settings.settings import load_settings
 from tests.support.certificates import Authority, Pair
-from tests.support.listeners import free_port
+from tests.support.listeners import SecureHL7Listener, free_port
+from tests.support.order_messages import MESSAGE
 from tests.support.receiver import Setup, receiver
 from tests.support.tls_files import files_of
-from tests.unit.network.hl7.test_tls import MESSAGE, SecureHL7Listener
 
 CONFIGURATION = """
 [tls]

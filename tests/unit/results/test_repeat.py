@@ -10,7 +10,7 @@ from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ObjectKind, ReportObject
 from dicom_node.results.common import ExaminedImage, ReportContext, device_uid, tracking
 from dicom_node.results.dicom import text_sr
-from dicom_node.results.registry import BUILDERS, warm_up
+from dicom_node.results.registry import BUILDERS
 
 Make = Callable[..., Findings]
 KINDS: tuple[ObjectKind, ...] = tuple(BUILDERS)
@@ -61,10 +61,6 @@ def test_new_weights_are_a_new_device() -> None:
     old, new = Algorithm("p", "1", "ab"), Algorithm("p", "1", "cd")
     assert device_uid(old) == device_uid(Algorithm("p", "2", "ab")) != device_uid(new)
     assert device_uid(old, new) == device_uid(new, old)
-
-
-def test_warm_up_builds_every_kind() -> None:
-    warm_up(KINDS)
 
 
 def test_class_of_every_kind_is_known_before_it_is_built(

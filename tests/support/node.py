@@ -4,16 +4,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from pydicom import dcmread
+from sqlalchemy import Table, select
 
-from dicom_node.assembly import destinations
+from dicom_node.assembly import destinations, pipelines
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.builders import writer
 from dicom_node.assembly.negotiation import refusal_learner
 from dicom_node.assembly.parts import Parts
+from dicom_node.commands.cli import main
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain import codes
 from dicom_node.domain.admission import admit
@@ -28,14 +31,29 @@ from dicom_node.domain.findings import (
 )
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Radiograph
-from dicom_node.domain.work import Arrival
+from dicom_node.domain.work import Arrival, Recorded
 from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.flow.infer import InferenceContext, Worker, work_once
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.dicom.pixels.radiograph import read_film
-from dicom_node.settings.settings import load_settings
+from dicom_node.settings.settings import Settings, load_settings
 from dicom_node.storage.database.schema import deliveries, objects
 from dicom_node.storage.database.transactions import transaction
+
+CONFIGURATION = """\
+[inference]
+device = "cpu"
+[[peers]]
+name = "pacs"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = 104
+[[routes]]
+name = "chest"
+outputs = ["sr", "seg"]
+send_to = ["pacs"]
+"""
+"""A node with one route, of which more may be said behind it."""
 
 
 @dataclass
@@ -68,35 +86,50 @@ class Scripted:
 
 
 @dataclass
-class Ward:
+class Node:
     """The parts of a node, turned by hand."""
 
+    config: Path
     parts: Parts
-    film: Path
+    film: Path = Path()
+    """What `receive` takes in where a test names no other."""
     model: Scripted = field(default_factory=Scripted)
     more: tuple[Scripted, ...] = ()
     """Other pipelines."""
 
-    def receive(self) -> None:
-        instance = describe(read_header(self.film))
-        file = self.parts.archive.put([self.film.read_bytes()], "instances", ".dcm")
+    @property
+    def settings(self) -> Settings:
+        return self.parts.settings
+
+    def receive(self, path: Path | None = None) -> str:
+        """Take one file in, as the receiver does; gives its SOP Instance UID."""
+        path = path or self.film
+        instance = describe(read_header(path))
+        file = self.parts.archive.put([path.read_bytes()], "instances", ".dcm")
         arrival = Arrival(instance, file, "CR1", "CXRAI", "10.0.0.9", time.time())
-        self.parts.ledger.record(arrival, admit(instance, "CR1", self.parts.settings.routes))
+        admission = admit(instance, "CR1", self.settings.routes)
+        assert self.parts.ledger.record(arrival, admission) is Recorded.NEW
+        return instance.ref.sop_instance_uid
 
-    def work(self) -> bool:
-        parts = self.parts
-        write = writer(parts.settings, parts.engine, parts.archive)
-        reader = InferenceContext(
-            read_header, read_film, {one.name: one for one in (self.model, *self.more)}
-        )
-        return work_once(Worker("w", parts.ledger, parts.archive, reader, write, time.time, 60))
+    def configured(self) -> InferenceContext:
+        """Load what the configuration reads with: the shipped models."""
+        return pipelines.reader(self.settings, self.parts.engine)
 
-    def deliver(self) -> int:
-        parts = self.parts
-        senders = destinations.senders(parts.settings)
-        learn = refusal_learner(parts)
-        outbox = Outbox("d", parts.ledger, parts.archive, senders, time.time, 60, learn)
-        return deliver_once(outbox)
+    def work(self, reader: InferenceContext | None = None) -> bool:
+        """Read one image, with the scripted models where no other `reader` is given."""
+        scripted = {one.name: one for one in (self.model, *self.more)}
+        reader = reader or InferenceContext(read_header, read_film, scripted)
+        ledger, archive = self.parts.ledger, self.parts.archive
+        write = writer(self.settings, self.parts.engine, archive)
+        return work_once(Worker("w", ledger, archive, reader, write, time.time, 60))
+
+    def deliver(self, destination: str | None = None, now: float | None = None) -> int:
+        """Send what is due to one destination or to the first of all; gives how much."""
+        senders = destinations.senders(self.settings)
+        learn = refusal_learner(self.parts)
+        clock = time.time if now is None else lambda: now
+        ledger, archive = self.parts.ledger, self.parts.archive
+        return deliver_once(Outbox("d", ledger, archive, senders, clock, 60, learn), destination)
 
     def settle(self) -> int:
         """Work and deliver until nothing is due; gives the number of turns taken."""
@@ -106,17 +139,24 @@ class Ward:
             assert turns < 30, "it goes round in circles"
         return turns
 
+    def read_again(self, model: Scripted) -> None:
+        """Have the film read by another model, by the command."""
+        self.model = model
+        study_uid = str(dcmread(self.film, stop_before_pixels=True).StudyInstanceUID)
+        assert main(["reanalyse", "-c", str(self.config), "--study", study_uid]) == 0
+        self.settle()
+
+    def rows(self, table: Table) -> list[Any]:
+        with transaction(self.parts.engine, writing=False) as conn:
+            return list(conn.execute(select(table).order_by(table.c.id)))
+
     def sent(self) -> list[tuple[str, str, str]]:
         """Destination, kind and state of every delivery, in order."""
-        rows = select(deliveries.c.destination, objects.c.kind, deliveries.c.state).join_from(
-            deliveries, objects, deliveries.c.object_id == objects.c.id
-        )
-        with transaction(self.parts.engine, writing=False) as conn:
-            found = conn.execute(rows.order_by(deliveries.c.id))
-            return [(row.destination, row.kind, row.state) for row in found]
+        kinds = {row.id: row.kind for row in self.rows(objects)}
+        return [(row.destination, kinds[row.object_id], row.state) for row in self.rows(deliveries)]
 
 
-MakeWard = Callable[[str], Ward]
+MakeNode = Callable[[str], Node]
 
 
 @pytest.fixture(scope="session")
@@ -129,17 +169,17 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_ward(tmp_path: Path, film: Path) -> Iterator[MakeWard]:
+def make_node(tmp_path: Path, film: Path) -> Iterator[MakeNode]:
     """Configure a node with peers, receivers and routes."""
-    made: list[Ward] = []
+    made: list[Node] = []
 
-    def make(configuration: str) -> Ward:
+    def make(configuration: str) -> Node:
         config = tmp_path / "node.toml"
         config.write_text("[receive]\nmin_free_gb = 0.1\n" + configuration)
         parts = node.open_parts(load_settings(config), migrate=True)
-        made.append(Ward(parts, film))
+        made.append(Node(config, parts, film))
         return made[-1]
 
     yield make
-    for ward in made:
-        ward.parts.close()
+    for one in made:
+        one.parts.close()
