@@ -44,7 +44,7 @@ def writer(
     )
 
     def write(claim: Claim, reading: Reading, now: float) -> Outcome:
-        known = registered(settings, engine, reading.source)
+        known = registered_order(settings, engine, reading.source)
         if known.contradicted:
             study_uid = claim.arrival.instance.study_uid
             log.warning("order_of_another_patient", study_uid=study_uid)
@@ -58,7 +58,7 @@ def writer(
     return write
 
 
-def registered(settings: Settings, engine: Engine, source: Source) -> Registered:
+def registered_order(settings: Settings, engine: Engine, source: Source) -> Registered:
     """Say what the order system knows of an image; nothing where none is listened to."""
     if not settings.orders.port:
         return UNREGISTERED

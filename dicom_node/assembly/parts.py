@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from dicom_node.assembly.archive import open_archive
 from dicom_node.audit.node import SILENT, Audit
-from dicom_node.audit.node import opened as open_audit
+from dicom_node.audit.node import open_audit as open_audit
 from dicom_node.domain.errors import Away
 from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.domain.pipeline import Archive

@@ -98,14 +98,14 @@ def reader(settings: Settings, engine: Engine | None = None) -> InferenceContext
     With a database's `engine`, challengers read in shadow.
     """
     pipelines = load_pipelines(settings)
-    for route, name, adjustable in adjusted(settings, pipelines):
+    for route, name, adjustable in routes_with_points(settings, pipelines):
         if adjustable is not None:
             adjustable.points_of(route.choice)
         else:
             log.warning("operating_point_unused", route=route.name, pipeline=name)
     return InferenceContext(
         read_header,
-        radiograph.read_radiograph,
+        radiograph.read_film,
         pipelines,
         gate=load_gate(settings),
         choices={route.name: route.choice for route in settings.routes},
@@ -124,7 +124,7 @@ def _shadow(
     return Shadow(challengers, partial(store_shadow, engine))
 
 
-def adjusted(
+def routes_with_points(
     settings: Settings, pipelines: Mapping[str, Pipeline]
 ) -> Iterator[tuple[Route, str, Adjustable | None]]:
     """List routes that ask for an operating point, with each pipeline asked.
@@ -139,7 +139,7 @@ def adjusted(
             yield route, name, pipeline if isinstance(pipeline, Adjustable) else None
 
 
-def prove(reader: InferenceContext) -> None:
+def warm_up_pipelines(reader: InferenceContext) -> None:
     """Warm everything up and let each pipeline read its phantoms.
 
     Raises BadSettings for a model that no longer says what it said at release:

@@ -20,7 +20,7 @@ from dicom_node.domain.study import HL7Destination
 from dicom_node.flow.infer import InferenceContext, Reading, read
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.dicom.images import is_dicom, secondary_capture
-from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.formats.dicom.pixels.radiograph import read_film
 from dicom_node.process.logs import start_logs
 from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.messages import oru
@@ -62,7 +62,7 @@ def results(
         update={"inference": defaults.inference.model_copy(update={"device": device})}
     )
     pipelines = {name: load_pipeline(settings, name) for name in names or readers(settings)}
-    reader = InferenceContext(read_header, read_radiograph, pipelines, load_gate(settings))
+    reader = InferenceContext(read_header, read_film, pipelines, load_gate(settings))
     taken: set[str] = set()
     for path in files:
         folder = out / _free_name(path.stem, taken)

@@ -35,7 +35,7 @@ def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
         stored = stored_of_study(parts.engine, study_uid)
         paths = [(files.enter_context(parts.archive.opened(key)), ae) for key, ae in stored]
         known = {
-            path: builders.registered(settings, parts.engine, read_header(path))
+            path: builders.registered_order(settings, parts.engine, read_header(path))
             for path, _ in paths
         }
         yield from _messages(settings, receiver, study_uid, paths, known)

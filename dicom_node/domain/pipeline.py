@@ -173,7 +173,7 @@ class Ledger(Protocol):
         With `destination` only those that go there are looked at.
         """
 
-    def settle_deliveries(
+    def finish_deliveries(
         self,
         batch: DeliveryBatch,
         arrived: tuple[Acknowledgement, ...],

@@ -28,7 +28,7 @@ from dicom_node.storage.queue import identity
 from dicom_node.storage.queue.alarms import oldest_deliveries_at
 from dicom_node.storage.queue.escalation import escalate
 from dicom_node.storage.queue.orders import SqlOrderBook
-from dicom_node.storage.status.beats import prune_beats, sample_disk
+from dicom_node.storage.status.beats import prune_heartbeats, sample_disk
 from dicom_node.storage.status.counters import count_rows
 
 log = structlog.get_logger()
@@ -78,9 +78,9 @@ def tidying(parts: Parts, senders: Mapping[str, Sender], wait: Wait) -> Iterator
         every = IntervalTrigger(seconds=every_s)
         # late is better than never: a busy machine must not make a rescue fall out
         scheduler.add_job(_guarded, every, (job,), misfire_grace_time=None, coalesce=True)
-    night = reconciliation.at_night(parts.settings)
+    night = reconciliation.nightly_trigger(parts.settings)
     if night is not None:
-        once = partial(reconciliation.nightly, parts, wait)
+        once = partial(reconciliation.reconcile_nightly, parts, wait)
         scheduler.add_job(once, night, misfire_grace_time=NIGHT_LATE_S, coalesce=True)
     scheduler.start()
     ended = threading.Event()
@@ -132,7 +132,7 @@ def _escalate(parts: Parts) -> None:
 def _sample(parts: Parts) -> None:
     now = parts.clock()
     sample_disk(parts.engine, parts.archive.free_bytes(), now)
-    prune_beats(parts.engine, now)
+    prune_heartbeats(parts.engine, now)
 
 
 def _check_disk(parts: Parts) -> None:

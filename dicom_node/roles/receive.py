@@ -24,7 +24,7 @@ from dicom_node.network.dimse.scp import Service, StorageSCP
 from dicom_node.operations.heartbeat import heartbeat
 from dicom_node.process.supervisor import CONNECTIONS_DRAIN_S, wait_for_stop
 from dicom_node.settings.settings import Settings
-from dicom_node.storage.queue.alarms import settle_alarms
+from dicom_node.storage.queue.alarms import set_alarms
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ def _watch_door(parts: node.Parts, scps: Sequence[StorageSCP], ended: threading.
         full = tuple(f"port {scp.port}: all associations are taken" for scp in scps if scp.is_full)
         if full != told:
             try:
-                settle_alarms(parts.engine, DOOR_FULL, full, parts.clock())
+                set_alarms(parts.engine, DOOR_FULL, full, parts.clock())
                 told = full
             except NodeError as error:
                 log.warning("door_not_told", reason=str(error))

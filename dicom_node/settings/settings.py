@@ -51,7 +51,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _holds_nul(value: object) -> bool:
     if isinstance(value, dict):
-        return any(_holds_nul(one) for pair in value.items() for one in pair)
+        return any(_holds_nul(text) for pair in value.items() for text in pair)
     if isinstance(value, list):
         return any(map(_holds_nul, value))
     return isinstance(value, str) and "\0" in value
@@ -175,11 +175,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Settings":
-        peers, hl7 = [one.name for one in self.peers], [one.name for one in self.hl7]
+        peers, hl7 = [peer.name for peer in self.peers], [receiver.name for receiver in self.hl7]
         # a name of [[stow]] must tell it from every other destination
-        stow = [one.name for one in self.stow] + (peers + hl7 if self.stow else [])
-        fhir = [one.name for one in self.fhir] + (stow or peers + hl7 if self.fhir else [])
-        routes = [one.name for one in self.routes]
+        stow = [server.name for server in self.stow] + (peers + hl7 if self.stow else [])
+        fhir = [server.name for server in self.fhir] + (stow or peers + hl7 if self.fhir else [])
+        routes = [route.name for route in self.routes]
         for kind, names in (
             ("peers", peers),
             ("hl7", hl7),
@@ -195,9 +195,9 @@ class Settings(BaseSettings):
         for fault in rules.faults(self.hl7):
             raise ValueError(fault)
         listening: tuple[Peer | HL7Destination, ...] = (*self.peers, *self.hl7)
-        for one in listening:
-            if not 0 <= one.port <= 65535:
-                raise ValueError(f"{one.name!r}: port = {one.port} is none; write 1 to 65535")
+        for entry in listening:
+            if not 0 <= entry.port <= 65535:
+                raise ValueError(f"{entry.name!r}: port = {entry.port} is none; write 1 to 65535")
         for peer in self.peers:
             require_reachable(peer)
         return self
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _single_names_are_known(self) -> "Settings":
         pacs = self.reconcile.peer
-        if pacs and not any(one.name == pacs and one.host and one.port for one in self.peers):
+        if pacs and not any(peer.name == pacs and peer.host and peer.port for peer in self.peers):
             raise ValueError(f"reconcile.peer {pacs!r} is not in [[peers]] with host and port")
         gate = self.inference.gate
         if gate and gate not in self.pipelines:
@@ -224,8 +224,8 @@ class Settings(BaseSettings):
                 "write 0 (not set) to 1"
             )
         receivers = {peer.name: peer for peer in self.peers}
-        servers = {one.name for one in self.stow}
-        told = {one.name for one in self.hl7} | {one.name for one in self.fhir}
+        servers = {server.name for server in self.stow}
+        told = {receiver.name for receiver in self.hl7} | {server.name for server in self.fhir}
         known = (
             ("pipelines", route.pipelines, self.pipelines, "[pipelines]"),
             ("send_to", route.send_to, {*receivers, *servers}, "[[peers]] or [[stow]]"),
@@ -297,8 +297,8 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     dicomweb = settings.dicomweb.model_copy(
         update={"token_file": beside(folder, settings.dicomweb.token_file)}
     )
-    stow = tuple(one.found_from(folder) for one in settings.stow)
-    fhir = tuple(one.found_from(folder) for one in settings.fhir)
+    stow = tuple(server.found_from(folder) for server in settings.stow)
+    fhir = tuple(server.found_from(folder) for server in settings.fhir)
     url = settings.database.url
     prefix = "sqlite:///"
     if url.startswith(prefix) and not url.startswith(prefix + "/"):

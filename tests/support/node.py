@@ -35,7 +35,7 @@ from dicom_node.domain.work import Arrival, Recorded
 from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.flow.infer import InferenceContext, Worker, work_once
 from dicom_node.formats.dicom.header import describe, read_header
-from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.formats.dicom.pixels.radiograph import read_film
 from dicom_node.settings.settings import Settings, load_settings
 from dicom_node.storage.database.schema import deliveries, objects
 from dicom_node.storage.database.transactions import transaction
@@ -118,7 +118,7 @@ class Node:
     def work(self, reader: InferenceContext | None = None) -> bool:
         """Read one image, with the scripted models where no other `reader` is given."""
         scripted = {one.name: one for one in (self.model, *self.more)}
-        reader = reader or InferenceContext(read_header, read_radiograph, scripted)
+        reader = reader or InferenceContext(read_header, read_film, scripted)
         ledger, archive = self.parts.ledger, self.parts.archive
         write = writer(self.settings, self.parts.engine, archive)
         return work_once(Worker("w", ledger, archive, reader, write, time.time, 60))

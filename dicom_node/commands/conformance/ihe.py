@@ -5,7 +5,7 @@ from functools import partial
 from dicom_node.commands.conformance import facts
 from dicom_node.commands.conformance.tables import NO, YES, Rows, commits, yes
 from dicom_node.domain.exchange.destinations import wanting_rejection
-from dicom_node.network.hl7.mllp import Answer, settled
+from dicom_node.network.hl7.mllp import Answer, judge_acknowledgement
 from dicom_node.network.hl7.orders import EVENTS, VERSIONS
 from dicom_node.settings.settings import Settings
 
@@ -72,7 +72,7 @@ def primitives(settings: Settings) -> Rows:
 def acknowledgements() -> Rows:
     """Say what follows from each MSA-1."""
     for said in (("AA", "CA"), ("AE", "CE"), ("AR", "CR"), ("another", "none in time")):
-        fate = facts.fate_of(partial(settled, Answer(said[0], "1")))
+        fate = facts.fate_of(partial(judge_acknowledgement, Answer(said[0], "1")))
         yield ", ".join(said), fate.behaviour
 
 

@@ -95,7 +95,9 @@ def segments_of(message: bytes, envelope: Envelope, wanted: Collection[str]) -> 
         raise MessageRefused(Fault("AE", 102, "MSH-2 does not name four separators", field=2))
     lines = list(_lines(_decoded(message.lstrip(AROUND), envelope.charset)))
     chosen = [line for line in lines if line.split(separators[0])[0].strip() in wanted]
-    if sum(map(len, chosen)) > LARGEST_PARSED or any(len(one) > LARGEST_SEGMENT for one in chosen):
+    if sum(map(len, chosen)) > LARGEST_PARSED or any(
+        len(line) > LARGEST_SEGMENT for line in chosen
+    ):
         raise MessageRefused(Fault("AE", 102, "a segment is too long to be processed"))
     counts: dict[str, int] = {}
     parsed = []
@@ -113,7 +115,7 @@ def _separators(header: str) -> str:
     """
     given = header[4:].split(header[3])[0][:4]
     separators = header[3] + given + "^~\\&"[len(given) :]
-    sound = len(set(separators)) == 5 and not any(one.isalnum() for one in separators)
+    sound = len(set(separators)) == 5 and not any(separator.isalnum() for separator in separators)
     return separators if sound else ""
 
 
@@ -136,11 +138,11 @@ def _parsed(line: str, name: str, sequence: int, separators: str) -> Segment:
             validation_level=VALIDATION_LEVEL.TOLERANT,
         )
         fields: dict[int, tuple[str, ...]] = {}
-        for one in segment.children:
-            number = (one.name or "").rpartition("_")[2]
+        for child in segment.children:
+            number = (child.name or "").rpartition("_")[2]
             if number.isdecimal():
                 known = fields.get(int(number), ())
-                fields[int(number)] = (*known, one.to_er7(characters))
+                fields[int(number)] = (*known, child.to_er7(characters))
     except HL7apyException:
         # its text quotes the segment, so a patient
         fault = Fault("AE", 102, "the segment cannot be parsed", name, sequence)

@@ -19,8 +19,8 @@ from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,
     ExaminedImage,
     ReportContext,
-    finished,
     new_object,
+    write_object,
 )
 from dicom_node.results.dicom.content import container, evidence, image, observer, words
 
@@ -30,18 +30,18 @@ SOP_CLASS_UID = SOP_CLASSES["kos"]
 def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | None:
     """Point at an image with something present; None when nothing is."""
     source, radiograph, findings = examined
-    if radiograph is None or not any(one.positive for one in findings):
+    if radiograph is None or not any(finding.positive for finding in findings):
         return None
     root = container(
         codes.OF_INTEREST,
-        *observer(context, *(one.algorithm for one in findings)),
-        words(codes.KEY_OBJECT_DESCRIPTION, " ".join(_said(findings))),
+        *observer(context, *(answer.algorithm for answer in findings)),
+        words(codes.KEY_OBJECT_DESCRIPTION, " ".join(_sentences(findings))),
         image(codes.SOURCE, ref_of(source)),
         template="2010",
     )
     ds = new_object(SOP_CLASS_UID, "kos", examined, context)
     add_selection(ds, root, "AI key object note", evidence(source))
-    return finished(ds, "kos", source)
+    return write_object(ds, "kos", source)
 
 
 def add_selection(ds: Dataset, root: Dataset, description: str, referred: Dataset) -> None:
@@ -57,8 +57,8 @@ def add_selection(ds: Dataset, root: Dataset, description: str, referred: Datase
     ds.update(root)
 
 
-def _said(findings: tuple[Findings, ...]) -> Iterator[str]:
-    for finding in (each for one in findings for each in one.findings):
+def _sentences(findings: tuple[Findings, ...]) -> Iterator[str]:
+    for finding in (each for answer in findings for each in answer.findings):
         if finding.presence is Presence.PRESENT:
             yield ("URGENT. " if finding.urgent else "") + say.impression(finding)
     yield NOT_FOR_DIAGNOSIS

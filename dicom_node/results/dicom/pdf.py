@@ -17,9 +17,9 @@ from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,
     ExaminedImage,
     ReportContext,
-    finished,
     new_object,
     source_image,
+    write_object,
 )
 from dicom_node.results.page import fonts
 from dicom_node.results.page import page as pdf_page
@@ -37,7 +37,7 @@ LEAST_PICTURE, LARGEST_PICTURE = 62 * mm, 125 * mm
 
 def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
     """Print findings, picture, algorithms and limits, or why there are none."""
-    page = printed(examined, context)
+    page = print_page(examined, context)
     ds = new_object(SOP_CLASS_UID, "pdf", examined, context)
     add(
         ds,
@@ -54,10 +54,10 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
         EncapsulatedDocument=page + b"\0" * (len(page) % 2),
         EncapsulatedDocumentLength=len(page),
     )
-    return finished(ds, "pdf", examined.source)
+    return write_object(ds, "pdf", examined.source)
 
 
-def printed(examined: ExaminedImage, context: ReportContext) -> bytes:
+def print_page(examined: ExaminedImage, context: ReportContext) -> bytes:
     """Lay the page out; the same findings give the same bytes.
 
     The picture takes the room that the words leave, so that all stands on one page;

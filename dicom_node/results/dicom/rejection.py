@@ -12,7 +12,7 @@ from dicom_node.domain import codes
 from dicom_node.domain.followup import Sent
 from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.values import coded, item, reference
-from dicom_node.results.common import ExaminedImage, ReportContext, finished, new_object
+from dicom_node.results.common import ExaminedImage, ReportContext, new_object, write_object
 from dicom_node.results.dicom.content import container, earlier, image, observer, words
 from dicom_node.results.dicom.kos import SOP_CLASS_UID, add_selection
 
@@ -28,25 +28,27 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | Non
         return None
     root = container(
         codes.REJECTED,
-        *observer(context, *(one.algorithm for one in findings)),
+        *observer(context, *(answer.algorithm for answer in findings)),
         words(codes.KEY_OBJECT_DESCRIPTION, SAID),
         *map(_rejected, context.before),
         template="2010",
     )
     ds = new_object(SOP_CLASS_UID, "rejection", examined, context)
     add_selection(ds, root, "AI results replaced", earlier(source, context.before))
-    return finished(ds, "rejection", source)
+    return write_object(ds, "rejection", source)
 
 
-def _rejected(one: Sent) -> Dataset:
-    if one.kind in PICTURES:
-        return image(codes.SOURCE, one.ref)
+def _rejected(earlier: Sent) -> Dataset:
+    if earlier.kind in PICTURES:
+        return image(codes.SOURCE, earlier.ref)
     ds: Dataset = CompositeContentItem.from_dataset(
         item(
             RelationshipType="CONTAINS",
             ValueType="COMPOSITE",
             ConceptNameCodeSequence=coded(codes.SOURCE),
-            ReferencedSOPSequence=reference(one.ref.sop_class_uid, one.ref.sop_instance_uid),
+            ReferencedSOPSequence=reference(
+                earlier.ref.sop_class_uid, earlier.ref.sop_instance_uid
+            ),
         ),
         copy=False,
     )

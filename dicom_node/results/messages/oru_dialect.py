@@ -27,19 +27,19 @@ def message_type(to: HL7Destination) -> str:
     return "ORU^R01^ORU_R01" if to.version in STRUCTURED else "ORU^R01"
 
 
-def sent(segment: str, to: HL7Destination) -> bool:
+def takes_segment(segment: str, to: HL7Destination) -> bool:
     """Say whether the receiver takes a segment; MSH always."""
     name = segment[:3]
     return name == "MSH" or name in to.segments or (name == "ZDS" and to.zds)
 
 
-def named(concept: CodedConcept, to: HL7Destination) -> str:
+def coded_for(concept: CodedConcept, to: HL7Destination) -> str:
     """Write OBX-3 or OBR-4: the receiver's code first, ours as the alternate."""
     own = to.codes.get(concept.value)
     return text.coded(concept) if own is None else f"{text.coded(own)}^{text.coded(concept)}"
 
 
-def spoken(observation: Observation, to: HL7Destination) -> Observation:
+def observation_for(observation: Observation, to: HL7Destination) -> Observation:
     """Put an OBX into the receiver's version."""
     if to.version in STRUCTURED:
         return observation
@@ -60,7 +60,7 @@ def page(examined: ExaminedImage, made: tuple[float, str, str, tzinfo | None]) -
     """
     made_at, ae_title, institution, zone = made
     context = ReportContext(made_at, "", ae_title, institution, zone=zone)
-    content = base64.b64encode(pdf.printed(examined, context)).decode()
+    content = base64.b64encode(pdf.print_page(examined, context)).decode()
     return {
         2: "ED",
         3: text.coded(codes.DIAGNOSTIC_IMAGING_REPORT),

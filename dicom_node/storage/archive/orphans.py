@@ -26,7 +26,7 @@ ASIDE_S = 30 * 86_400.0
 def old_keys(root: Path, before: float) -> Iterator[str]:
     """Give the keys of files under `root` written before `before` (POSIX seconds)."""
     for folder, folders, names in os.walk(root):
-        folders[:] = [one for one in folders if one not in (SPOOL, ASIDE)]
+        folders[:] = [folder for folder in folders if folder not in (SPOOL, ASIDE)]
         for name in names:
             path = Path(folder) / name
             if path == root / IDENTITY:

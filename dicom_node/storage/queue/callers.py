@@ -49,7 +49,7 @@ def forget(engine: Engine, ae: str, host: str) -> bool:
     with transaction(engine) as conn:
         tables = (approved_callers, callers)
         gone = [conn.execute(delete(table).where(_is(table, ae, host))) for table in tables]
-        return any(one.rowcount for one in gone)
+        return any(deleted.rowcount for deleted in gone)
 
 
 def listed(engine: Engine) -> tuple[tuple[Caller, ...], tuple[tuple[str, str, float], ...]]:
@@ -84,5 +84,5 @@ def known_uids(engine: Engine, sop_instance_uids: Sequence[str]) -> set[str]:
             for table in (instances, objects):
                 column = table.c.sop_instance_uid
                 found = select(column).where(column.in_(keys[start : start + PART]))
-                known.update(named[one] for one in conn.execute(found).scalars())
+                known.update(named[ae] for ae in conn.execute(found).scalars())
     return known

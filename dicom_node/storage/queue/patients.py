@@ -24,13 +24,13 @@ def put_patient(conn: Connection, patient: Patient, now: float) -> None:
     upsert(conn, patients, _keys(patient.key) | facts | unmerged, (*news, "updated_at"))
 
 
-def merge(conn: Connection, one: Merge, now: float) -> None:
+def merge(conn: Connection, noted: Merge, now: float) -> None:
     """Note that a patient's identifier is used no longer.
 
     The surviving one is alive by this message, whatever an earlier one said, so two
     that were merged crosswise do not lead in a circle.
     """
-    prior, surviving = _as_known(conn, one.prior), _as_known(conn, one.surviving)
+    prior, surviving = _as_known(conn, noted.prior), _as_known(conn, noted.surviving)
     for patient, merged_into in ((prior, surviving), (surviving, PatientKey())):
         values = {
             "merged_into": key(merged_into.patient_id),
@@ -41,7 +41,7 @@ def merge(conn: Connection, one: Merge, now: float) -> None:
         upsert(conn, patients, _keys(patient) | unknown | values, values.keys())
 
 
-def resolved(conn: Connection, known_as: PatientKey) -> Patient | None:
+def current_patient(conn: Connection, known_as: PatientKey) -> Patient | None:
     """Follow the merges from an image's identifier; None where nothing is known of it.
 
     An identifier that several issuers have given out, and whose issuer the image does

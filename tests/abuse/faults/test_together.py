@@ -76,7 +76,7 @@ def test_no_instance_is_claimed_twice(ledger: SqlLedger, engine: Engine) -> None
                 break
             ids = [delivery.id for delivery in batch.deliveries]
             arrived = tuple(Acknowledgement(delivery_id, f"d{number}") for delivery_id in ids)
-            ledger.settle_deliveries(batch, arrived, (), 3001.0)
+            ledger.finish_deliveries(batch, arrived, (), 3001.0)
             sent += ids
         return sent
 

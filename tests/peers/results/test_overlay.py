@@ -13,7 +13,7 @@ from dicom_node.domain.findings import Findings, Presence
 from dicom_node.domain.work import ReportObject
 from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.picture import panel
-from dicom_node.results.picture.picture import drawn
+from dicom_node.results.picture.picture import draw_picture
 from dicom_node.results.registry import BUILDERS
 from tests.support.samples import findings, radiograph, source
 from tests.support.validators import errors_of
@@ -35,7 +35,7 @@ def pixels(made: ReportObject) -> NDArray[np.uint8]:
 
 def test_both_forms_show_the_same_picture() -> None:
     known = findings()
-    picture = np.asarray(drawn(radiograph(), known))
+    picture = np.asarray(draw_picture(radiograph(), known))
     height, width = picture.shape[:2]
     beside, below = pixels(capture(PLAIN, known)), pixels(capture(CONTOUR, known))
     for shown in (beside, below):
@@ -114,6 +114,6 @@ def test_what_two_pipelines_look_for_is_told_apart() -> None:
     said = [line.text for line in panel.legend(known)]
     assert said[1].startswith("Pneumothorax (pneumothorax): PRESENT")
     assert said[-1] == "Not detected: pneumothorax (chest_findings)"
-    beside = [line.text for line in panel.lines(radiograph(), known, "Made now")]
+    beside = [line.text for line in panel.panel_lines(radiograph(), known, "Made now")]
     assert "Pneumothorax (pneumothorax): PRESENT" in beside
     assert "Pneumothorax (chest_findings): not detected" in beside

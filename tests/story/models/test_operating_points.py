@@ -151,8 +151,10 @@ def test_a_route_says_which_pipelines_follow_its_point(
     node: Node, pipeline: PneumothoraxPipeline
 ) -> None:
     loaded = {"pneumothorax": pipeline}
-    assert list(pipelines.adjusted(node.settings, loaded)) == []
+    assert list(pipelines.routes_with_points(node.settings, loaded)) == []
     (route,) = node.settings.routes
     asking = replace(route, operating_point="balanced")
     settings = node.settings.model_copy(update={"routes": (asking,)})
-    assert list(pipelines.adjusted(settings, loaded)) == [(asking, "pneumothorax", pipeline)]
+    assert list(pipelines.routes_with_points(settings, loaded)) == [
+        (asking, "pneumothorax", pipeline)
+    ]
