@@ -17,7 +17,7 @@ from dicom_node.domain.work import Claim, Outcome, ReportObject
 from dicom_node.flow.infer import Reading, Source
 from dicom_node.flow.plan import Destinations, PlannedObject
 from dicom_node.flow.report import ReportingContext, report
-from dicom_node.formats.dicom.source import keys_of
+from dicom_node.formats.dicom.header import keys_of
 from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import rejection
 from dicom_node.results.messages import oru
