@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from dicom_node.domain.work import StoredFile
 
@@ -95,27 +95,27 @@ class KeptFile:
     key: str
 
 
+FileKind = Literal["instances", "objects"]
+"""What was received, or what was made of it."""
+
+
 class Retention(Protocol):
     """Finds what has been kept long enough, and forgets it.
 
     Every method is one transaction and raises TryAgain as the Ledger does.
     """
 
-    def old_instances(self, before: float, dead_before: float, limit: int) -> tuple[KeptFile, ...]:
-        """List instances received before `before` on which no work is left to do.
+    def old_files(
+        self, of: FileKind, before: float, dead_before: float, limit: int
+    ) -> tuple[KeptFile, ...]:
+        """List files stored before `before` on which no work is left to do.
 
         Those with a dead letter, which a person may still retry, only when they
-        were received before `dead_before`.
+        were stored before `dead_before`.
         """
 
-    def forget_instances(self, row_ids: Sequence[int], now: float) -> None:
-        """Note that the instances' files are gone."""
-
-    def old_objects(self, before: float, dead_before: float, limit: int) -> tuple[KeptFile, ...]:
-        """List result objects made before `before`, as `old_instances` does."""
-
-    def forget_objects(self, row_ids: Sequence[int], now: float) -> None:
-        """Note that the objects' files are gone."""
+    def forget_files(self, of: FileKind, row_ids: Sequence[int], now: float) -> None:
+        """Note that the rows' files are gone."""
 
     def prune(self, before: float, limit: int) -> int:
         """Remove the rows of at most `limit` instances received before `before`.

@@ -124,6 +124,15 @@ class Archive(Protocol):
         content may be stored again at any moment: then it stays readable.
         """
 
+    def keys_aside(self) -> Iterator[str]:
+        """Give the keys of files that are set aside."""
+
+    def identity(self) -> str | None:
+        """Give the word by which its database knows it; raises Away."""
+
+    def identify(self, identity: str) -> None:
+        """Keep such a word durably; raises Away."""
+
     def close(self) -> None:
         """Remove what was kept for this process alone."""
 
@@ -164,7 +173,7 @@ class Ledger(Protocol):
         With `destination` only those that go there are looked at.
         """
 
-    def settle_deliveries(
+    def finish_deliveries(
         self,
         batch: DeliveryBatch,
         arrived: tuple[Acknowledgement, ...],

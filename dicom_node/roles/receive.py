@@ -1,7 +1,6 @@
 """The role that serves C-ECHO and C-STORE."""
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -25,7 +24,7 @@ from dicom_node.network.dimse.scp import Service, StorageSCP
 from dicom_node.operations.heartbeat import heartbeat
 from dicom_node.process.supervisor import CONNECTIONS_DRAIN_S, wait_for_stop
 from dicom_node.settings.settings import Settings
-from dicom_node.storage.queue.alarms import settle_alarms
+from dicom_node.storage.queue.alarms import set_alarms
 
 log = structlog.get_logger()
 
@@ -67,7 +66,7 @@ def _watch_door(parts: node.Parts, scps: Sequence[StorageSCP], ended: threading.
         full = tuple(f"port {scp.port}: all associations are taken" for scp in scps if scp.is_full)
         if full != told:
             try:
-                settle_alarms(parts.engine, DOOR_FULL, full, parts.clock())
+                set_alarms(parts.engine, DOOR_FULL, full, parts.clock())
                 told = full
             except NodeError as error:
                 log.warning("door_not_told", reason=str(error))
@@ -79,7 +78,7 @@ def _receivers(parts: node.Parts) -> list[StorageSCP]:
     policy = caller_policy(parts)
     service = Service(
         ae_title=settings.node.ae_title,
-        greet=lambda caller: admit_caller(caller, policy, time.time()),
+        greet=lambda caller: admit_caller(caller, policy, parts.clock()),
         store=lambda request: receive(request, reception, parts.clock()),
         spool=parts.archive.spool,
         has_room=lambda: parts.archive.free_bytes() >= reception.min_free_bytes,

@@ -50,7 +50,9 @@ class Heartbeat:
     gpus: tuple[Gpu, ...] = ()
 
 
-def lifeless(needed: Collection[str], beats: Collection[Heartbeat], now: float) -> tuple[str, ...]:
+def roles_without_heartbeat(
+    needed: Collection[str], beats: Collection[Heartbeat], now: float
+) -> tuple[str, ...]:
     """Name the roles of which no process has lately shown life."""
     alive = {beat.role for beat in beats if now - beat.last_at < SILENT_S}
     return tuple(role for role in needed if role not in alive)

@@ -67,10 +67,10 @@ def part10(ds: Dataset, source: Dataset, also: tuple[str, ...] = ()) -> bytes:
     """
     _complete(ds)
     allowed = repertoire(source)
-    for one in _nested(ds):
+    for item in _nested(ds):
         # says that there is nothing to convert, which is slow to find out at every level
-        one.set_original_encoding(False, True, default_encoding)
-        _keep_to(allowed, one)
+        item.set_original_encoding(False, True, default_encoding)
+        _keep_to(allowed, item)
     names = list(encodings(source))
     elements: dict[BaseTag, DataElement | RawDataElement] = {e.tag: e for e in ds}
     for keyword in (*PATIENT_AND_STUDY, *also):
@@ -130,8 +130,8 @@ def _sequence(source: Dataset, tag: BaseTag, names: list[str]) -> RawDataElement
     try:
         element = deepcopy(source[tag])
         element.is_undefined_length = False
-        for one in element.value:
-            one.remove_private_tags()
+        for item in element.value:
+            item.remove_private_tags()
         write_data_element(buffer, element, names)
     except BROKEN:
         return None
@@ -143,8 +143,8 @@ def _nested(ds: Dataset) -> Iterator[Dataset]:
     yield ds
     for element in ds:
         if element.VR == "SQ":
-            for one in element.value:
-                yield from _nested(one)
+            for item in element.value:
+                yield from _nested(item)
 
 
 def _keep_to(allowed: tuple[str, ...], ds: Dataset) -> None:

@@ -13,8 +13,8 @@ from dicom_node.domain.work import StoredFile
 from dicom_node.process import crash_points
 from dicom_node.storage.archive import orphans
 from dicom_node.storage.archive.keys import key_of, require_name
-from dicom_node.storage.archive.orphans import SPOOL
-from dicom_node.storage.archive.spool import FileSpool, passing_faults
+from dicom_node.storage.archive.orphans import IDENTITY, SPOOL
+from dicom_node.storage.archive.spool import FileSpool, Settle, passing_faults
 
 
 class FileArchive:
@@ -41,9 +41,12 @@ class FileArchive:
 
     def spool(self) -> FileSpool:
         """Begin a file; raises Away."""
+        return self._begin(self._settle)
+
+    def _begin(self, settle: Settle) -> FileSpool:
         with passing_faults():
             spool_folder = self._folder(self._root / SPOOL)
-        return FileSpool(spool_folder / f"{uuid.uuid4().hex}.part", self._settle)
+        return FileSpool(spool_folder / f"{uuid.uuid4().hex}.part", settle)
 
     @contextmanager
     def opened(self, key: str) -> Iterator[Path]:
@@ -95,6 +98,27 @@ class FileArchive:
         """Set the file aside unless it was stored anew; see `orphans`."""
         return orphans.set_aside(self._root, key, before)
 
+    def keys_aside(self) -> Iterator[str]:
+        """Give the keys of files that are set aside; see `orphans`."""
+        return orphans.keys_aside(self._root)
+
+    def identity(self) -> str | None:
+        """Give the word that `identify` kept."""
+        with passing_faults():
+            try:
+                return (self._root / IDENTITY).read_text("ascii")
+            except FileNotFoundError:
+                return None
+
+    def identify(self, identity: str) -> None:
+        """Keep a word durably beside the folders."""
+        spool = self._begin(self._settle_identity)
+        try:
+            spool.write((identity.encode("ascii"),))
+            spool.keep("", "")
+        finally:
+            spool.drop()
+
     def close(self) -> None:
         """Leave everything: all of it is durable."""
 
@@ -140,6 +164,11 @@ class FileArchive:
         crash_points.here("file renamed")
         _flush_folder(target.parent)
         return key
+
+    def _settle_identity(self, spooled: Path, *_: str) -> str:
+        spooled.rename(self._root / IDENTITY)
+        _flush_folder(self._root)
+        return IDENTITY
 
     def _folder(self, folder: Path) -> Path:
         """Make the folder and see to it once that its own entry is durable.

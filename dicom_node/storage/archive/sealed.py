@@ -83,6 +83,18 @@ class SealedArchive:
         """Set the file aside if it is still the old one."""
         return self._inner.set_aside(key, before)
 
+    def keys_aside(self) -> Iterator[str]:
+        """Give the keys of files that are set aside."""
+        return self._inner.keys_aside()
+
+    def identity(self) -> str | None:
+        """Give the word by which the database knows the archive."""
+        return self._inner.identity()
+
+    def identify(self, identity: str) -> None:
+        """Keep such a word, in plain: it says nothing of a patient."""
+        self._inner.identify(identity)
+
     def close(self) -> None:
         """Remove all plain copies of this process."""
         self._room.close()

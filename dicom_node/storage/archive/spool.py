@@ -14,15 +14,15 @@ MOST_PIECES = 512
 """Pieces in one call; the system takes no more than 1024 (IOV_MAX)."""
 
 
+Settle = Callable[[Path, str, str, str], str]
+"""Rename a flushed file durably by its SHA-256 (hex), folder and suffix; give the key."""
+
+
 class FileSpool:
     """A new file of an archive's own file system; `domain.archive.Spool`."""
 
-    def __init__(self, path: Path, settle: Callable[[Path, str, str, str], str]) -> None:
-        """Make the file; raises Away.
-
-        `settle` renames it durably by its SHA-256 (hex), folder and suffix, and gives
-        the key.
-        """
+    def __init__(self, path: Path, settle: Settle) -> None:
+        """Make the file; raises Away."""
         self._path, self._settle = path, settle
         self._sha256 = hashlib.sha256()
         self.size = 0

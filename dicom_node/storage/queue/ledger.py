@@ -89,7 +89,7 @@ class SqlLedger:
         with transaction(self.engine, durable=False) as conn:
             return queue_deliveries.claim(conn, worker, now, lease_s, destination)
 
-    def settle_deliveries(
+    def finish_deliveries(
         self,
         batch: DeliveryBatch,
         arrived: tuple[Acknowledgement, ...],
@@ -100,9 +100,9 @@ class SqlLedger:
         """Move every delivery of the batch on; raises LeaseLost."""
         with transaction(self.engine) as conn:
             late = queue_deliveries.replace(conn, batch, refused, now)
-            queue_deliveries.settle(conn, batch, arrived, (*failed, *late), now, refused)
+            queue_deliveries.finish(conn, batch, arrived, (*failed, *late), now, refused)
             notify(conn, "jobs" if refused else "deliveries")
-            escalation.settled(conn, batch, bool(arrived), now)
+            escalation.advance_escalations(conn, batch, bool(arrived), now)
             if batch.destination in self.committing:
                 commitments.request_commitment_later(conn, arrived, now)
 

@@ -43,7 +43,12 @@ from dicom_node.network.dimse.upper_layer.pdu import (
     encode_accept,
 )
 from dicom_node.network.hl7.acknowledgement import acknowledgement
-from dicom_node.network.hl7.mllp import Unframer, frame, parse_acknowledgement, settled
+from dicom_node.network.hl7.mllp import (
+    Unframer,
+    frame,
+    judge_acknowledgement,
+    parse_acknowledgement,
+)
 from dicom_node.network.hl7.orders import parse
 from dicom_node.network.http.body import Body, chunked
 from dicom_node.network.http.multipart import Malformed, TooLarge, parts
@@ -119,7 +124,7 @@ def hl7_answer(content: bytes) -> None:
     """Judge what an HL7 receiver answers to a result."""
     with suppress(TryAgain, GiveUp):
         for message in Unframer().feed(content):
-            settled(parse_acknowledgement(message))
+            judge_acknowledgement(parse_acknowledgement(message))
 
 
 def order(content: bytes) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from dicom_node.domain.study import Peer
 from dicom_node.network.dimse.options import Timeouts
-from tests.abuse.fuzz.mutations import mutated
 from tests.support.encoded import chest
 from tests.support.gauge import ALLOWED, held, unharmed, until
+from tests.support.mutations import mutated
 from tests.support.raw_scu import (
     ASSOCIATE_RJ,
     CR,

@@ -13,9 +13,9 @@ import pytest
 
 from dicom_node.network.dimse.options import Timeouts
 from dicom_node.process.throttle import MOST_LINES
-from tests.abuse.fuzz.mutations import mutated
 from tests.support.encoded import chest
 from tests.support.gauge import ALLOWED, held, until
+from tests.support.mutations import mutated
 from tests.support.raw_scu import CR, EXPLICIT, RawSCU, associate_rq, pdu, pdv
 from tests.support.receiver import Receiver, Setup, receiver
 

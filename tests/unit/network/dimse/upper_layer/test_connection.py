@@ -21,7 +21,7 @@ from dicom_node.network.dimse.upper_layer.connection import (
 from dicom_node.network.dimse.upper_layer.negotiation import Supported, negotiate
 from dicom_node.network.dimse.upper_layer.pdu import LARGEST_ASSOCIATE, UserInformation
 from dicom_node.network.dimse.upper_layer.state import State
-from tests.abuse.fuzz.mutations import mutated
+from tests.support.mutations import mutated
 from tests.support.raw_scu import (
     CR,
     EXPLICIT,

@@ -13,21 +13,20 @@ from sqlalchemy import update
 
 from dicom_node.assembly import commitment, destinations
 from dicom_node.assembly import parts as node
-from dicom_node.assembly.parts import Parts
 from dicom_node.domain.reception import Caller
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import NewDelivery, Outcome, ReportObject
 from dicom_node.flow.commit import ask_once
-from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.network.dimse.commitment_scu import ask
 from dicom_node.roles.receive import run as run_receive
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import commitments, deliveries
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.commitments import SqlCommitments
-from tests.support.commitment.pacs import SR
+from tests.support.committing_pacs import SR
 from tests.support.dimse_peers import make_object
 from tests.support.listeners import free_port, until
+from tests.support.node import Node
 from tests.support.rows import ONE_JOB, READ, arrival, claimed, column
 
 CONFIGURATION = """\
@@ -54,11 +53,9 @@ host = "127.0.0.1"
 
 
 @dataclass
-class Site:
-    """The node's parts, and steps that a test takes with them."""
+class CommittingNode(Node):
+    """A node turned by hand, and what it has on its way."""
 
-    config: Path
-    parts: Parts
     made: list[str] = field(default_factory=list)
 
     @property
@@ -83,13 +80,11 @@ class Site:
         self.made.append(uid)
         return uid
 
-    def deliver(self) -> int:
+    def deliver_now(self) -> int:
         """Send what is due, retries at once."""
         with transaction(self.parts.engine) as conn:
             conn.execute(update(deliveries).values(due_at=0.0))
-        senders, parts = destinations.senders(self.parts.settings), self.parts
-        outbox = Outbox("d", parts.ledger, parts.archive, senders, time.time, 60)
-        return deliver_once(outbox, "pacs")
+        return self.deliver("pacs")
 
     def ask(self, linger_s: float = 0.0, later_s: float = 0.0) -> int:
         """Ask the PACS about what is due, as if it were so much later."""
@@ -111,27 +106,27 @@ class Site:
     def states(self) -> list[object]:
         return column(self.parts.engine, commitments, "state")
 
-    def rows(self, name: str) -> list[object]:
+    def values(self, name: str) -> list[object]:
         return column(self.parts.engine, commitments, name)
 
 
 @contextmanager
-def site(
+def committing_node(
     folder: Path, port: int, *, ae_title: str = "PACS", timeout_s: float = 3600, node_port: int = 0
-) -> Iterator[Site]:
+) -> Iterator[CommittingNode]:
     """Make a node whose PACS listens on `port`."""
     config = folder / "node.toml"
     known = {"port": port, "ae_title": ae_title, "timeout_s": timeout_s}
     config.write_text(CONFIGURATION.format(node_port=node_port or free_port(), **known))
     parts = node.open_parts(load_settings(config), migrate=True)
     try:
-        yield Site(config, parts)
+        yield CommittingNode(config, parts)
     finally:
         parts.close()
 
 
 @contextmanager
-def receiving(one: Site) -> Iterator[None]:
+def receiving(one: CommittingNode) -> Iterator[None]:
     """Run the role that hears reports on associations of the PACS's own."""
     stop = threading.Event()
     role = threading.Thread(target=run_receive, args=(one.parts.settings, stop))

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from dicom_node.domain.errors import LeaseLost
 from dicom_node.domain.work import Acknowledgement, Recorded
+from dicom_node.storage.database.migrations.runner import HEAD
 from dicom_node.storage.database.schema import deliveries, instances, jobs
 from dicom_node.storage.queue.ledger import SqlLedger
 from tests.support.rows import TWO_JOBS, arrival, column, outcome, rows
@@ -75,7 +76,7 @@ def test_no_instance_is_claimed_twice(ledger: SqlLedger, engine: Engine) -> None
                 break
             ids = [delivery.id for delivery in batch.deliveries]
             arrived = tuple(Acknowledgement(delivery_id, f"d{number}") for delivery_id in ids)
-            ledger.settle_deliveries(batch, arrived, (), 3001.0)
+            ledger.finish_deliveries(batch, arrived, (), 3001.0)
             sent += ids
         return sent
 
@@ -147,3 +148,21 @@ def test_processes_share_the_work(url: str, ledger: SqlLedger, engine: Engine) -
     assert [worker.returncode for worker in workers] == [0, 0]
     assert len(printed) == len(set(printed)) == INSTANCES
     assert set(column(engine, jobs, "state")) == {"completed"}
+
+
+OPEN = """
+import sys
+from dicom_node.storage.database.engine import open_database, migrate
+print(migrate(open_database(sys.argv[1])))
+"""
+
+
+def test_processes_may_create_the_database_together(url: str) -> None:
+    started = [
+        subprocess.Popen([sys.executable, "-c", OPEN, url], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    printed = [process.communicate(timeout=60)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * 4
+    # the lock is taken for each step, so they may share the steps; none is done twice
+    assert sum(int(steps) for steps in printed) == HEAD

@@ -1,4 +1,4 @@
-"""The asking process of a crash test: `python -m tests.support.commitment.dying CONFIG`."""
+"""The asking process of a crash test: `python -m tests.support.dying CONFIG`."""
 
 import sys
 from pathlib import Path

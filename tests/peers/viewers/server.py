@@ -41,7 +41,7 @@ KEPT = ("content-type", "content-length")
 ASKED = ("accept", "host")
 
 
-class Site:
+class ViewerServer:
     """A loopback server of `dist`; /dicom-web/ and /instances/ come from Orthanc."""
 
     def __init__(self, dist: Path, orthanc_port: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from dicom_node.assembly.parts import SHARE
+from dicom_node import share
 from dicom_node.commands import cli
 from dicom_node.commands.analyze import in_words
 from dicom_node.commands.demo.phantom import phantom_dx
@@ -132,7 +132,7 @@ def test_analyze_takes_png_and_names_the_unreadable(
 
 
 def test_a_drifted_model_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copytree(SHARE / "models", tmp_path / "models")
+    shutil.copytree(share.MODELS, tmp_path / "models")
     folder = tmp_path / "models" / "pneumothorax"
     contract = (folder / "model.toml").read_text()
     (folder / "model.toml").write_text(re.sub(r"\nslope = .*", "\nslope = 0.1", contract))

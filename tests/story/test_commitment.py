@@ -4,13 +4,13 @@ import threading
 from pathlib import Path
 
 from dicom_node.roles.deliver import run as run_deliver
-from tests.support.commitment.pacs import call, pacs, report
-from tests.support.commitment.site import receiving, site
+from tests.support.committing_node import committing_node, receiving
+from tests.support.committing_pacs import call, pacs, report
 from tests.support.listeners import until
 
 
 def test_results_are_committed_without_a_hand(tmp_path: Path) -> None:
-    with pacs() as running, site(tmp_path, running.port) as made, receiving(made):
+    with pacs() as running, committing_node(tmp_path, running.port) as made, receiving(made):
         uid, stop = made.make(), threading.Event()
         role = threading.Thread(target=run_deliver, args=(made.parts.settings, stop))
         role.start()
