@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicom_node.domain.errors import BadSettings
@@ -11,6 +11,7 @@ from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MINED, NO_
 from pipelines.datasets.catalogue import AUTO, OWN, detect, read_records
 from pipelines.datasets.nih import BOX_SIDE
 from pipelines.datasets.record import BoxLabel, Record, held_out
+from pipelines.datasets.truth import Reading, read_readings
 
 __all__ = ["BoxLabel", "Case", "from_record", "mined_labels", "read_cases"]
 
@@ -33,7 +34,8 @@ class Case:
     view: str = ""
     age: str = ""
     sex: str = ""
-    chexnet: float | None = None
+    reading: Reading | None = None
+    """What radiologists and networks say of it, where the tables tell."""
     expert: bool = False
     """Whether a radiologist said if there is a pneumothorax."""
     pneumothorax: bool = False
@@ -59,9 +61,9 @@ def child_labels(pneumonia: bool) -> tuple[float, ...]:
 
 
 def _adults(folder: Path) -> Iterator[Case]:
+    readings = read_readings(folder / "nih_extra_labels.csv")
     with (folder / "manifest.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            score = row["chexnet_pneumothorax"]
             yield Case(
                 image=folder / row["file"],
                 patient_id=row["patient_id"],
@@ -72,10 +74,25 @@ def _adults(folder: Path) -> Iterator[Case]:
                 view=row["view"],
                 age=row["age"],
                 sex=row["sex"],
-                chexnet=float(score) if score else None,
+                reading=_reading(row, readings.get(row["image_id"], Reading())),
                 expert=row["label_source"] in EXPERT_SOURCES,
                 pneumothorax=row["pneumothorax"] == "1",
             )
+
+
+def _reading(row: dict[str, str], known: Reading) -> Reading:
+    """Add what the first table says: the report's words, and who saw a pneumothorax."""
+    told = {}
+    if row["label_source"] in EXPERT_SOURCES:
+        told["Pneumothorax"] = row["pneumothorax"] == "1"
+    score = row["chexnet_pneumothorax"]
+    taught = {"Pneumothorax": float(score)} if score else {}
+    return replace(
+        known,
+        text=frozenset(row["nih_labels"].split("|")),
+        adjudicated={**known.adjudicated, **told},
+        teacher={**taught, **known.teacher},
+    )
 
 
 def _boxes(row: dict[str, str]) -> tuple[BoxLabel, ...]:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,19 +34,22 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
-from pipelines.training.start import load_start, shipped, sources_of, weights_of
+from pipelines.training.start import load_start, renormalise, shipped, sources_of, weights_of
 
 NAME = "chest_findings"
 ENCODER_RATE, HEAD_RATE = 4e-4, 1.5e-3
-LABEL_SMOOTHING = 0.02
 OTHER_WEIGHT = 0.3
 """Labels that are not reported teach less than those that are."""
 WEIGHTS = dict.fromkeys(SOURCES, 1.0)
 """Weight of the labels by source; `--weigh` changes them."""
 WEAK_WEIGHT, DICE_WEIGHT = 0.5, 0.5
 """Weight of maps that labels alone teach, and of boxes' overlap."""
-COARSE_UNTIL = 0.5
+COARSE_UNTIL = 0.25
 """The first part of the run sees images of about 0.7 times the size."""
+ABSENT = 0.1
+"""A finding less likely than this has no place on the map."""
+MEASURED = 64
+"""Images on which batch statistics are measured where a file has none."""
 RAREST = 20.0
 """No positive counts more than this, however rare it is."""
 
@@ -67,7 +71,7 @@ def train(arguments: list[str]) -> int:
         return 0
     say(options.out, event="ready", learning=len(shelf.images), judging=len(exam.images))
 
-    network = prepare(options)
+    network = prepare(options, shelf)
     bias = nn.Parameter(torch.zeros(len(SOURCES), len(SCORES) + len(MAPPED), device=options.device))
     by_source = torch.tensor([weights[name] for name in SOURCES], device=options.device)
     rarity = positives(shelf, options.balance).to(options.device)
@@ -91,7 +95,7 @@ def train(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    options = finding_parser(NAME, __doc__, minutes=28, size=224)
+    options = finding_parser(NAME, __doc__, minutes=40, size=320)
     options.add_argument(
         "--balance",
         type=float,
@@ -100,7 +104,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     options.add_argument("--decode-only", action="store_true", help="fill the image cache and stop")
     options.add_argument("--encoder", type=Path, help="another task's checkpoint: its encoder")
-    options.set_defaults(phantoms=0, judge_every=300)
+    options.set_defaults(phantoms=0, judge_every=250, average=0.995)
     return options.parse_args(arguments)
 
 
@@ -119,7 +123,7 @@ def _source(options: argparse.Namespace) -> list[str]:
     return [*words, "--like", str(MODELS)] if options.from_feedback else words
 
 
-def prepare(options: argparse.Namespace) -> TrunkNet:
+def prepare(options: argparse.Namespace, shelf: Shelf) -> TrunkNet:
     """Make the network with the weights it starts from."""
     network = TrunkNet()
     imagenet = imagenet_of(options)
@@ -131,14 +135,18 @@ def prepare(options: argparse.Namespace) -> TrunkNet:
     elif imagenet:
         load_imagenet(network, imagenet)
     network.to(device=options.device, memory_format=torch.channels_last)
+    if start and start[0].suffix == ".onnx" and not options.from_feedback:
+        rows = np.random.default_rng(options.seed).choice(len(shelf.images), MEASURED)
+        films = torch.from_numpy(shelf.images[rows])[:, None].float() / 255
+        renormalise(network, nn.functional.interpolate(films, size=options.size) * 2 - 1)
     return network
 
 
 def positives(shelf: Shelf, balance: float) -> Tensor:
     """Say how much a positive of each score counts, (scores,); 1 where `balance` is 0."""
-    labels = torch.from_numpy(shelf.labels)
-    present, absent = (labels == 1).sum(dim=0), (labels == 0).sum(dim=0)
-    odds = absent.clamp(min=1).float() / present.clamp(min=1)
+    shares, weights = torch.from_numpy(shelf.shares), torch.from_numpy(shelf.weights)
+    present, known = (shares * weights).sum(dim=0), weights.sum(dim=0)
+    odds = (known - present).clamp(min=1) / present.clamp(min=1)
     return (odds**balance).clamp(1.0, RAREST)
 
 
@@ -156,37 +164,37 @@ def losses(
     weights = torch.full((len(SCORES),), OTHER_WEIGHT, device=scores.device)
     weights[columns_of([*MAPPED, ABNORMAL, CHILD_PNEUMONIA])] = 1.0
     columns = columns_of(MAPPED)
-    aims = lesson.labels[:, columns]
-    child = lesson.labels[:, [SCORES.index(CHILD_PNEUMONIA)]]
-    pneumonia = torch.tensor([name == "Pneumonia" for name in MAPPED], device=scores.device)
-    aims = torch.where(~child.isnan() & pneumonia, child, aims)
+    aims, sure = lesson.shares[:, columns], lesson.weights[:, columns]
+    # What is known of a child's pneumonia teaches the map of an adult's too.
+    child, place = SCORES.index(CHILD_PNEUMONIA), MAPPED.index("Pneumonia")
+    is_child = lesson.weights[:, child] > 0
+    aims[is_child, place] = lesson.shares[is_child, child]
+    sure[is_child, place] = lesson.weights[is_child, child]
     weak = map_scores(maps, highest_cells(maps[0, 0].numel())) + bias[:, len(SCORES) :]
     told = scores + bias[:, : len(SCORES)]
-    cells, apart = _boxed(maps, lesson, aims)
+    cells, apart = _boxed(maps, lesson, (aims < ABSENT) & (sure > 0))
     return {
-        "scores": _answers(told, lesson.labels, by_image * weights, rarity),
-        "weak": WEAK_WEIGHT * _answers(weak, aims, by_image, rarity[columns]),
+        "scores": _answers(told, lesson.shares, by_image * weights * lesson.weights, rarity),
+        "weak": WEAK_WEIGHT * _answers(weak, aims, by_image * sure, rarity[columns]),
         "cells": cells,
         "dice": DICE_WEIGHT * apart,
     }
 
 
-def _answers(logits: Tensor, labels: Tensor, weights: Tensor, rarity: Tensor) -> Tensor:
-    known = ~labels.isnan()
-    aims = labels.nan_to_num().clamp(LABEL_SMOOTHING, 1 - LABEL_SMOOTHING)
-    missed = nn.functional.binary_cross_entropy_with_logits(logits, aims, reduction="none")
-    shares = known * weights * torch.where(labels == 1, rarity, torch.ones_like(rarity))
-    return (missed * shares).sum() / shares.sum().clamp(min=1)
+def _answers(logits: Tensor, shares: Tensor, weights: Tensor, rarity: Tensor) -> Tensor:
+    missed = nn.functional.binary_cross_entropy_with_logits(logits, shares, reduction="none")
+    counts = weights * (1 + (rarity - 1) * shares)
+    return (missed * counts).sum() / counts.sum().clamp(min=1)
 
 
-def _boxed(maps: Tensor, lesson: Batch, aims: Tensor) -> tuple[Tensor, Tensor]:
-    """Compare maps with boxes, and with nothing where the finding is absent.
+def _boxed(maps: Tensor, lesson: Batch, absent: Tensor) -> tuple[Tensor, Tensor]:
+    """Compare maps with boxes, and with nothing where the finding is `absent`.
 
     A finding that is named but not boxed may be anywhere: it teaches nothing here.
     """
     inside = nn.functional.interpolate(lesson.boxes, size=maps.shape[-2:], mode="area")
     drawn = inside.flatten(2).amax(dim=2) > 0
-    absent = ~drawn & (aims == 0)
+    absent = absent & ~drawn
     missed = nn.functional.binary_cross_entropy_with_logits(maps, inside, reduction="none")
     missed = missed.mean(dim=(2, 3))
     cells = (missed * drawn).sum() / drawn.sum().clamp(min=1)
