@@ -11,9 +11,9 @@ from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MINED, NO_
 from pipelines.datasets.catalogue import AUTO, OWN, detect, read_records
 from pipelines.datasets.nih import BOX_SIDE
 from pipelines.datasets.record import BoxLabel, Record, held_out
-from pipelines.datasets.truth import Reading, read_readings
+from pipelines.datasets.truth import Reading, read_by_radiologists, read_readings
 
-__all__ = ["BoxLabel", "Case", "from_record", "mined_labels", "read_cases"]
+__all__ = ["BoxLabel", "Case", "from_record", "mined_labels", "read_cases", "read_labels"]
 
 EXPERT_SOURCES = ("siim", "google", "box")
 EXPERT_FORMATS = ("siim", "feedback")
@@ -53,6 +53,12 @@ def mined_labels(findings: set[str]) -> tuple[float, ...]:
     values = {name: float(name in findings) for name in MINED}
     values[ABNORMAL] = float(NO_FINDING not in findings)
     return tuple(values.get(name, float("nan")) for name in SCORES)
+
+
+def read_labels(case: Case) -> list[float]:
+    """Give what radiologists saw: 0, 1, or NaN where they did not read."""
+    seen = read_by_radiologists(case.reading) if case.reading else {}
+    return [float(seen[name]) if name in seen else float("nan") for name in SCORES]
 
 
 def child_labels(pneumonia: bool) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Measure the shipped model: scores, boxes, and CheXNet beside it."""
+"""Measure the shipped model: scores against reports and radiologists, and boxes."""
 
 from functools import partial
 
@@ -7,6 +7,7 @@ import numpy as np
 from pipelines.chest_findings.cases import Case
 from pipelines.chest_findings.codes import MAPPED
 from pipelines.chest_findings.pipeline import NAME
+from pipelines.chest_findings.radiologists import against_radiologists
 from pipelines.chest_findings.readings import (
     IOU,
     Marked,
@@ -17,14 +18,14 @@ from pipelines.chest_findings.readings import (
 )
 from pipelines.chest_findings.summary import (
     curves,
-    label_of,
+    mean_auc,
     misses,
     of_label,
     read_split,
     told_of,
 )
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, beside, rounded
+from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, rounded
 from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import Report, finish, parse
 from pipelines.serving.labelled import LabelledManifest
@@ -59,8 +60,8 @@ def report_on(
     for source, words in (("full", "448 px images"), ("small", "128 px thumbnails")):
         part = readings.where(source)
         report[words] = {name: _auc(part, name) for name in MAPPED}
-    report |= {"boxes": _boxes(manifest, readings), "beside CheXNet": _chexnet(manifest, readings)}
-    return report
+    report |= against_radiologists(manifest, readings, prevalence)
+    return report | {"boxes": _boxes(manifest, readings)}
 
 
 def _means(manifest: LabelledManifest, readings: Readings) -> Figures:
@@ -97,24 +98,6 @@ def groups(readings: Readings) -> dict[str, Readings]:
     }
 
 
-def mean_auc(readings: Readings) -> dict[str, float] | str:
-    """Give the mean AUC over the findings that are common enough, with its interval."""
-    truths, scores = {}, {}
-    for name in MAPPED:
-        truth, logits = readings.of_label(name)
-        if LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
-            truths[name], scores[name] = truth, logits
-    if not truths:
-        return "too few cases"
-
-    def measure(rows: Row) -> float:
-        values = [metrics.auc(truths[name][rows], scores[name][rows]) for name in truths]
-        return float(np.mean(values))
-
-    found = rounded(metrics.bootstrap(measure, readings.patients))
-    return found | {"findings": len(truths)}
-
-
 def _auc(readings: Readings, name: str) -> dict[str, float] | str:
     truth, logits = readings.of_label(name)
     if not LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
@@ -148,17 +131,6 @@ def _recall(found: Marked, wrong: float, rows: Row) -> float:
 
 def _share(hits: metrics.Flags, rows: Row) -> float:
     return float(hits[rows].mean())
-
-
-def _chexnet(manifest: LabelledManifest, readings: Readings) -> Figures:
-    """Compare pneumothorax scores with CheXNet's on the same adjudicated images."""
-    part = readings.only(
-        np.asarray([case.expert and case.chexnet is not None for case in readings.cases], np.bool_)
-    )
-    truth = np.asarray([case.pneumothorax for case in part.cases], np.bool_)
-    told = told_of(label_of(manifest, "Pneumothorax"), part)
-    theirs = np.asarray([case.chexnet for case in part.cases], np.float64)
-    return beside(Told(truth, told.probabilities, part.patients), theirs)
 
 
 def _froc(found: Marked) -> Chart:

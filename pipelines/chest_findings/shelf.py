@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipelines.chest_findings.cases import BoxLabel, Case, mined_labels
+from pipelines.chest_findings.cases import BoxLabel, Case, mined_labels, read_labels
 from pipelines.chest_findings.codes import MAPPED, NO_FINDING, SCORES
 from pipelines.datasets.picture import open_grey
-from pipelines.datasets.truth import read_by_radiologists, truths_of
+from pipelines.datasets.truth import truths_of
 from pipelines.geometry import square
 from pipelines.phantom.chest import Condition, chest_phantom
 from pipelines.training.augment import equalise, photograph, random_affine, write_markers
@@ -132,12 +132,6 @@ def targets(
                 column = SCORES.index(name)
                 shares[row, column], weights[row, column] = truth.share, truth.weight
     return shares, weights
-
-
-def read_labels(case: Case) -> list[float]:
-    """Give what radiologists saw: 0, 1, or NaN where they did not read."""
-    seen = read_by_radiologists(case.reading) if case.reading else {}
-    return [float(seen[name]) if name in seen else float("nan") for name in SCORES]
 
 
 def boxes_to_teach(case: Case) -> tuple[BoxLabel, ...]:

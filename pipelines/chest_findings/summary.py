@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.chest_findings.cases import Case, read_cases
+from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.reading import SharedModel, open_model
 from pipelines.chest_findings.readings import Readings, read_all
-from pipelines.measuring.binary import Figures, Told, figures
+from pipelines.measuring import metrics
+from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, figures, rounded
 from pipelines.measuring.curves import Chart, calibration_chart, precision_chart, roc_chart
 from pipelines.measuring.report import MISSES, Miss
 from pipelines.serving.labelled import Label, LabelledManifest
@@ -40,6 +42,30 @@ def told_of(label: Label, readings: Readings) -> Told:
 def of_label(label: Label, readings: Readings, prevalence: float) -> Figures:
     """Give every figure of one label on some readings."""
     return figures(told_of(label, readings), label.operating_points, prevalence)
+
+
+def mean_auc(readings: Readings) -> dict[str, float] | str:
+    """Give the mean AUC over the findings that are common enough, with its interval."""
+    enough = [SCORES.index(name) for name in MAPPED if min(_both(readings, name)) >= LEAST_CASES]
+    if not enough:
+        return "too few cases"
+
+    def measure(rows: Row) -> float:
+        values = []
+        for column in enough:
+            labels, scores = readings.labels[rows, column], readings.scores[rows, column]
+            known = ~np.isnan(labels)
+            values.append(metrics.auc(labels[known] > 0, scores[known]))
+        return float(np.mean(values))
+
+    found = rounded(metrics.bootstrap(measure, readings.patients))
+    return found | {"findings": len(enough)}
+
+
+def _both(readings: Readings, name: str) -> tuple[int, int]:
+    """Count the images with and without a finding."""
+    truth, _ = readings.of_label(name)
+    return int(truth.sum()), int((~truth).sum())
 
 
 def curves(named: Mapping[str, Told]) -> tuple[Chart, ...]:

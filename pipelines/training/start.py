@@ -182,6 +182,4 @@ def _map_name(session: onnxruntime.InferenceSession) -> str:
 
 
 def _other(path: Path, words: str) -> BadSettings:
-    return BadSettings(
-        f"--start {path}: {words}; give --start CHECKPOINT.pt"
-    )
+    return BadSettings(f"--start {path}: {words}; give --start CHECKPOINT.pt")
