@@ -17,6 +17,7 @@ from pipelines.chest_findings.readings import (
     recall_at,
 )
 from pipelines.chest_findings.summary import (
+    best_known,
     curves,
     mean_auc,
     misses,
@@ -31,6 +32,7 @@ from pipelines.measuring.report import Report, finish, parse
 from pipelines.serving.labelled import LabelledManifest
 
 WRONG_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
+BY_VIEW = ("PA", "AP")
 DRAWN_TO = 8.0
 """Wrong boxes an image up to which the FROC curve is drawn."""
 
@@ -69,13 +71,22 @@ def _means(manifest: LabelledManifest, readings: Readings) -> Figures:
     found: Figures = {"mean AUC": mean_auc(readings)}
     for words, part in groups(readings).items():
         found[f"mean AUC, {words}"] = mean_auc(part)
-    errors = {}
-    for label in manifest.labels:
-        told = told_of(label, readings)
-        errors[label.name] = metrics.calibration_error(told.truth, told.probabilities)
-    found["mean ECE"] = round(float(np.mean(list(errors.values()))), 4)
-    found["largest ECE"] = round(max(errors.values()), 4)
+    for words, part in groups(readings).items():
+        if words in BY_VIEW:
+            found |= _errors(manifest, part, f", {words}")
+    found |= _errors(manifest, readings, "")
     return found
+
+
+def _errors(manifest: LabelledManifest, readings: Readings, words: str) -> Figures:
+    """Give mean and largest calibration error against the best truth there is."""
+    best = best_known(readings)
+    told = [told_of(label, best) for label in manifest.labels]
+    errors = [metrics.calibration_error(one.truth, one.probabilities) for one in told]
+    return {
+        f"mean ECE{words}": round(float(np.mean(errors)), 4),
+        f"largest ECE{words}": round(max(errors), 4),
+    }
 
 
 def groups(readings: Readings) -> dict[str, Readings]:

@@ -1,14 +1,12 @@
 """Measure the model against radiologists, beside CheXNet on the same films."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from pipelines.chest_findings.cases import read_labels
 from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.readings import Readings
-from pipelines.chest_findings.summary import mean_auc, of_label
+from pipelines.chest_findings.summary import as_radiologists_saw, mean_auc, of_label
 from pipelines.datasets.truth import NODULE_OR_MASS
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import Figures, Row, Told, beside, figures, rounded
@@ -24,12 +22,6 @@ ADJUDICATED: Mapping[str, Sequence[str]] = {
 """Findings that radiologists agreed on, and the scores that speak of them."""
 LEAST_TOGETHER = 2
 """Films with and without a finding that a mean over findings asks for."""
-
-
-def as_radiologists_saw(readings: Readings) -> Readings:
-    """Take radiologists' readings for truth: votes of at least half, RSNA, adjudication."""
-    labels = np.asarray([read_labels(case) for case in readings.cases], np.float64)
-    return replace(readings, labels=labels.reshape(readings.labels.shape))
 
 
 def against_radiologists(

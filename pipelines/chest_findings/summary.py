@@ -2,9 +2,10 @@
 
 import argparse
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from dicom_node.domain.errors import BadSettings
-from pipelines.chest_findings.cases import Case, read_cases
+from pipelines.chest_findings.cases import Case, read_cases, read_labels
 from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.reading import SharedModel, open_model
 from pipelines.chest_findings.readings import Readings, read_all
@@ -13,6 +14,9 @@ from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, figures,
 from pipelines.measuring.curves import Chart, calibration_chart, precision_chart, roc_chart
 from pipelines.measuring.report import MISSES, Miss
 from pipelines.serving.labelled import Label, LabelledManifest
+
+LEAST_ALONE = 15
+"""Films with and without a finding from which radiologists' readings calibrate alone."""
 
 
 def read_split(
@@ -66,6 +70,23 @@ def _both(readings: Readings, name: str) -> tuple[int, int]:
     """Count the images with and without a finding."""
     truth, _ = readings.of_label(name)
     return int(truth.sum()), int((~truth).sum())
+
+
+def as_radiologists_saw(readings: Readings) -> Readings:
+    """Take radiologists' readings for truth: votes of at least half, RSNA, adjudication."""
+    labels = np.asarray([read_labels(case) for case in readings.cases], np.float64)
+    return replace(readings, labels=labels.reshape(readings.labels.shape))
+
+
+def best_known(readings: Readings) -> Readings:
+    """Take the best truth there is, score by score.
+
+    Radiologists' where they saw the finding often enough to speak alone; else
+    theirs where they read the film, and the report's where they did not.
+    """
+    seen = as_radiologists_saw(readings).labels
+    often = np.minimum((seen == 1).sum(axis=0), (seen == 0).sum(axis=0)) >= LEAST_ALONE
+    return replace(readings, labels=np.where(np.isnan(seen) & ~often, readings.labels, seen))
 
 
 def curves(named: Mapping[str, Told]) -> tuple[Chart, ...]:

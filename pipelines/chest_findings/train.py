@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +33,7 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
-from pipelines.training.start import load_start, renormalise, shipped, sources_of, weights_of
+from pipelines.training.start import load_start, refresh_norms, shipped, sources_of, weights_of
 
 NAME = "chest_findings"
 ENCODER_RATE, HEAD_RATE = 4e-4, 1.5e-3
@@ -48,8 +47,6 @@ COARSE_UNTIL = 0.25
 """The first part of the run sees images of about 0.7 times the size."""
 ABSENT = 0.1
 """A finding less likely than this has no place on the map."""
-MEASURED = 64
-"""Images on which batch statistics are measured where a file has none."""
 RAREST = 20.0
 """No positive counts more than this, however rare it is."""
 
@@ -116,7 +113,7 @@ def _cases(options: argparse.Namespace) -> list[Case]:
 
 def _source(options: argparse.Namespace) -> list[str]:
     """Name the set that calibrates, and what the network started from."""
-    words = ["--start", "pneumothorax" if options.encoder else "imagenet"]
+    words = ["--start", "pneumothorax" if options.encoder or options.start else "imagenet"]
     words += sources_of(options, OWN_SOURCES)
     if options.data:
         return [*words, "--data", str(options.data), "--format", options.format]
@@ -135,10 +132,8 @@ def prepare(options: argparse.Namespace, shelf: Shelf) -> TrunkNet:
     elif imagenet:
         load_imagenet(network, imagenet)
     network.to(device=options.device, memory_format=torch.channels_last)
-    if start and start[0].suffix == ".onnx" and not options.from_feedback:
-        rows = np.random.default_rng(options.seed).choice(len(shelf.images), MEASURED)
-        films = torch.from_numpy(shelf.images[rows])[:, None].float() / 255
-        renormalise(network, nn.functional.interpolate(films, size=options.size) * 2 - 1)
+    if start and not options.from_feedback:
+        refresh_norms(network, start[0], shelf.images, options)
     return network
 
 

@@ -2,12 +2,13 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.catalogue import AUTO, OWN, detect, read_records
 from pipelines.datasets.record import FINDINGS, Mask, Record
+from pipelines.datasets.truth import Reading, read_readings
 
 AUXILIARY = tuple(name for name in FINDINGS if name != "Pneumothorax")
 """The other ChestX-ray14 labels: a second task that only training sees."""
@@ -28,7 +29,8 @@ class Case:
     split: str
     present: bool
     source: str
-    """siim, google, box, feedback (experts), nih_text (mined), classes, weak (a classifier)."""
+    """siim, google, box, feedback (experts), nih_text (mined), classes, weak (a classifier),
+    agreed (two networks)."""
     findings: tuple[str, ...] | None
     """Other ChestX-ray14 labels; None where they are unknown."""
     small: bool = False
@@ -45,8 +47,11 @@ class Case:
 
 
 def _manifest(folder: Path) -> Iterator[Case]:
+    readings = read_readings(folder / "nih_extra_labels.csv")
     with (folder / "manifest.csv").open(newline="") as file:
         for row in csv.DictReader(file):
+            if _doubtful(row, readings.get(row["image_id"], Reading())):
+                continue
             yield Case(
                 image=folder / row["file"],
                 mask=folder / row["mask"] if row["mask"] else None,
@@ -64,23 +69,60 @@ def _manifest(folder: Path) -> Iterator[Case]:
             )
 
 
-def _weak(folder: Path) -> Iterator[Case]:
+def _doubtful(row: dict[str, str], reading: Reading) -> bool:
+    """Say whether a report names no pneumothorax where a cleaned label has one.
+
+    Such films teach nothing; what validates or judges stays as it is.
+    """
+    mined = row["label_source"] == "nih_text" and row["pneumothorax"] == "0"
+    return row["split"] == "train" and mined and "Pneumothorax" in (reading.relabelled or ())
+
+
+def _stage2(folder: Path) -> Iterator[Case]:
+    """Read the stage 2 films that an ensemble of segmenting networks and a classifier agree on.
+
+    Without the ensemble's table the classifier's extremes are labels of their own.
+    """
+    drawn = _by_image(folder / "stage2_segmentation.csv")
     with (folder / "stage2.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            score = _number(row["weak_probability"])
-            if score is None or row["same_radiograph_as"]:
-                continue  # the same radiograph is in the manifest, with a better label
-            if WEAK_ABSENT < score < WEAK_PRESENT:
-                continue
-            yield Case(
-                image=folder / row["file"],
-                mask=None,
-                patient_id=row["patient_id"] or row["image_id"],
-                split=row["split"],
-                present=score >= WEAK_PRESENT,
-                source="weak",
-                findings=None,
-            )
+            found = _agreed(folder, row, drawn[row["image_id"]]) if drawn else _weak(folder, row)
+            # A radiograph of the manifest has a better label there, but seldom a mask.
+            if found is not None and (found.mask is not None or not row["same_radiograph_as"]):
+                yield found
+
+
+def _agreed(folder: Path, row: dict[str, str], drawn: dict[str, str]) -> Case | None:
+    if drawn["agreement"] not in ("positive", "negative"):
+        return None
+    case = _stage2_case(folder, row, drawn["agreement"] == "positive", "agreed")
+    return replace(case, mask=folder / drawn["mask"] if case.present else None)
+
+
+def _weak(folder: Path, row: dict[str, str]) -> Case | None:
+    score = _number(row["weak_probability"])
+    if score is None or WEAK_ABSENT < score < WEAK_PRESENT:
+        return None
+    return _stage2_case(folder, row, score >= WEAK_PRESENT, "weak")
+
+
+def _stage2_case(folder: Path, row: dict[str, str], present: bool, source: str) -> Case:
+    return Case(
+        image=folder / row["file"],
+        mask=None,
+        patient_id=row["patient_id"] or row["image_id"],
+        split=row["split"],
+        present=present,
+        source=source,
+        findings=None,
+    )
+
+
+def _by_image(path: Path) -> dict[str, dict[str, str]]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        return {row["image_id"]: row for row in csv.DictReader(file)}
 
 
 def _number(text: str) -> float | None:
@@ -116,7 +158,7 @@ def read_cases(folder: Path, form: str = AUTO) -> tuple[Case, ...]:
     for name in ("manifest.csv", "stage2.csv"):
         if not (tables / name).is_file():
             raise BadSettings(f"--data {folder}: {tables / name} is missing")
-    return (*_manifest(tables), *_weak(tables))
+    return (*_manifest(tables), *_stage2(tables))
 
 
 def judges(cases: Sequence[Case]) -> list[Case]:

@@ -19,16 +19,18 @@ from pipelines.serving.session import open_session
 BATCH = {
     "mask": 4,
     "small_mask": 1,
+    "agreed_mask": 4,
     "present": 1,
     "weak_present": 2,
     "absent": 3,
     "small_absent": 1,
     "mined": 1,
+    "agreed_absent": 2,
     "weak_absent": 2,
     "feedback": 4,
 }
-"""Images per step, by group; a phantom is one more. So 7 of 15 are positive, and
-weak labels are held down by their number."""
+"""Images per step, by group; groups that are not there are left out, a phantom is one
+more. With the agreed films of stage 2 10 of 18 are positive."""
 WEIGHTS = {
     "siim": 1.0,
     "google": 1.0,
@@ -37,9 +39,12 @@ WEIGHTS = {
     "classes": 1.0,
     "nih_text": 1.0,
     "weak": 1.0,
+    "agreed": 1.0,
     "phantom": 1.0,
 }
 """Weight of a presence label by its source; `--weigh` changes them."""
+AGREED_WEIGHT = 0.6
+"""Weight of a mask, or of its absence, that two networks agree on, against a radiologist's."""
 TAUGHT_WEIGHT = 0.3
 """Weight of a mask that a teacher drew, against a radiologist's."""
 CONDITIONS: tuple[Condition, ...] = ("none", "right", "none", "left")
@@ -52,7 +57,7 @@ class Shelf:
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     has_mask: NDArray[np.float32]
-    """(N,): 1 where a radiologist's mask or absence is known, less for a teacher's mask."""
+    """(N,): 1 where a radiologist's mask or absence is known, less for a network's."""
     labels: NDArray[np.float32]
     """(N, 1 + auxiliary) of 0, 1, or NaN for unknown; presence first."""
     weights: NDArray[np.float32]
@@ -94,6 +99,8 @@ def _put_case(shelf: Shelf, row: int, case: Case, size: int) -> None:
     if case.mask is not None:
         shelf.masks[row] = small_mask(case.mask, size)
     shelf.has_mask[row] = case.mask is not None or (case.expert and not case.present)
+    if case.source == "agreed":
+        shelf.has_mask[row] = AGREED_WEIGHT
     shelf.labels[row, 0] = case.present
     if case.findings is not None:
         shelf.labels[row, 1:] = [finding in case.findings for finding in AUXILIARY]
@@ -117,6 +124,8 @@ def _group(case: Case) -> str:
         return "feedback"
     if case.small:
         return "small_mask" if case.present else "small_absent"
+    if case.source == "agreed":
+        return "agreed_mask" if case.present else "agreed_absent"
     if case.source == "weak":
         return "weak_present" if case.present else "weak_absent"
     if case.present:

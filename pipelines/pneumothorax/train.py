@@ -28,7 +28,7 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
-from pipelines.training.start import load_start, shipped, sources_of, weights_of
+from pipelines.training.start import load_start, refresh_norms, shipped, sources_of, weights_of
 
 NAME = "pneumothorax"
 ENCODER_RATE, DECODER_RATE = 4e-4, 1.5e-3
@@ -52,7 +52,7 @@ def train(arguments: list[str]) -> int:
     least = 0 if judging else 4
     exam = fill(judging, max(options.phantoms // 10, least), options.size, seed=1)
     say(options.out, event="ready", learning=len(shelf.images), judging=len(exam.images))
-    network = prepare(options)
+    network = prepare(options, shelf)
 
     def take_step(network: nn.Module, draws: Draws) -> Losses:
         rows = pick(shelf, draws.numpy)
@@ -93,7 +93,7 @@ def _source(options: argparse.Namespace, judging: list[Case]) -> list[str]:
     return [*words, "--like", str(MODELS)] if options.from_feedback else words
 
 
-def prepare(options: argparse.Namespace) -> PneumothoraxNet:
+def prepare(options: argparse.Namespace, shelf: Shelf) -> PneumothoraxNet:
     """Make the network with the weights it starts from."""
     network = PneumothoraxNet(len(AUXILIARY))
     imagenet = imagenet_of(options)
@@ -103,6 +103,8 @@ def prepare(options: argparse.Namespace) -> PneumothoraxNet:
     elif imagenet:
         load_imagenet(network, imagenet)
     network.to(device=options.device, memory_format=torch.channels_last)
+    if start and not options.from_feedback:
+        refresh_norms(network, start[0], shelf.images, options)
     return network
 
 

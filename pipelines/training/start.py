@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -16,6 +17,8 @@ from pipelines.datasets.catalogue import AUTO, OWN, detect
 from pipelines.serving.manifest import MODELS, WEIGHTS
 from pipelines.training.augment import average_weights
 
+MEASURED = 64
+"""Films on which batch statistics are measured."""
 ALIKE = 1e-2
 """A network taken over answers as the ONNX file does, but for rounding."""
 
@@ -108,6 +111,16 @@ def load_onnx(network: nn.Module, served: nn.Module, path: Path, size: int) -> N
             norm = after if isinstance(after, nn.BatchNorm2d) else None
             _fill(path, order[place], norm, weights)
     _compare(path, served, side)
+
+
+def refresh_norms(
+    network: nn.Module, start: Path, films: NDArray[np.uint8], options: argparse.Namespace
+) -> None:
+    """Measure batch statistics on some films (N, side, side), where the start has none."""
+    if start.suffix == ".onnx":
+        rows = np.random.default_rng(options.seed).choice(len(films), min(MEASURED, len(films)))
+        images = torch.from_numpy(films[rows])[:, None].float() / 255
+        renormalise(network, nn.functional.interpolate(images, size=options.size) * 2 - 1)
 
 
 def renormalise(network: nn.Module, images: Tensor) -> None:
