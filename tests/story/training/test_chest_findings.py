@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Presence
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph
 from pipelines.chest_findings import pipeline as chest_findings
-from pipelines.chest_findings.cases import BoxLabel, read_cases
+from pipelines.chest_findings.cases import BoxLabel, Case, mined_labels, read_cases
+from pipelines.chest_findings.codes import SCORES
 from pipelines.chest_findings.heads import abnormality, paediatric, pneumonia
+from pipelines.datasets.truth import Reading
 from pipelines.phantom.chest import chest_phantom
 
 torch = pytest.importorskip("torch", reason="training needs dicom-node[train]")
@@ -74,6 +77,10 @@ def test_boxes_move_with_their_image() -> None:
     shelf = Shelf(
         np.stack([image] * 6),
         np.full((6, 16), np.nan, np.float32),
+        np.zeros((6, 16), np.float32),
+        np.zeros((6, 16), np.float32),
+        np.full((6, 16), np.nan, np.float32),
+        np.ones(6),
         np.full(6, SOURCES.index("full")),
         np.ones(6, np.float32),
         dict.fromkeys(range(6), (box,)),
@@ -85,6 +92,42 @@ def test_boxes_move_with_their_image() -> None:
     assert drawn.boxes.sum() == drawn.boxes[:, MAPPED.index("Mass")].sum() > 0
     for picture, mask in zip(drawn.images[:, 0], inside, strict=True):
         assert float(picture[mask].mean()) > float(picture[~mask].mean()) + 0.2
+
+
+def film(folder: Path, name: str, reading: Reading | None) -> Case:
+    path = folder / f"{name}.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32), np.uint8)).save(path)
+    return Case(path, name, "train", "full", mined_labels({"Mass"}), reading=reading)
+
+
+def test_what_radiologists_saw_teaches_most_and_is_drawn_more_often(tmp_path: Path) -> None:
+    from pipelines.chest_findings.shelf import READ_CHANCE, fill
+
+    mass, child = SCORES.index("Mass"), SCORES.index("Child_Pneumonia")
+    box = BoxLabel("Pneumonia", 0.2, 0.2, 0.1, 0.1)
+    voted = Reading(("Mass",), votes={"Mass": 0.4}, opacities=(box,))
+    cases = [film(tmp_path, "read", voted), film(tmp_path, "text", None)]
+    shelf = fill(cases, 0, 32)
+    assert shelf.shares[:, mass].tolist() == pytest.approx([0.4, 0.98])
+    assert shelf.weights[:, mass].tolist() == [4, 1]
+    assert shelf.weights[:, child].tolist() == [0, 0]
+    assert shelf.read[0, mass] == 0
+    assert np.isnan(shelf.read[1]).all()
+    assert shelf.chances.tolist() == [READ_CHANCE, 1]
+    assert shelf.boxes == {0: (box,)}
+
+
+def test_a_share_is_learned_as_such_and_weighs() -> None:
+    from pipelines.chest_findings.train import _answers
+
+    shares, weights = torch.tensor([[0.5], [1.0]]), torch.tensor([[4.0], [1.0]])
+    rarity = torch.ones(1)
+    best = _answers(torch.zeros(2, 1), shares, weights, rarity)
+    worse = _answers(torch.tensor([[2.0], [0.0]]), shares, weights, rarity)
+    ignored = _answers(torch.tensor([[0.0], [9.0]]), shares, weights * 0, rarity)
+    assert best.item() == pytest.approx(np.log(2))
+    assert worse > best
+    assert ignored == 0
 
 
 @pytest.mark.data
