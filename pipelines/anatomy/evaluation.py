@@ -19,6 +19,7 @@ from pipelines.anatomy.pipeline import (
     infer,
     load,
 )
+from pipelines.datasets.hannover import read_elsewhere
 from pipelines.geometry import Geometry, open_square, to_stored
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import rounded
@@ -51,6 +52,7 @@ def evaluate(arguments: list[str]) -> int:
     report["Cardiomegaly in reports (ChestX-ray14), PA"] = against_labels(
         pipeline, options.data, options.split
     )
+    report |= elsewhere(pipeline, options.data)
     sha256 = pipeline.manifest.sha256
     measured = [one for one in marks if np.isfinite(one.ratio) and np.isfinite(one.found)]
     finish(
@@ -146,6 +148,24 @@ def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[
         "sensitivity": round(metrics.sensitivity(labels, called), 4),
         "specificity": round(metrics.specificity(labels, called), 4),
     }
+
+
+def elsewhere(pipeline: AnatomyPipeline, folder: Path) -> dict[str, dict[str, object]]:
+    """Say on how many films of another hospital the ratio is found, and its mean, by view."""
+    report: dict[str, dict[str, object]] = {}
+    manifest = pipeline.manifest
+    films = read_elsewhere(folder)
+    for view in sorted({one.view for one in films}):
+        images = [open_square(f.image, manifest.input.size) for f in films if f.view == view]
+        shares = [infer(pipeline.session, manifest, image) for image in images]
+        ratios = [grid_outline(one, manifest.mask_threshold).ratio for one in shares]
+        found = [ratio for ratio in ratios if ratio is not None]
+        report[f"another hospital, {view}"] = {
+            "images": len(ratios),
+            "ratios": f"{len(found)} of {len(ratios)} measured",
+            "ratio, mean": round(float(np.mean(found)), 3) if found else "none",
+        }
+    return report
 
 
 def _charts(marks: list[Marks]) -> tuple[Chart, ...]:

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from pipelines.chest_findings.cases import Case
+from pipelines.chest_findings.cases import Case, from_record
 from pipelines.chest_findings.codes import MAPPED
 from pipelines.chest_findings.pipeline import NAME
 from pipelines.chest_findings.radiologists import against_radiologists
@@ -14,6 +14,7 @@ from pipelines.chest_findings.readings import (
     Readings,
     marked,
     place_hits,
+    read_all,
     recall_at,
 )
 from pipelines.chest_findings.summary import (
@@ -25,11 +26,12 @@ from pipelines.chest_findings.summary import (
     read_split,
     told_of,
 )
+from pipelines.datasets.hannover import read_elsewhere
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, rounded
 from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import Report, finish, parse
-from pipelines.serving.labelled import LabelledManifest
+from pipelines.serving.labelled import Label, LabelledManifest
 
 WRONG_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
 BY_VIEW = ("PA", "AP")
@@ -43,6 +45,9 @@ def evaluate(arguments: list[str]) -> int:
     model, readings = read_split(NAME, options, lambda case: case.source != "child")
     manifest = model.manifest
     groups = report_on(manifest, readings, options.prevalence)
+    away = [from_record(one) for one in read_elsewhere(options.data)]
+    if away:
+        groups |= shifts(manifest, readings, read_all(model.session, manifest, away))
     labels = {label.name: label for label in manifest.labels}
     named = {name: told_of(label, readings) for name, label in labels.items()}
     drawn = (*curves(named), _froc(marked(manifest, readings)))
@@ -114,6 +119,29 @@ def _auc(readings: Readings, name: str) -> dict[str, float] | str:
     if not LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
         return f"{int(truth.sum())} positive: too few"
     return Told(truth, logits, readings.known(name).patients).estimate(metrics.auc)
+
+
+def shifts(manifest: LabelledManifest, readings: Readings, away: Readings) -> dict[str, Figures]:
+    """Say how often each finding is called here and in another hospital, by view.
+
+    Nobody has labelled those films for it: the figures show a shift, not an error.
+    """
+    report: dict[str, Figures] = {}
+    for view in BY_VIEW:
+        for words, part in (("this data set", readings), ("another hospital", away)):
+            films = part.only(np.asarray([case.view == view for case in part.cases], np.bool_))
+            report[f"called present, {words}, {view}"] = {
+                "images": len(films.cases),
+                **{label.name: _called(label, films) for label in manifest.labels},
+            }
+    return report
+
+
+def _called(label: Label, readings: Readings) -> float:
+    """Give the share of films on which the default operating point calls a finding."""
+    exponent = label.calibration.slope * readings.scores[:, label.column]
+    shares = 1 / (1 + np.exp(-(exponent + label.calibration.intercept)))
+    return round(float((shares >= label.point().threshold).mean()), 3)
 
 
 def _boxes(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:

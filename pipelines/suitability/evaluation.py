@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
+from pipelines.datasets.hannover import read_elsewhere
 from pipelines.geometry import open_square
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import rounded
@@ -37,6 +38,11 @@ def evaluate(arguments: list[str]) -> int:
         report[f"frontal chests: {source}"] = accepted(
             pipeline, [case for case in cases if case.source == source]
         )
+    for view in ("AP", "PA"):
+        away = [one for one in read_elsewhere(options.data) if one.view == view]
+        if away:
+            films = [Frontal(one.image, one.patient_id, one.split, one.source) for one in away]
+            report[f"frontal chests: another hospital, {view}"] = accepted(pipeline, films)
     of_nih = [case for case in cases if case.source == "nih"]
     for name, (change, reason) in CHANGES.items():
         report[f"ChestX-ray14, {name}"] = declined(pipeline, of_nih, change, reason)
