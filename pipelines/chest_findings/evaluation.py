@@ -130,10 +130,11 @@ def shifts(manifest: LabelledManifest, readings: Readings, away: Readings) -> di
     for view in BY_VIEW:
         for words, part in (("this data set", readings), ("another hospital", away)):
             films = part.only(np.asarray([case.view == view for case in part.cases], np.bool_))
-            report[f"called present, {words}, {view}"] = {
-                "images": len(films.cases),
-                **{label.name: _called(label, films) for label in manifest.labels},
-            }
+            if films.cases:
+                report[f"called present, {words}, {view}"] = {
+                    "images": len(films.cases),
+                    **{label.name: _called(label, films) for label in manifest.labels},
+                }
     return report
 
 
