@@ -1,18 +1,25 @@
 """Make a model folder of a checkpoint: export, calibrate, write the contract."""
 
+# ruff: noqa: T201 -- a command prints its result
+
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+import onnx
+from onnx import numpy_helper
 
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import measured_point
 from pipelines.pneumothorax import codes
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
+from pipelines.pneumothorax.judging import best_mix
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.pipeline import NAME, PneumothoraxPipeline, open_model
 from pipelines.pneumothorax.readings import dice_of, read_all
+from pipelines.pneumothorax.shelf import fill
 from pipelines.release.contract import (
     OTHERS_LICENCES,
     UNFITTED,
@@ -60,14 +67,14 @@ LICENCES = (
 def release(arguments: list[str]) -> int:
     """Write `model.onnx` and `model.toml` from one or more checkpoints."""
     options = _parse(arguments)
-    draft = _draft(options, _export(options, options.checkpoint, WEIGHTS))
+    cases = judges(read_cases(options.data, options.format)) if options.data else []
+    draft = _draft(options, _export(options, options.checkpoint, WEIGHTS, cases))
     if options.like:
         draft = _like(draft, load_manifest(options.like / options.out.name))
-    cases = judges(read_cases(options.data, options.format)) if options.data else []
     choose = partial(_choose, cases) if cases else None
     if options.member:
         draft = draft if choose is None else choose(draft)
-        members = [_member(options, number, draft, choose) for number in range(len(options.member))]
+        members = [_member(options, number, draft, cases) for number in range(len(options.member))]
         draft = replace(draft, members=tuple(members))
     make_folder(options.out, draft, Hooks(_reread, choose))
     return 0
@@ -80,11 +87,24 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options.parse_args(arguments)
 
 
-def _export(options: argparse.Namespace, checkpoints: Sequence[Path], name: str) -> Path:
+def _export(
+    options: argparse.Namespace, checkpoints: Sequence[Path], name: str, cases: list[Case]
+) -> Path:
+    """Write the weights; cases choose how much the presence listens to the mask."""
     network = filled(PneumothoraxNet(len(AUXILIARY)), checkpoints)
+    mix = mix_of(options.like / options.out.name / WEIGHTS) if options.like else 0.0
+    if {case.present for case in cases} == {False, True}:
+        mix = best_mix(network, fill(cases, 0, options.size, seed=0))
+        print(f"share of the mask's evidence in the presence: {mix}")
     weights: Path = options.out / name
-    export(ServedNet(network), options.size, weights, OUTPUTS)
+    export(ServedNet(network, mix), options.size, weights, OUTPUTS)
     return weights
+
+
+def mix_of(weights: Path) -> float:
+    """Read from exported weights how much the presence listens to the mask."""
+    held = {one.name: numpy_helper.to_array(one) for one in onnx.load(weights).graph.initializer}
+    return float(held["mix"]) if "mix" in held else 0.0
 
 
 def _draft(options: argparse.Namespace, weights: Path) -> ModelManifest:
@@ -121,15 +141,12 @@ def _like(draft: ModelManifest, known: ModelManifest) -> ModelManifest:
 
 
 def _member(
-    options: argparse.Namespace,
-    number: int,
-    lead: ModelManifest,
-    choose: Callable[[ModelManifest], ModelManifest] | None,
+    options: argparse.Namespace, number: int, lead: ModelManifest, cases: list[Case]
 ) -> Member:
     """Export and calibrate one more file of weights."""
-    weights = _export(options, [options.member[number]], f"member-{number + 2}.onnx")
+    weights = _export(options, [options.member[number]], f"member-{number + 2}.onnx", cases)
     alone = replace(lead, weights=weights, sha256=sha256_of(weights))
-    judged = alone if choose is None else choose(alone)
+    judged = _choose(cases, alone) if cases else alone
     return Member(weights, alone.sha256, (judged.calibration,))
 
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipelines.measuring.metrics import Numbers, auc
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
+from pipelines.pneumothorax.judging import judge
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet, load_imagenet
 from pipelines.pneumothorax.release import SOURCES, release
 from pipelines.pneumothorax.shelf import WEIGHTS, Shelf, draw_masks, fill, pick
@@ -18,8 +18,6 @@ from pipelines.training.augment import augment, dice_loss
 from pipelines.training.loop import (
     Draws,
     Losses,
-    Marks,
-    device_of,
     finding_parser,
     imagenet_of,
     mixed,
@@ -34,8 +32,6 @@ NAME = "pneumothorax"
 ENCODER_RATE, DECODER_RATE = 4e-4, 1.5e-3
 AUXILIARY_WEIGHT = 0.2
 LABEL_SMOOTHING = 0.03
-LEVELS = (0.2, 0.35, 0.5)
-"""Where validation cuts the masks."""
 
 
 def train(arguments: list[str]) -> int:
@@ -130,48 +126,6 @@ def losses(
         "presence": (missed[:, 0] * weights).sum() / weights.sum().clamp(min=1e-6),
         "auxiliary": AUXILIARY_WEIGHT * others,
     }
-
-
-def judge(network: nn.Module, exam: Shelf) -> Marks:
-    """Measure AUC, and Dice on masked positives at several thresholds."""
-    scores, maps = _answers(network, exam)
-    phantom = np.zeros(len(scores), np.bool_)
-    phantom[exam.groups.get("phantom", np.zeros(0, np.int64))] = True
-    marks: Marks = {}
-    for name, rows in (("", ~phantom), ("phantom_", phantom)):
-        truth = exam.labels[rows, 0]
-        if 0 < truth.sum() < len(truth):
-            marks[name + "auc"] = round(auc(truth > 0, scores[rows]), 4)
-        drawn = rows & (exam.has_mask > 0) & (exam.masks.sum(axis=(1, 2)) > 0)
-        if drawn.any():
-            for level in LEVELS:
-                found = maps[drawn] > level
-                overlap = (found & (exam.masks[drawn] > 0)).sum(axis=(1, 2))
-                total = found.sum(axis=(1, 2)) + exam.masks[drawn].sum(axis=(1, 2))
-                marks[f"{name}dice_{level}"] = round(float((2 * overlap / total).mean()), 4)
-    return marks | {"worth": worth(marks)}
-
-
-def _answers(network: nn.Module, exam: Shelf) -> tuple[Numbers, NDArray[np.float32]]:
-    network.eval()
-    device = device_of(network)
-    logits, shares = [], []
-    for start in range(0, len(exam.images), 8):
-        images = torch.from_numpy(exam.images[start : start + 8]).to(device).float()[:, None] / 255
-        with torch.no_grad():
-            mask, label = network(to_input(images))
-        logits.append(label[:, 0].double().cpu().numpy())
-        shares.append(mask[:, 0].sigmoid().cpu().numpy())
-    return np.concatenate(logits), np.concatenate(shares)
-
-
-def worth(marks: Marks) -> float:
-    """Weigh a judged step: AUC and the best Dice together; phantoms where nothing else is."""
-    for name in ("", "phantom_"):
-        if f"{name}auc" in marks:
-            dices = [marks.get(f"{name}dice_{level}", 0.0) for level in LEVELS]
-            return round(marks[f"{name}auc"] + max(dices), 4)
-    return 0.0
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from pipelines.chest_findings import judging
 from pipelines.chest_findings import shelf as findings_shelf
 from pipelines.chest_findings.cases import read_cases as read_findings
 from pipelines.datasets.catalogue import AUTO, FORMATS
+from pipelines.pneumothorax import judging as pneumothorax
 from pipelines.pneumothorax import shelf as pneumothorax_shelf
-from pipelines.pneumothorax import train as pneumothorax
 from pipelines.pneumothorax.cases import judges, read_cases
 from pipelines.serving.manifest import MODELS, WEIGHTS, read_input, read_sha256
 from pipelines.serving.session import sha256_of
