@@ -19,6 +19,7 @@ from pipelines.chest_findings.readings import (
 )
 from pipelines.chest_findings.summary import (
     best_known,
+    calibrated,
     curves,
     mean_auc,
     misses,
@@ -140,8 +141,7 @@ def shifts(manifest: LabelledManifest, readings: Readings, away: Readings) -> di
 
 def _called(label: Label, readings: Readings) -> float:
     """Give the share of films on which the default operating point calls a finding."""
-    exponent = label.calibration.slope * readings.scores[:, label.column]
-    shares = 1 / (1 + np.exp(-(exponent + label.calibration.intercept)))
+    shares = calibrated(label, readings.scores[:, label.column], readings)
     return round(float((shares >= label.point().threshold).mean()), 3)
 
 

@@ -22,7 +22,7 @@ from pipelines.chest_findings.network import ServedNet, TrunkNet
 from pipelines.chest_findings.reading import SharedModel, read_phantom
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
 from pipelines.chest_findings.shelf import Shelf, fill
-from pipelines.chest_findings.summary import best_known
+from pipelines.chest_findings.summary import best_known, calibrated
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import measured_point
 from pipelines.release.contract import OTHERS_LICENCES, UNFITTED, grey_square, unmeasured
@@ -44,6 +44,8 @@ SENSITIVE, SPECIFIC = 0.9, 0.9
 """What `high_sensitivity` and `high_specificity` reach on validation."""
 BALANCED = (pneumonia.CHILD, abnormality.LABEL)
 """Judged at `balanced`; eight findings judged there would mark most normal films."""
+VIEWS, LEAST_BY_VIEW = ("PA", "AP"), 15
+"""Views that are calibrated for themselves, and how many films of either kind that takes."""
 FRACTIONS, MIDDLE = (0.3, 0.4, 0.5, 0.6, 0.7), 0.45
 """Where maps are cut; of cuts that do equally well the one nearest to the middle."""
 PHANTOMS = ((1, "none"), (2, "right"), (3, "left"))
@@ -213,11 +215,14 @@ def _choose(readings: Readings, manifest: LabelledManifest) -> LabelledManifest:
 
 def _calibrated(label: Label, readings: Readings) -> Label:
     """Fit Platt's scaling, then choose the operating points on its probability."""
-    truth, logits = readings.of_label(label.name)
+    known = readings.known(label.name)
+    truth, logits = known.of_label(label.name)
     if truth.all() or not truth.any():
         return label  # this set says nothing of it
     slope, intercept = metrics.fit_platt(truth, logits)
-    shares = Calibration(slope, intercept).probabilities(logits)
+    label = replace(label, calibration=Calibration(max(slope, LEAST_SLOPE), intercept))
+    label = replace(label, view_intercepts=_by_view(label, known))
+    shares = calibrated(label, logits, known)
     # Where a label is easy, the three aims may come out in another order: sorted, the
     # lowest still reaches its sensitivity and the highest its specificity.
     thresholds = sorted(
@@ -229,12 +234,25 @@ def _calibrated(label: Label, readings: Readings) -> Label:
     )
     return replace(
         label,
-        calibration=Calibration(max(slope, LEAST_SLOPE), intercept),
         operating_points={
             name: measured_point(name, threshold, truth, shares)
             for name, threshold in zip(POINTS, thresholds, strict=True)
         },
     )
+
+
+def _by_view(label: Label, readings: Readings) -> dict[str, float]:
+    """Fit the intercept of each view that has films enough with and without the finding."""
+    truth, logits = readings.of_label(label.name)
+    found = {}
+    for view in VIEWS:
+        rows = np.asarray([case.view == view for case in readings.cases], np.bool_)
+        seen = int(truth[rows].sum())
+        if min(seen, int(rows.sum()) - seen) >= LEAST_BY_VIEW:
+            exponents = label.calibration.slope * logits[rows] + label.calibration.intercept
+            shift = metrics.fit_intercept(truth[rows], exponents)
+            found[view] = label.calibration.intercept + shift
+    return found
 
 
 def _reread(manifest: LabelledManifest) -> LabelledManifest:

@@ -12,6 +12,7 @@ from pipelines.chest_findings.readings import Readings, read_all
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, figures, rounded
 from pipelines.measuring.curves import Chart, calibration_chart, precision_chart, roc_chart
+from pipelines.measuring.metrics import Numbers
 from pipelines.measuring.report import MISSES, Miss
 from pipelines.serving.labelled import Label, LabelledManifest
 
@@ -40,7 +41,14 @@ def told_of(label: Label, readings: Readings) -> Told:
     """Give the calibrated probabilities of one label where the truth is known."""
     known = readings.known(label.name)
     truth, logits = known.of_label(label.name)
-    return Told(truth, label.calibration.probabilities(logits), known.patients)
+    return Told(truth, calibrated(label, logits, known), known.patients)
+
+
+def calibrated(label: Label, logits: Numbers, readings: Readings) -> Numbers:
+    """Give the probabilities of one label's logits, each by its film's view."""
+    calibrations = [label.calibration_of(case.view) for case in readings.cases]
+    pairs = zip(calibrations, logits, strict=True)
+    return np.asarray([one.probability(float(logit)) for one, logit in pairs], np.float64)
 
 
 def of_label(label: Label, readings: Readings, prevalence: float) -> Figures:

@@ -120,7 +120,8 @@ class LabelledPipeline:
     def _finding(
         self, label: Label, choice: PointChoice, answer: Answer, radiograph: Radiograph
     ) -> Finding:
-        probability = label.calibration.probability(float(answer.scores[label.column]))
+        calibration = label.calibration_of(radiograph.view_position)
+        probability = calibration.probability(float(answer.scores[label.column]))
         fraction = self.model.manifest.map_fraction
         point = label.point(choice)
         found = self.find(Said(label, probability, point, answer, radiograph, fraction))

@@ -43,7 +43,7 @@ WEIGHTS = dict.fromkeys(SOURCES, 1.0)
 """Weight of the labels by source; `--weigh` changes them."""
 WEAK_WEIGHT, DICE_WEIGHT = 0.5, 0.5
 """Weight of maps that labels alone teach, and of boxes' overlap."""
-COARSE_UNTIL = 0.25
+COARSE_UNTIL = 0.6
 """The first part of the run sees images of about 0.7 times the size."""
 ABSENT = 0.1
 """A finding less likely than this has no place on the map."""

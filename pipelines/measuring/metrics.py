@@ -199,6 +199,23 @@ def fit_platt(truth: Flags, logits: Numbers) -> tuple[float, float]:
     return float(weights[0]), float(weights[1])
 
 
+def fit_intercept(truth: Flags, exponents: Numbers) -> float:
+    """Fit what is added to scaled logits so that probabilities have the truth's mean.
+
+    That is the intercept of a logistic regression whose slope is kept: for films of
+    one kind among those that `fit_platt` saw.
+    """
+    shift = 0.0
+    for _ in range(100):
+        shares = 1 / (1 + np.exp(-(exponents + shift)))
+        curvature = float((shares * (1 - shares)).sum())
+        change = float((shares - truth).sum()) / (curvature + 1e-9)
+        shift -= min(max(change, -1.0), 1.0)
+        if abs(change) < 1e-9:
+            break
+    return shift
+
+
 def threshold_for_sensitivity(truth: Flags, probabilities: Numbers, aim: float) -> float:
     """Give the highest threshold that keeps a sensitivity, halfway to the next case."""
     return _halfway(

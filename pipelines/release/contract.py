@@ -110,7 +110,9 @@ def _labelled(manifest: LabelledManifest, identity: Values) -> Iterator[tuple[st
     yield INPUT, asdict(manifest.input)
     for label in manifest.labels:
         named = {"name": label.name, "column": label.column, **asdict(label.code)}
-        chosen = {"default_operating_point": label.default}
+        chosen: dict[str, object] = {"default_operating_point": label.default}
+        if label.view_intercepts:
+            chosen["view_intercepts"] = label.view_intercepts
         yield f"[[labels]]{PLATT}", {**named, **asdict(label.calibration), **chosen}
         points = {name: _measures(point) for name, point in label.operating_points.items()}
         yield f"[labels.operating_points]{POINTS}", points
