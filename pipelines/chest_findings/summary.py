@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from dicom_node.domain.errors import BadSettings
 from pipelines.chest_findings.cases import Case, read_cases, read_labels
 from pipelines.chest_findings.codes import MAPPED, SCORES
