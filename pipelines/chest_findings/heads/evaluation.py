@@ -7,6 +7,7 @@ from pipelines.chest_findings.evaluation import groups
 from pipelines.chest_findings.heads import abnormality, pneumonia
 from pipelines.chest_findings.readings import Readings
 from pipelines.chest_findings.summary import (
+    as_radiologists_saw,
     curves,
     label_of,
     misses,
@@ -17,7 +18,7 @@ from pipelines.chest_findings.summary import (
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import LEAST_CASES, Figures, Told
 from pipelines.measuring.report import Report, finish, parse
-from pipelines.serving.labelled import LabelledManifest
+from pipelines.serving.labelled import Label, LabelledManifest
 
 ADULT_AGE = 18
 
@@ -60,7 +61,22 @@ def pneumonia_figures(
     for view in ("PA", "AP"):
         keep = np.asarray([case.view == view for case in full.cases], np.bool_)
         report[f"all ages, NIH 448 px, {view}"] = of_label(adult, full.only(keep), prevalence)
+    report |= _by_radiologists(adult, readings, prevalence, "opacity, RSNA's radiologists")
     report["children scored by the adults' head"] = _crossed(children)
+    return report
+
+
+def _by_radiologists(
+    label: Label, readings: Readings, prevalence: float, words: str
+) -> dict[str, Figures]:
+    """Judge one label by what radiologists saw, in all and by view; nothing if nobody read."""
+    seen = as_radiologists_saw(readings).known(label.name)
+    report = {}
+    for view in ("", "PA", "AP"):
+        keep = np.asarray([view in ("", case.view) for case in seen.cases], np.bool_)
+        if keep.any():
+            name = f"{words}, {view}" if view else words
+            report[name] = of_label(label, seen.only(keep), prevalence)
     return report
 
 
@@ -96,4 +112,5 @@ def abnormality_figures(
     """Give every figure of abnormality, in all and by group."""
     label = label_of(manifest, abnormality.LABEL)
     parts = {"all images": readings, **groups(readings)}
-    return {words: of_label(label, part, prevalence) for words, part in parts.items()}
+    report = {words: of_label(label, part, prevalence) for words, part in parts.items()}
+    return report | _by_radiologists(label, readings, prevalence, "not normal, RSNA's radiologists")

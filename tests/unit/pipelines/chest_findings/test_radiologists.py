@@ -10,6 +10,7 @@ import pytest
 from pipelines.chest_findings.cases import Case, mined_labels
 from pipelines.chest_findings.codes import SCORES
 from pipelines.chest_findings.evaluation import shifts
+from pipelines.chest_findings.heads.evaluation import abnormality_figures, pneumonia_figures
 from pipelines.chest_findings.radiologists import against_radiologists
 from pipelines.chest_findings.readings import Readings
 from pipelines.chest_findings.summary import LEAST_ALONE, as_radiologists_saw, best_known, mean_auc
@@ -140,3 +141,14 @@ def test_films_of_another_hospital_are_those_nobody_learned_from(tmp_path: Path)
         table.writerow(["hannover/b.jpg", "8", "pa", "m", "1"])
     (film,) = read_elsewhere(tmp_path)
     assert (film.image.name, film.view, film.sex) == ("a.jpg", "AP", "F")
+
+
+def test_the_heads_are_judged_by_radiologists_too(models_dir: Path) -> None:
+    films = judged_films()
+    pneumonia = pneumonia_figures(load_labelled(models_dir / "pneumonia"), films, 0.03)
+    found = pneumonia["opacity, RSNA's radiologists"]
+    assert found["positive"] == len([number for number in range(FILMS) if number % 3 == 0])
+    assert found["auc"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert "opacity, RSNA's radiologists, AP" not in pneumonia
+    abnormal = abnormality_figures(load_labelled(models_dir / "abnormality"), films, 0.03)
+    assert abnormal["not normal, RSNA's radiologists, PA"]["images"] == FILMS
