@@ -1,4 +1,4 @@
-# `make` lists the targets. `make setup`, `viewers`, `lock`, `audit` and `sbom` need the network.
+# `make` lists the targets. `make setup`, `viewers`, `lock`, `audit`, `sbom` and `wheel` need the network.
 # LOCKED=yes: `setup` installs the service for the CPU by the hashes of locks/ first.
 PYTHON ?= python3
 EXTRAS ?= cpu,dev
@@ -16,7 +16,7 @@ TOOLS := build/tools
 LOCK := $(TOOLS)/bin/uv pip compile --quiet --native-tls --generate-hashes --universal --python-version 3.11 \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
-.PHONY: help setup setup-train viewers s3 demo test check quick docs reference pictures fuzz bench constraints lock audit sbom torture soak
+.PHONY: help setup setup-train viewers s3 demo test check quick docs reference pictures fuzz bench constraints lock audit sbom wheel torture soak
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,8 +58,8 @@ demo: setup ## a whole hospital on loopback; IMAGE=path adds your own radiograph
 test: setup ## all tests; what a missing tool skips is named with its reason
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-quick: setup ## rules and story only, in seconds
-	$(BIN)/python -m pytest -q tests/unit/domain tests/unit/flow
+quick: setup ## the tests of each package by itself, without peers, in seconds
+	$(BIN)/python -m pytest -q -n 2 -m 'not postgres' tests/unit
 
 check: setup ## format, lint, types, import contracts, security
 	$(BIN)/ruff format --check .
@@ -115,6 +115,11 @@ sbom: $(TOOLS)/.installed ## write what goes into an installation as CycloneDX, 
 			--output-format JSON --output-file build/sbom-$$which.cdx.json locks/$$which.txt && \
 		echo "build/sbom-$$which.cdx.json"; \
 	done
+
+wheel: $(TOOLS)/.installed ## build what `pip install` takes, to build/dist/
+	@rm -rf build/dist
+	$(TOOLS)/bin/pip wheel --quiet --no-deps --wheel-dir build/dist .
+	@ls -sh1 build/dist
 
 torture: setup ## kill, refuse, damage at random and count what was lost; ONLY=name MINUTES=1
 	$(BIN)/python -m tests.abuse.torture --minutes $(or $(MINUTES),1) $(if $(ONLY),--only $(ONLY)) $(WRITE)

@@ -36,8 +36,6 @@ NEEDS = {
 LONGEST = (
     "story",
     "peers/viewers",
-    "unit/pipelines",
-    "unit/commands",
     "abuse/faults",
     "peers/variants",
     "abuse/privacy",

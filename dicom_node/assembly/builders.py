@@ -12,12 +12,13 @@ from dicom_node.assembly.negotiation import capabilities
 from dicom_node.domain.exchange.destinations import Receiver
 from dicom_node.domain.exchange.orders import UNREGISTERED, Registered, raised_priority
 from dicom_node.domain.pipeline import Archive
+from dicom_node.domain.study import HL7Destination
 from dicom_node.domain.work import Claim, Outcome, ReportObject
 from dicom_node.flow.infer import Reading, Source
 from dicom_node.flow.plan import Destinations, PlannedObject
 from dicom_node.flow.report import ReportingContext, report
 from dicom_node.formats.dicom.source import keys_of
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import rejection
 from dicom_node.results.messages import oru
 from dicom_node.results.registry import BUILDERS
@@ -43,7 +44,7 @@ def writer(
     )
 
     def write(claim: Claim, reading: Reading, now: float) -> Outcome:
-        known = registered(settings, engine, reading.source)
+        known = registered_order(settings, engine, reading.source)
         if known.contradicted:
             study_uid = claim.arrival.instance.study_uid
             log.warning("order_of_another_patient", study_uid=study_uid)
@@ -57,41 +58,47 @@ def writer(
     return write
 
 
-def registered(settings: Settings, engine: Engine, source: Source) -> Registered:
+def registered_order(settings: Settings, engine: Engine, source: Source) -> Registered:
     """Say what the order system knows of an image; nothing where none is listened to."""
     if not settings.orders.port:
         return UNREGISTERED
     return SqlOrderBook(engine).registered(keys_of(source))
 
 
+def message(
+    settings: Settings,
+    to: Receiver,
+    examined: ExaminedImage,
+    known: Registered,
+    now: float,
+    planned: PlannedObject | None = None,
+) -> ReportObject | None:
+    """Make the message to a receiver; None: nothing to say. Without a plan it is a first one."""
+    corrected = planned is not None and planned.corrected
+    if isinstance(to, HL7Destination):
+        who = (settings.node.ae_title, settings.node.institution)
+        return oru.build(examined, oru.HL7Context(now, to, *who, corrected=corrected, known=known))
+    # its models take a second to load, and few sites want them
+    from dicom_node.results.messages import fhir
+
+    route = "" if planned is None else planned.route.name
+    told = fhir.FhirContext(
+        now, to, settings.node.institution, corrected=corrected, known=known, route=route
+    )
+    return fhir.build(examined, told)
+
+
 def _build(
     settings: Settings, known: Registered, planned: PlannedObject, reading: Reading, now: float
 ) -> ReportObject | None:
-    shown = (reading.source, reading.radiograph, planned.findings)
-    if planned.kind == "oru":
-        receiver = next(one for one in settings.hl7 if one.name == planned.destination)
-        who = (settings.node.ae_title, settings.node.institution)
-        corrected = planned.corrected
-        return oru.build(
-            *shown, oru.HL7Context(now, receiver, *who, corrected=corrected, known=known)
-        )
-    if planned.kind == "fhir":
-        # its models take a second to load, and few sites want them
-        from dicom_node.results.messages import fhir
-
-        server = next(one for one in settings.fhir if one.name == planned.destination)
-        told = fhir.FhirContext(
-            now,
-            server,
-            settings.node.institution,
-            corrected=planned.corrected,
-            known=known,
-            route=planned.route.name,
-        )
-        return fhir.build(*shown, told)
+    examined = ExaminedImage(reading.source, reading.radiograph, planned.findings)
+    if planned.kind == "oru" or planned.kind == "fhir":
+        every: tuple[Receiver, ...] = (*settings.hl7, *settings.fhir)
+        to = next(one for one in every if one.name == planned.destination)
+        return message(settings, to, examined, known, now, planned)
     make = rejection.build if planned.kind == "rejection" else BUILDERS[planned.kind]
     return make(
-        *shown,
+        examined,
         ReportContext(
             made_at=now,
             node_version=dicom_node.__version__,

@@ -36,7 +36,7 @@ def ask_peer(parts: Parts, peer: Peer) -> None:
     ask = partial(
         commitment_scu.ask,
         target=target(parts.settings, peer.name),
-        hear=_hearer(parts, (peer.name,)),
+        hear=_report_handler(parts, (peer.name,)),
     )
     book = SqlCommitments(parts.engine)
     ask_once(book, ask, peer.name, peer.commit_timeout_s, parts.clock)
@@ -64,10 +64,10 @@ def reports(parts: Parts, caller: Caller) -> Hear | None:
         for peer in parts.settings.peers
         if peer.storage_commitment and peer.ae_title == caller.calling_ae
     )
-    return _hearer(parts, names) if names else None
+    return _report_handler(parts, names) if names else None
 
 
-def _hearer(parts: Parts, names: tuple[str, ...]) -> Hear:
+def _report_handler(parts: Parts, names: tuple[str, ...]) -> Hear:
     book = SqlCommitments(parts.engine)
     return lambda report: hear(book, report, names, parts.clock())
 

@@ -1,6 +1,5 @@
 """Which object each destination gets: asked once, remembered, asked again."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -9,6 +8,7 @@ from pydicom.uid import UID
 from sqlalchemy import Engine
 
 from dicom_node.assembly import destinations
+from dicom_node.assembly.parts import Parts
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.exchange.destinations import StowDestination
 from dicom_node.domain.exchange.substitution import (
@@ -47,32 +47,32 @@ def capabilities(settings: Settings, engine: Engine, now: float) -> dict[str, Ca
     }
 
 
-def refusal_learner(settings: Settings, engine: Engine) -> Callable[[Delivery], bool]:
+def refusal_learner(parts: Parts) -> Callable[[Delivery], bool]:
     """Make what learns from a refused delivery and says whether a plainer object may do."""
+    engine, peers = parts.engine, {peer.name: peer for peer in parts.settings.peers}
 
-    def descend(delivery: Delivery) -> bool:
+    def learn(delivery: Delivery) -> bool:
         if delivery.kind == "oru" or delivery.kind == "fhir" or delivery.kind == "rejection":
             return False  # nothing plainer says the same
-        peers = {peer.name: peer for peer in settings.peers}
         # of a batch's refused objects the first has the peer asked about all
-        known = refused_by(engine, delivery.destination, time.time())
+        known = refused_by(engine, delivery.destination, parts.clock())
         if delivery.destination in peers and delivery.sop_class_uid not in known:
-            ask(settings, engine, peers[delivery.destination])
-        remember(engine, delivery.destination, {delivery.sop_class_uid: ()}, time.time())
-        refused = refused_by(engine, delivery.destination, time.time())
+            ask(parts, peers[delivery.destination])
+        remember(engine, delivery.destination, {delivery.sop_class_uid: ()}, parts.clock())
+        refused = refused_by(engine, delivery.destination, parts.clock())
         delivered = form_of(delivery.kind, delivery.sop_class_uid)
         below = choose(delivery.kind, delivered.sr_class, lambda r: r.sop_class_uid in refused)
         return below != delivered
 
-    return descend
+    return learn
 
 
-def ask(settings: Settings, engine: Engine, peer: Peer) -> dict[str, list[str]]:
+def ask(parts: Parts, peer: Peer) -> dict[str, list[str]]:
     """Ask a peer which of our objects it takes in which syntax, and remember it.
 
     Empty when it cannot be asked; what was known of it stays then.
     """
-    target = destinations.target(settings, peer.name)
+    target = destinations.target(parts.settings, peer.name)
     offers = [(kind, str(syntax)) for kind in CLASSES for syntax in scu.NATIVE]
     try:
         answers = scu.accepted(target, offers)
@@ -82,29 +82,29 @@ def ask(settings: Settings, engine: Engine, peer: Peer) -> dict[str, list[str]]:
     taken: dict[str, list[str]] = {kind: [] for kind in CLASSES}
     for (kind, syntax), answer in zip(offers, answers, strict=True):
         taken[kind] += [syntax] if answer else []
-    remember(engine, peer.name, taken, time.time())
+    remember(parts.engine, peer.name, taken, parts.clock())
     log.info("peer_asked", peer=peer.name, accepts=sum(map(bool, taken.values())))
     return taken
 
 
-def ask_all(settings: Settings, engine: Engine) -> None:
+def ask_all(parts: Parts) -> None:
     """Ask every peer that a route sends to."""
-    named = {name for route in settings.routes for name in route.send_to}
-    for peer in settings.peers:
+    named = {name for route in parts.settings.routes for name in route.send_to}
+    for peer in parts.settings.peers:
         if peer.name in named:
-            ask(settings, engine, peer)
+            ask(parts, peer)
 
 
-def acceptance_checks(settings: Settings, engine: Engine, peer: Peer) -> Iterator[Check]:
+def acceptance_checks(parts: Parts, peer: Peer) -> Iterator[Check]:
     """Ask a peer, and say for each kind that routes send it what it will get.
 
     A kind that the peer takes in no form is a failed check, and so is silence.
     """
-    taken = ask(settings, engine, peer)
+    taken = ask(parts, peer)
     if not taken:
         yield Check(f"{peer.name} accepts", False, "cannot be asked now; the log says why")
         return
-    kinds = {k: None for r in settings.routes if peer.name in r.send_to for k in r.outputs}
+    kinds = {k: None for r in parts.settings.routes if peer.name in r.send_to for k in r.outputs}
     for kind in kinds:
         wanted = choose(kind, peer.sr_class, lambda _: False)
         form = choose(kind, peer.sr_class, lambda one: not taken.get(one.sop_class_uid))

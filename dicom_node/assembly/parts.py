@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
 
-import dicom_node
 from dicom_node.assembly.archive import open_archive
 from dicom_node.audit.node import SILENT, Audit
-from dicom_node.audit.node import opened as open_audit
+from dicom_node.audit.node import open_audit as open_audit
+from dicom_node.domain.errors import Away
 from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.domain.pipeline import Archive
 from dicom_node.network.dimse.options import prepare
@@ -22,13 +21,12 @@ from dicom_node.settings.settings import Settings
 from dicom_node.storage.database.clock import DatabaseClock
 from dicom_node.storage.database.engine import migrate as migrate_database
 from dicom_node.storage.database.engine import open_database, require_head
+from dicom_node.storage.queue import identity
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.status import take_snapshot
 
 log = structlog.get_logger()
 
-SHARE = Path(dicom_node.__file__).resolve().parents[1]
-"""The folder that holds `models/` and `config/` beside the packages."""
 LEASE_S = 15.0
 """How long dead workers hold what they claimed; the living renew it three times in it."""
 
@@ -52,12 +50,15 @@ class Parts:
         self.engine.dispose()
 
 
-def open_parts(settings: Settings, *, migrate: bool = False) -> Parts:
+def open_parts(settings: Settings, *, migrate: bool = False, adopt: bool = False) -> Parts:
     """Open database and archive; with `migrate` bring the schema up to date.
+
+    They must belong to each other; with `adopt` they do from now on.
 
     Also silences the DICOM libraries, whose logs and warnings quote patients.
 
-    Raises BadSettings for a database that is older or newer than the code.
+    Raises BadSettings for a database that is older or newer than the code, or that is
+    not the archive's.
     """
     prepare()
     engine = open_database(settings.database.url)
@@ -69,6 +70,10 @@ def open_parts(settings: Settings, *, migrate: bool = False) -> Parts:
     committing = frozenset(peer.name for peer in settings.peers if peer.storage_commitment)
     ledger = SqlLedger(engine, committing)
     clock, audit = DatabaseClock(engine), open_audit(settings)
+    try:
+        (identity.bind if adopt else identity.require_bound)(engine, archive, clock())
+    except Away as error:  # asked again before anything is set aside
+        log.warning("archive_not_asked", reason=str(error))
     return Parts(settings, engine, ledger, archive, clock, audit)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Engine
 
-from dicom_node.assembly.parts import SHARE
+from dicom_node import share
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OWN_POINT
@@ -76,7 +76,7 @@ def model_store_of(settings: Settings) -> ModelStore:
 
     Without a configuration file (data_dir is relative) there is no site.
     """
-    shipped = Path(settings.node.models_dir or SHARE / "models")
+    shipped = Path(settings.node.models_dir or share.MODELS)
     data_dir = settings.node.data_dir
     return ModelStore(data_dir / "models" if data_dir.is_absolute() else NOWHERE, shipped)
 
@@ -98,14 +98,14 @@ def reader(settings: Settings, engine: Engine | None = None) -> InferenceContext
     With a database's `engine`, challengers read in shadow.
     """
     pipelines = load_pipelines(settings)
-    for route, name, adjustable in adjusted(settings, pipelines):
+    for route, name, adjustable in routes_with_points(settings, pipelines):
         if adjustable is not None:
             adjustable.points_of(route.choice)
         else:
             log.warning("operating_point_unused", route=route.name, pipeline=name)
     return InferenceContext(
         read_header,
-        radiograph.read_radiograph,
+        radiograph.read_film,
         pipelines,
         gate=load_gate(settings),
         choices={route.name: route.choice for route in settings.routes},
@@ -124,7 +124,7 @@ def _shadow(
     return Shadow(challengers, partial(store_shadow, engine))
 
 
-def adjusted(
+def routes_with_points(
     settings: Settings, pipelines: Mapping[str, Pipeline]
 ) -> Iterator[tuple[Route, str, Adjustable | None]]:
     """List routes that ask for an operating point, with each pipeline asked.
@@ -139,7 +139,7 @@ def adjusted(
             yield route, name, pipeline if isinstance(pipeline, Adjustable) else None
 
 
-def prove(reader: InferenceContext) -> None:
+def warm_up_pipelines(reader: InferenceContext) -> None:
     """Warm everything up and let each pipeline read its phantoms.
 
     Raises BadSettings for a model that no longer says what it said at release:

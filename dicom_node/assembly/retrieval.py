@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from dicom_node.assembly import destinations
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.reception import reception_of
-from dicom_node.audit.queries import telling
+from dicom_node.audit.events import Endpoint
+from dicom_node.audit.node import Audit, endpoints
 from dicom_node.domain.admission import Route
 from dicom_node.domain.errors import BadSettings, Refused
 from dicom_node.domain.exchange.destinations import caller_at
-from dicom_node.domain.exchange.retrieval import Origin
+from dicom_node.domain.exchange.retrieval import Inquiry, Origin
 from dicom_node.domain.reception import OUT_OF_RESOURCES, StoreRequest
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import Recorded
@@ -31,7 +32,7 @@ from dicom_node.flow.receive import receive
 from dicom_node.network.dicomweb.retrieve import WebOrigin
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.options import IMAGE_CLASSES
-from dicom_node.network.dimse.query import QueryOrigin, Terms
+from dicom_node.network.dimse.query import STUDY_ROOT_FIND, QueryOrigin, Terms, encoded
 from dicom_node.network.dimse.retrieve import GetOrigin, MoveOrigin
 from dicom_node.network.hosts import HostBook
 from dicom_node.settings.settings import Settings
@@ -188,3 +189,32 @@ def _peer(settings: Settings, name: str) -> Peer:
             f"known are: {listed}"
         )
     return able[name]
+
+
+QIDO = "QIDO-RS"
+"""Stands for a SOP class, which a request over HTTP has not."""
+
+
+def telling(audit: Audit, settings: Settings, peer: str, web: str) -> Callable[[Inquiry], None]:
+    """Make what tells of each request to a peer or, with `web`, to a web server."""
+    named = endpoints(settings)
+    to = named.get(web or peer, Endpoint(web or peer))
+
+    def tell(inquiry: Inquiry) -> None:
+        if not audit.on:
+            return
+        if web:
+            audit.asked(to, QIDO, _parameters(inquiry).encode())
+        else:
+            audit.asked(to, STUDY_ROOT_FIND, encoded(inquiry))
+
+    return tell
+
+
+def _parameters(inquiry: Inquiry) -> str:
+    asked = {
+        "StudyDate": "" if inquiry.day is None else f"{inquiry.day:%Y%m%d}",
+        "AccessionNumber": inquiry.accession_number,
+        "ModalitiesInStudy": inquiry.modality,
+    }
+    return "/studies?" + urlencode({name: value for name, value in asked.items() if value})

@@ -73,7 +73,7 @@ class Chain:
         try:
             with self._locked() as descriptor:
                 last = self._last_line(descriptor)
-            if last == noted(self.path):
+            if last == read_head(self.path):
                 return
             os.fsync(descriptor)  # meanwhile others append
             with self._locked():
@@ -106,7 +106,7 @@ class Chain:
         entry: dict[str, Any] = {"n": last.number + 1, "previous": last.sha256}
         if mends:
             entry["mends"] = True
-        head = None if known else noted(self.path)
+        head = None if known else read_head(self.path)
         if head is not None and last.number <= head.number and last != head:
             entry["lost"] = head.number  # once noted as safe, and not there any more
         line = json.dumps(entry | {"message": message}, ensure_ascii=False).encode()
@@ -145,7 +145,7 @@ class Chain:
         return found
 
     def _note(self, last: ChainEntry) -> None:
-        before = noted(self.path)
+        before = read_head(self.path)
         if last.number <= (before.number if before else 0):
             return
         beside = head_path(self.path)
@@ -171,7 +171,7 @@ def head_path(path: Path) -> Path:
     return path.with_name(path.name + ".head")
 
 
-def noted(path: Path) -> ChainEntry | None:
+def read_head(path: Path) -> ChainEntry | None:
     """Give the line that was known to be on the disk, if one was noted."""
     try:
         number, sha256 = head_path(path).read_text().split()
@@ -182,11 +182,11 @@ def noted(path: Path) -> ChainEntry | None:
 
 def verify(path: Path) -> Proof:
     """Follow the chain from its beginning; raises GiveUp at the first line that is wrong."""
-    head, before, cut = noted(path), EMPTY, list[int]()
+    head, before, cut = read_head(path), EMPTY, list[int]()
     try:
         with path.open("rb") as lines:
             for raw in lines:
-                before = _followed(raw, before, cut, path)
+                before = _check_line(raw, before, cut, path)
                 if head is not None and before.number == head.number and head != before:
                     raise GiveUp(f"{path}: line {head.number} is not the one that was written")
     except OSError as error:
@@ -196,7 +196,7 @@ def verify(path: Path) -> Proof:
     return Proof(before.number, tuple(cut), before.sha256, head is not None)
 
 
-def _followed(raw: bytes, before: ChainEntry, cut: list[int], path: Path) -> ChainEntry:
+def _check_line(raw: bytes, before: ChainEntry, cut: list[int], path: Path) -> ChainEntry:
     """Check one line against the one before; notes in `cut` one that is no line of ours."""
     number, line = before.number + 1, raw.removesuffix(b"\n")
     after_cut = bool(cut) and cut[-1] == before.number

@@ -94,7 +94,7 @@ Auditor = Callable[[AuditEvent], None]
 """Takes an event into the trail; never raises."""
 
 
-def unheard(_event: AuditEvent) -> None:
+def discard_event(_event: AuditEvent) -> None:
     """Stand in for the trail of a node that keeps none."""
 
 
@@ -124,7 +124,7 @@ def sorted_by_class(refs: Iterable[tuple[str, str]]) -> tuple[tuple[str, tuple[s
     return tuple((sop_class, tuple(uids)) for sop_class, uids in found.items())
 
 
-def activity(node: Endpoint, role: str, at: float, *, started: bool) -> AuditEvent:
+def application_activity(node: Endpoint, role: str, at: float, *, started: bool) -> AuditEvent:
     """Say that a role started or stopped (A.5.3.1)."""
     return AuditEvent(
         APPLICATION_ACTIVITY,
@@ -137,7 +137,7 @@ def activity(node: Endpoint, role: str, at: float, *, started: bool) -> AuditEve
     )
 
 
-def begun(
+def begin_transferring(
     source: Endpoint, destination: Endpoint, transfer: TransferredInstances, at: float
 ) -> AuditEvent:
     """Say that a study begins to be transferred (A.5.3.3)."""
@@ -149,7 +149,7 @@ def begun(
     )
 
 
-def transferred(
+def instances_transferred(
     source: Endpoint,
     destination: Endpoint,
     transfer: TransferredInstances,
@@ -168,33 +168,26 @@ def transferred(
     )
 
 
-def exported(
+def data_export(
     source: Endpoint, destination: Endpoint, transfer: TransferredInstances, at: float
 ) -> AuditEvent:
     """Say that a message about a study left by HL7 or FHIR (A.5.3.5)."""
     return AuditEvent(
-        EXPORT,
-        at,
-        "R",
-        participants=_ends(source, destination),
-        subjects=_of_study(transfer),
+        EXPORT, at, "R", participants=_ends(source, destination), subjects=_of_study(transfer)
     )
 
 
-def queried(
+def query(
     source: Endpoint, destination: Endpoint, model: str, request: bytes, at: float
 ) -> AuditEvent:
     """Say that a peer was asked for studies (A.5.3.10); `model` is a SOP class or "QIDO-RS"."""
     asked = Subject(model, SOP_CLASS_UID, "2", "3", query=request)
-    return AuditEvent(
-        QUERY,
-        at,
-        participants=_ends(source, destination),
-        subjects=(asked,),
-    )
+    return AuditEvent(QUERY, at, participants=_ends(source, destination), subjects=(asked,))
 
 
-def erased(node: Endpoint, transfer: TransferredInstances, at: float, *, whole: bool) -> AuditEvent:
+def instances_deleted(
+    node: Endpoint, transfer: TransferredInstances, at: float, *, whole: bool
+) -> AuditEvent:
     """Say that retention erased a study (A.5.3.4), or instances of it (A.5.3.6)."""
     return AuditEvent(
         STUDY_DELETED if whole else INSTANCES_ACCESSED,
@@ -205,7 +198,7 @@ def erased(node: Endpoint, transfer: TransferredInstances, at: float, *, whole: 
     )
 
 
-def alerted(
+def security_alert(
     node: Endpoint, kind: Code, subject: str, words: str, at: float, *, outcome: Outcome = "8"
 ) -> AuditEvent:
     """Raise a security alert about a node (A.5.3.11); `words` name no patient."""
@@ -220,14 +213,16 @@ def alerted(
     )
 
 
-def changed(node: Endpoint, user: str, kind: Code, words: str, at: float) -> AuditEvent:
+def configuration_changed(
+    node: Endpoint, user: str, kind: Code, words: str, at: float
+) -> AuditEvent:
     """Say that a person changed what the node does (A.5.3.11)."""
-    event = alerted(node, kind, f"{node.name}@{node.host}", words, at, outcome="0")
+    event = security_alert(node, kind, f"{node.name}@{node.host}", words, at, outcome="0")
     person = Participant(user, True, None, node.host)
     return replace(event, participants=(person, Participant(node.name, False, None, node.host)))
 
 
-def shown(node: Endpoint, caller: Endpoint, at: float, *, right: bool) -> AuditEvent:
+def user_authentication(node: Endpoint, caller: Endpoint, at: float, *, right: bool) -> AuditEvent:
     """Say that somebody showed credentials, right or wrong (A.5.3.12)."""
     return AuditEvent(
         USER_AUTHENTICATION,

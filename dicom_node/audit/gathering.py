@@ -11,9 +11,9 @@ from dicom_node.audit.events import (
     Endpoint,
     Outcome,
     TransferredInstances,
-    begun,
+    begin_transferring,
+    instances_transferred,
     sorted_by_class,
-    transferred,
 )
 from dicom_node.domain.work import Arrival, Recorded
 
@@ -61,13 +61,7 @@ class Transfers:
     def received(self, arrival: Arrival, recorded: Recorded) -> None:
         """Take in one instance that was received."""
         instance, now = arrival.instance, self._clock()
-        key = (
-            arrival.calling_ae,
-            arrival.host,
-            instance.study_uid,
-            instance.patient_id,
-            recorded,
-        )
+        key = (arrival.calling_ae, arrival.host, instance.study_uid, instance.patient_id, recorded)
         with self._lock:
             fresh = key not in self._loads
             load = self._loads.setdefault(key, _Load(now, now))
@@ -76,7 +70,7 @@ class Transfers:
         if fresh:
             source = Endpoint(arrival.calling_ae, arrival.host)
             transfer = TransferredInstances(instance.study_uid, instance.patient_id)
-            self._note(begun(source, self._here, transfer, time.time()))
+            self._note(begin_transferring(source, self._here, transfer, time.time()))
 
     def gather(self, everything: bool) -> None:
         """Write what has come to rest, or all of it."""
@@ -95,7 +89,7 @@ class Transfers:
         for (ae, host, study_uid, patient_id, recorded), load in done.items():
             transfer = TransferredInstances(study_uid, patient_id, sorted_by_class(load.refs))
             ends = Endpoint(ae, host), self._here
-            self._note(transferred(*ends, transfer, time.time(), *VERDICTS[recorded]))
+            self._note(instances_transferred(*ends, transfer, time.time(), *VERDICTS[recorded]))
 
 
 class AlertThrottle:
@@ -110,7 +104,7 @@ class AlertThrottle:
         """Note the alert; False for one that was written within AGAIN_S, or one too many."""
         now = self._clock()
         with self._lock:
-            self._said = {one: at for one, at in self._said.items() if now - at < AGAIN_S}
+            self._said = {alert: at for alert, at in self._said.items() if now - at < AGAIN_S}
             if alert in self._said or len(self._said) >= MOST_ALERTS:
                 return False
             self._said[alert] = now

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import pwd
 import re
 import socket
 import time
@@ -16,7 +18,7 @@ import structlog
 from sqlalchemy import Engine
 
 from dicom_node.audit import events, rows
-from dicom_node.audit.events import Auditor, Endpoint, TransferredInstances, unheard
+from dicom_node.audit.events import Auditor, Code, Endpoint, TransferredInstances, discard_event
 from dicom_node.audit.gathering import AlertThrottle, Transfers
 from dicom_node.audit.rows import Erasure
 from dicom_node.audit.trail import Place, Trail
@@ -59,7 +61,7 @@ class Audit:
     """What one process tells the trail; nothing where none is kept."""
 
     here: Endpoint = NOWHERE
-    note: Auditor = unheard
+    note: Auditor = discard_event
     received: Callable[[Arrival, Recorded], None] = lambda _arrival, _recorded: None
     close: Callable[[], None] = _nothing
     on: bool = False
@@ -73,17 +75,17 @@ class Audit:
         """Raise a security alert about somebody who is not let in."""
         if self.on and self.throttle(subject, words):
             kind = events.NODE_AUTHENTICATION
-            self.note(events.alerted(self.here, kind, subject, words, time.time()))
+            self.note(events.security_alert(self.here, kind, subject, words, time.time()))
 
     def credentials(self, caller: Caller, *, right: bool) -> None:
         """Tell of a caller who shows a token."""
         if self.on and self.throttle(caller.calling_ae, caller.host, f"token {right}"):
             party = Endpoint(caller.calling_ae, caller.host)
-            self.note(events.shown(self.here, party, time.time(), right=right))
+            self.note(events.user_authentication(self.here, party, time.time(), right=right))
 
     def asked(self, peer: Endpoint, model: str, request: bytes) -> None:
         """Tell that a peer is asked for studies."""
-        self.note(events.queried(self.here, peer, model, request, time.time()))
+        self.note(events.query(self.here, peer, model, request, time.time()))
 
     def pruned(self, images: int, before: float) -> None:
         """Tell that the rows of images are removed; their files were before."""
@@ -91,7 +93,7 @@ class Audit:
         words = f"rows of {images} images received more than {days:.0f} days ago are removed"
         subject = f"{self.here.name}@{self.here.host}"
         kind, now = events.OBJECT_SECURITY, time.time()
-        self.note(events.alerted(self.here, kind, subject, words, now, outcome="0"))
+        self.note(events.security_alert(self.here, kind, subject, words, now, outcome="0"))
 
     def guarded(self, secure: Secure) -> Secure:
         """Tell of callers with whom the TLS handshake fails."""
@@ -119,8 +121,12 @@ class Audit:
 
     def erased(self, gone: Sequence[Erasure]) -> None:
         """Tell what retention erased."""
-        for one in gone:
-            self.note(events.erased(self.here, one.transferred, time.time(), whole=one.whole))
+        for erasure in gone:
+            self.note(
+                events.instances_deleted(
+                    self.here, erasure.transferred, time.time(), whole=erasure.whole
+                )
+            )
 
 
 SILENT = Audit()
@@ -133,7 +139,7 @@ def _host_of(connection: socket.socket) -> str:
         return events.NOBODY
 
 
-def opened(settings: Settings) -> Audit:
+def open_audit(settings: Settings) -> Audit:
     """Open the trail that the configuration asks for; it begins with the first event."""
     place = place_of(settings)
     here = Endpoint(settings.node.ae_title, socket.gethostname())
@@ -164,20 +170,20 @@ def place_of(settings: Settings) -> Place | None:
 @contextmanager
 def audited_role(settings: Settings, role: str) -> Iterator[None]:
     """Tell that a role starts and stops, and before that what changed in the settings."""
-    told = opened(settings)
-    if not told.on:
+    audit = open_audit(settings)
+    if not audit.on:
         yield
         return
-    with closing(told):
-        _audit_changes(settings, told)
-        told.note(events.activity(told.here, role, time.time(), started=True))
+    with closing(audit):
+        _audit_changes(settings, audit)
+        audit.note(events.application_activity(audit.here, role, time.time(), started=True))
         try:
             yield
         finally:
-            told.note(events.activity(told.here, role, time.time(), started=False))
+            audit.note(events.application_activity(audit.here, role, time.time(), started=False))
 
 
-def _audit_changes(settings: Settings, told: Audit) -> None:
+def _audit_changes(settings: Settings, audit: Audit) -> None:
     """Compare with the settings of the last start, section by section."""
     place = place_of(settings)
     if place is None:
@@ -188,7 +194,9 @@ def _audit_changes(settings: Settings, told: Audit) -> None:
         before = json.loads(kept.read_text())
     except (OSError, ValueError):
         before = {}
-    changed = sorted(one for one in {*now, *before} if now.get(one) != before.get(one))
+    changed = sorted(
+        section for section in {*now, *before} if now.get(section) != before.get(section)
+    )
     if not changed:
         return
     try:
@@ -197,13 +205,13 @@ def _audit_changes(settings: Settings, told: Audit) -> None:
         kept.write_text(json.dumps(now))
     except OSError as error:
         log.error("audit_settings_not_kept", reason=error.strerror)
-    secure = any(one in SECURITY_SECTIONS for one in changed)
+    secure = any(section in SECURITY_SECTIONS for section in changed)
     kind = events.SECURITY_CONFIGURATION if secure else events.SOFTWARE_CONFIGURATION
     words = "settings changed: " if before else "settings first seen: "
-    subject = f"{told.here.name}@{told.here.host}"
+    subject = f"{audit.here.name}@{audit.here.host}"
     whole = hashlib.sha256(json.dumps(now, sort_keys=True).encode()).hexdigest()
     words += f"{', '.join(changed)}; SHA-256 of all {whole}"
-    told.note(events.alerted(told.here, kind, subject, words, time.time(), outcome="0"))
+    audit.note(events.security_alert(audit.here, kind, subject, words, time.time(), outcome="0"))
 
 
 def digests(settings: Settings) -> dict[str, str]:
@@ -216,22 +224,22 @@ def digests(settings: Settings) -> dict[str, str]:
     }
 
 
-def audited(
-    senders: dict[str, Sender], told: Audit, settings: Settings, engine: Engine
+def audit_senders(
+    senders: dict[str, Sender], audit: Audit, settings: Settings, engine: Engine
 ) -> dict[str, Sender]:
     """Let the senders tell what they send."""
-    if not told.on:
+    if not audit.on:
         return senders
     ends = endpoints(settings)
     return {
-        name: partial(_carried, sender, told, ends.get(name, Endpoint(name)), engine)
+        name: partial(_send_audited, sender, audit, ends.get(name, Endpoint(name)), engine)
         for name, sender in senders.items()
     }
 
 
-def _carried(
+def _send_audited(
     sender: Sender,
-    told: Audit,
+    audit: Audit,
     to: Endpoint,
     engine: Engine,
     batch: DeliveryBatch,
@@ -240,43 +248,47 @@ def _carried(
     study_uid = batch.deliveries[0].study_uid
     patient_id = _patient(engine, study_uid)
     transfers = batch.protocol in DICOM
-    if transfers and any(one.attempt == 1 for one in batch.deliveries):
-        told.note(
-            events.begun(told.here, to, TransferredInstances(study_uid, patient_id), time.time())
+    if transfers and any(delivery.attempt == 1 for delivery in batch.deliveries):
+        audit.note(
+            events.begin_transferring(
+                audit.here, to, TransferredInstances(study_uid, patient_id), time.time()
+            )
         )
     try:
         outcomes = sender(batch, archive)
-    except Exception as error:  # noqa: BLE001 - told, then handled as the outbox does
-        outcomes = tuple(Undelivered(one.id, error) for one in batch.deliveries)
-    for there, ids in ((True, _arrived(outcomes)), (False, _given_up(outcomes))):
-        sent = [one for one in batch.deliveries if one.id in ids]
+    except Exception as error:  # noqa: BLE001 - audit, then handled as the outbox does
+        outcomes = tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
+    for there, ids in ((True, _arrived_ids(outcomes)), (False, _given_up_ids(outcomes))):
+        sent = [delivery for delivery in batch.deliveries if delivery.id in ids]
         if not sent:
             continue
         transfer = TransferredInstances(study_uid, patient_id, _contents(sent))
         if transfers:
             ended: events.Outcome = "0" if there else "8"
-            told.note(events.transferred(told.here, to, transfer, time.time(), "C", ended))
+            audit.note(
+                events.instances_transferred(audit.here, to, transfer, time.time(), "C", ended)
+            )
         elif there:
-            told.note(events.exported(told.here, to, transfer, time.time()))
+            audit.note(events.data_export(audit.here, to, transfer, time.time()))
     return outcomes
 
 
-def _arrived(outcomes: Sequence[Acknowledgement | Undelivered]) -> set[int]:
-    return {one.delivery_id for one in outcomes if isinstance(one, Acknowledgement)}
+def _arrived_ids(outcomes: Sequence[Acknowledgement | Undelivered]) -> set[int]:
+    return {outcome.delivery_id for outcome in outcomes if isinstance(outcome, Acknowledgement)}
 
 
-def _given_up(outcomes: Sequence[Acknowledgement | Undelivered]) -> set[int]:
+def _given_up_ids(outcomes: Sequence[Acknowledgement | Undelivered]) -> set[int]:
     """Give those that are not tried again: each try of a PACS that is away is no event."""
     return {
-        one.delivery_id
-        for one in outcomes
-        if isinstance(one, Undelivered) and not isinstance(one.error, TryAgain | OSError)
+        outcome.delivery_id
+        for outcome in outcomes
+        if isinstance(outcome, Undelivered) and not isinstance(outcome.error, TryAgain | OSError)
     }
 
 
 def _contents(sent: Sequence[Delivery]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return events.sorted_by_class(
-        (one.sop_class_uid, one.sop_instance_uid) for one in sent if one.sop_class_uid
+        (item.sop_class_uid, item.sop_instance_uid) for item in sent if item.sop_class_uid
     )
 
 
@@ -289,8 +301,22 @@ def _patient(engine: Engine, study_uid: str) -> str:
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
     """Name every destination as the trail does."""
-    named = {one.name: Endpoint(one.ae_title, one.host) for one in settings.peers}
-    named |= {one.name: Endpoint(one.name, one.host) for one in settings.hl7}
+    named = {peer.name: Endpoint(peer.ae_title, peer.host) for peer in settings.peers}
+    named |= {receiver.name: Endpoint(receiver.name, receiver.host) for receiver in settings.hl7}
     for server in (*settings.stow, *settings.fhir):
         named[server.name] = Endpoint(server.url, urlsplit(server.url).hostname or "")
     return named
+
+
+def audit_change(settings: Settings, kind: Code, words: str) -> None:
+    """Write who changed what, where a trail is kept; `words` name no patient."""
+    with closing(open_audit(settings)) as audit:
+        if audit.on:
+            audit.note(events.configuration_changed(audit.here, _user(), kind, words, time.time()))
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container a number may be all there is
+        return str(os.getuid())

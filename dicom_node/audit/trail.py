@@ -20,7 +20,7 @@ from dicom_node.audit.events import AuditEvent
 from dicom_node.audit.xml import as_xml
 from dicom_node.domain.errors import NodeError, TryAgain
 from dicom_node.network import syslog
-from dicom_node.network.syslog import Server, framed
+from dicom_node.network.syslog import Server, frame
 
 log = structlog.get_logger()
 
@@ -112,7 +112,7 @@ def forward(place: Place, server: Server, now: float) -> int:
             start = _position(os.read(descriptor, 64), place.file)
             batch = list(messages(place.file, start, AT_ONCE))
             host, process_id = socket.gethostname(), os.getpid()
-            frames = [framed(message, now, host, process_id) for _, _, message in batch if message]
+            frames = [frame(message, now, host, process_id) for _, _, message in batch if message]
             if frames:
                 syslog.send(frames, server)
             if batch:

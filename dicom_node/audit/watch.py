@@ -20,7 +20,7 @@ def audit_checks(settings: Settings) -> Iterator[Check]:
     place = place_of(settings)
     if place is None:
         return
-    fault = _unwritable(place.file)
+    fault = _why_unwritable(place.file)
     yield Check("audit log", not fault, fault or f"{place.file} can be written")
     if place.server is None:
         return
@@ -34,12 +34,12 @@ def audit_checks(settings: Settings) -> Iterator[Check]:
         yield Check("audit syslog", True, f"{where} {known}")
 
 
-def unaudited(settings: Settings, now: float) -> Iterator[str]:
+def audit_faults(settings: Settings, now: float) -> Iterator[str]:
     """Name what keeps messages from the log or from the server."""
     place = place_of(settings)
     if place is None:
         return
-    fault = _unwritable(place.file)
+    fault = _why_unwritable(place.file)
     if fault:
         yield fault
     since = behind_since(place.file) if place.server is not None else None
@@ -47,7 +47,7 @@ def unaudited(settings: Settings, now: float) -> Iterator[str]:
         yield f"audit.syslog {settings.audit.syslog} has taken no message for {PATIENCE_S:g} s"
 
 
-def _unwritable(file: Path) -> str:
+def _why_unwritable(file: Path) -> str:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))

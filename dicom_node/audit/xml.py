@@ -53,18 +53,21 @@ def _coded(parent: Element, name: str, code: Code) -> None:
     SubElement(parent, name, coded)
 
 
-def _participant(message: Element, one: Participant) -> None:
-    said = {"UserID": legal(one.user_id), "UserIsRequestor": "true" if one.requestor else "false"}
-    if one.alternative:
-        said["AlternativeUserID"] = legal(one.alternative)
-    if one.host:
+def _participant(message: Element, participant: Participant) -> None:
+    said = {
+        "UserID": legal(participant.user_id),
+        "UserIsRequestor": "true" if participant.requestor else "false",
+    }
+    if participant.alternative:
+        said["AlternativeUserID"] = legal(participant.alternative)
+    if participant.host:
         said |= {
-            "NetworkAccessPointID": legal(one.host),
-            "NetworkAccessPointTypeCode": _access_point(one.host),
+            "NetworkAccessPointID": legal(participant.host),
+            "NetworkAccessPointTypeCode": _access_point(participant.host),
         }
-    participant = SubElement(message, "ActiveParticipant", said)
-    if one.role is not None:
-        _coded(participant, "RoleIDCode", one.role)
+    element = SubElement(message, "ActiveParticipant", said)
+    if participant.role is not None:
+        _coded(element, "RoleIDCode", participant.role)
 
 
 def _access_point(host: str) -> str:
@@ -78,25 +81,25 @@ def _access_point(host: str) -> str:
     return "2"
 
 
-def _subject(message: Element, one: Subject) -> None:
-    said = {"ParticipantObjectID": legal(one.id), "ParticipantObjectTypeCode": one.type}
-    if one.role:
-        said["ParticipantObjectTypeCodeRole"] = one.role
-    if one.life_cycle:
-        said["ParticipantObjectDataLifeCycle"] = one.life_cycle
-    subject = SubElement(message, "ParticipantObjectIdentification", said)
-    _coded(subject, "ParticipantObjectIDTypeCode", one.id_type)
-    if one.query:
-        SubElement(subject, "ParticipantObjectQuery").text = b64encode(one.query).decode()
-    else:  # the schema wants one of both; names are not told
-        SubElement(subject, "ParticipantObjectName")
-    for kind, words in one.details:
+def _subject(message: Element, subject: Subject) -> None:
+    said = {"ParticipantObjectID": legal(subject.id), "ParticipantObjectTypeCode": subject.type}
+    if subject.role:
+        said["ParticipantObjectTypeCodeRole"] = subject.role
+    if subject.life_cycle:
+        said["ParticipantObjectDataLifeCycle"] = subject.life_cycle
+    element = SubElement(message, "ParticipantObjectIdentification", said)
+    _coded(element, "ParticipantObjectIDTypeCode", subject.id_type)
+    if subject.query:
+        SubElement(element, "ParticipantObjectQuery").text = b64encode(subject.query).decode()
+    else:  # the schema wants one of both; names are left out
+        SubElement(element, "ParticipantObjectName")
+    for kind, words in subject.details:
         # base64, so that nothing a caller sent is markup here (A.5.1.1)
         value = b64encode(words.encode()).decode()
-        SubElement(subject, "ParticipantObjectDetail", type=kind, value=value)
-    if one.instances:
-        described = SubElement(subject, "ParticipantObjectDescription")
-        for sop_class, uids in one.instances:
+        SubElement(element, "ParticipantObjectDetail", type=kind, value=value)
+    if subject.instances:
+        described = SubElement(element, "ParticipantObjectDescription")
+        for sop_class, uids in subject.instances:
             said = {"UID": legal(sop_class), "NumberOfInstances": str(len(uids))}
             kind_of = SubElement(described, "SOPClass", said)
             for uid in uids:

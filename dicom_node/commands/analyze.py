@@ -20,9 +20,9 @@ from dicom_node.domain.study import HL7Destination
 from dicom_node.flow.infer import InferenceContext, Reading, read
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.dicom.images import is_dicom, secondary_capture
-from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.formats.dicom.pixels.radiograph import read_film
 from dicom_node.process.logs import start_logs
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.messages import oru
 from dicom_node.results.registry import BUILDERS
 from dicom_node.settings.settings import Settings
@@ -62,7 +62,7 @@ def results(
         update={"inference": defaults.inference.model_copy(update={"device": device})}
     )
     pipelines = {name: load_pipeline(settings, name) for name in names or readers(settings)}
-    reader = InferenceContext(read_header, read_radiograph, pipelines, load_gate(settings))
+    reader = InferenceContext(read_header, read_film, pipelines, load_gate(settings))
     taken: set[str] = set()
     for path in files:
         folder = out / _free_name(path.stem, taken)
@@ -121,13 +121,14 @@ def _written(reading: Reading, folder: Path) -> Iterator[str]:
     for kind, build in BUILDERS.items():
         parts = sets_of(kind, reading.findings)
         for part in parts:
-            made = build(reading.source, reading.radiograph, part, context)
+            made = build(ExaminedImage(reading.source, reading.radiograph, part), context)
             if made is not None:
                 of = "" if len(parts) == 1 else f"-{part[0].algorithm.name}"
                 yield _write(folder, f"{kind}{of}.dcm", made.content)
     receiver = HL7Destination("file", "", 0, allow_empty_patient_id=True)
     message = oru.build(
-        reading.source, reading.radiograph, reading.findings, oru.HL7Context(now, receiver)
+        ExaminedImage(reading.source, reading.radiograph, reading.findings),
+        oru.HL7Context(now, receiver),
     )
     if message is not None:
         yield _write(folder, "oru.hl7", message.content)

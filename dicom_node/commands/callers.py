@@ -1,6 +1,5 @@
 """List callers that knocked, let them in or forget them."""
 
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ import structlog
 
 from dicom_node.assembly import parts as node
 from dicom_node.audit import events
-from dicom_node.audit.changes import audit_change
+from dicom_node.audit.node import audit_change
 from dicom_node.commands.options import config_option, one_of
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.operations.status import Caller
@@ -39,7 +38,7 @@ def callers(config: Path, approve: str | None, forget: str | None) -> int:
             return 0
         ae, host = _named(named)
         if approve:
-            known = known_callers.approve(parts.engine, ae, host, time.time())
+            known = known_callers.approve(parts.engine, ae, host, parts.clock())
         else:
             known = known_callers.forget(parts.engine, ae, host)
     if not known:

@@ -170,7 +170,7 @@ def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:
     yield from commitment.probe(settings, peer)
     try:
         with closing(node.open_parts(settings)) as parts:
-            yield from acceptance_checks(settings, parts.engine, peer)
+            yield from acceptance_checks(parts, peer)
     except NodeError as error:
         yield Check(f"{peer.name} accepts", False, str(error))
 

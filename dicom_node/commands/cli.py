@@ -32,6 +32,7 @@ COMMANDS = {
     "status": ("status", "show queue, outbox, dead letters and senders"),
     "retry": ("requeue", "make dead letters available again"),
     "reanalyse": ("requeue", "have stored images read again, by the models that serve now"),
+    "recover": ("recover", "register films that the archive has and the database lacks"),
     "oru": ("oru", "show the HL7 or FHIR message of a study; sends nothing"),
     "conformance": (
         "conformance.command",
@@ -81,7 +82,10 @@ class _InOrder(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        click.echo(f"dicom-node {__version__}")
+        from dicom_node import share
+
+        commit = share.commit()
+        click.echo(f"dicom-node {__version__}" + (f" (commit {commit})" if commit else ""))
         ctx.exit()
 
 
@@ -97,7 +101,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the version and exit.",
+    help="Show the version with its commit and exit.",
 )
 def dicom_node() -> None:
     """Run a command of the node."""

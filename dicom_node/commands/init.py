@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dicom_node.assembly.parts import SHARE
+from dicom_node import share
 from dicom_node.commands.options import PATH
 from dicom_node.domain.errors import BadSettings
 
@@ -17,5 +17,5 @@ def init(folder: Path) -> None:
     if target.exists():
         raise BadSettings(f"{target} exists already; edit it, or name another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    target.write_text((SHARE / "config" / "node.toml").read_text(encoding="utf-8"))
+    target.write_text((share.CONFIG / "node.toml").read_text(encoding="utf-8"))
     click.echo(f"{target} written. Set the AE titles in it, then: dicom-node check -c {target}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dicom_node.audit import events
-from dicom_node.audit.changes import audit_change
+from dicom_node.audit.node import audit_change
 from dicom_node.commands import check, lifecycle
 from dicom_node.commands.options import PATH, config_option
 from dicom_node.domain.errors import BadSettings

@@ -6,21 +6,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from dicom_node.assembly import builders
 from dicom_node.assembly import parts as node
-from dicom_node.assembly.builders import registered
 from dicom_node.assembly.pipelines import reader
 from dicom_node.domain.admission import admit
 from dicom_node.domain.errors import BadSettings, GiveUp
 from dicom_node.domain.exchange.destinations import Receiver
 from dicom_node.domain.exchange.orders import UNREGISTERED, Registered
 from dicom_node.domain.study import HL7Destination
-from dicom_node.domain.work import ReportObject
-from dicom_node.flow.infer import PipelineRequest, Reading, run_pipelines
+from dicom_node.flow.infer import PipelineRequest, run_pipelines
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.hl7 import text
-from dicom_node.formats.hl7.check import judge
+from dicom_node.formats.hl7.segments import judge
+from dicom_node.results.common import ExaminedImage
 from dicom_node.results.example import example
-from dicom_node.results.messages import oru
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.status.status import stored_of_study
 
@@ -35,7 +34,10 @@ def messages(settings: Settings, study_uid: str, to: str) -> Iterator[str]:
     with closing(node.open_parts(settings)) as parts, ExitStack() as files:
         stored = stored_of_study(parts.engine, study_uid)
         paths = [(files.enter_context(parts.archive.opened(key)), ae) for key, ae in stored]
-        known = {path: registered(settings, parts.engine, read_header(path)) for path, _ in paths}
+        known = {
+            path: builders.registered_order(settings, parts.engine, read_header(path))
+            for path, _ in paths
+        }
         yield from _messages(settings, receiver, study_uid, paths, known)
 
 
@@ -59,7 +61,8 @@ def _messages(
             PipelineRequest(job.pipeline, choices[job.routes[0]]) for job in admission.jobs
         )
         found = run_pipelines(path, requests, eyes)
-        made = _made(settings, receiver, found, known[path])
+        seen = ExaminedImage(found.source, found.radiograph, found.findings)
+        made = builders.message(settings, receiver, seen, known[path], time.time())
         if made is not None:
             yield _readable(made.content, receiver)
         else:
@@ -75,8 +78,7 @@ def example_message(settings: Settings, to: str) -> str:
     Needs no database. Raises BadSettings for a receiver that the configuration lacks.
     """
     receiver = _receiver(settings, to)
-    source, radiograph, findings = example()
-    made = _made(settings, receiver, Reading(source, radiograph, (), findings), UNREGISTERED)
+    made = builders.message(settings, receiver, example(), UNREGISTERED, time.time())
     assert made is not None  # noqa: S101 - the example has a patient and findings
     return _readable(made.content, receiver)
 
@@ -88,20 +90,6 @@ def verdict(message: str) -> str:
 
         return fhir.judge(message.encode())
     return judge(message.replace("\n", "\r"))
-
-
-def _made(
-    settings: Settings, receiver: Receiver, reading: Reading, known: Registered
-) -> ReportObject | None:
-    """Make the message of a reading for a receiver; None: nothing to say."""
-    shown = (reading.source, reading.radiograph, reading.findings)
-    if isinstance(receiver, HL7Destination):
-        who = (settings.node.ae_title, settings.node.institution)
-        return oru.build(*shown, oru.HL7Context(time.time(), receiver, *who, known=known))
-    from dicom_node.results.messages import fhir
-
-    institution = settings.node.institution
-    return fhir.build(*shown, fhir.FhirContext(time.time(), receiver, institution, known=known))
 
 
 def _receiver(settings: Settings, to: str) -> Receiver:

@@ -31,6 +31,6 @@ def reconcile(config: Path, fetch: bool) -> int:
         pause = threading.Event().wait
         for one in reconciliation.reconcile(parts, date.today(), pause, fetch=fetch):
             click.echo(in_words(one, dry_run=not fetch))
-            missing, failed = missing + reconciliation.left(one), failed + len(one.faults)
+            missing, failed = missing + reconciliation.missing_count(one), failed + len(one.faults)
     click.echo(f"{missing} images are missing, {failed} failures")
     return 1 if missing or failed else 0

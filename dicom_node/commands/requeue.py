@@ -1,6 +1,5 @@
 """Put work back into the queue: dead letters, and images to read again."""
 
-import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ def retry(config: Path, delivery: int | None, job: int | None, all_dead: bool) -
     one_of("delivery", "job", "all_dead", needed=True)
     with closing(node.open_parts(load_settings(config))) as parts:
         count = parts.ledger.retry(
-            delivery_id=delivery, job_id=job, all_dead=all_dead, now=time.time()
+            delivery_id=delivery, job_id=job, all_dead=all_dead, now=parts.clock()
         )
     click.echo(f"{count} made available again")
     return 0 if count else 1
@@ -42,7 +41,7 @@ def reanalyse(config: Path, study: str | None, since: datetime | None) -> int:
     one_of("study", "since", needed=True)
     with closing(node.open_parts(load_settings(config))) as parts:
         queued = parts.ledger.reanalyse(
-            study_uid=study, since=since.timestamp() if since else 0.0, now=time.time()
+            study_uid=study, since=since.timestamp() if since else 0.0, now=parts.clock()
         )
     click.echo(f"{len(queued)} images wait to be read again")
     return 0 if queued else 1

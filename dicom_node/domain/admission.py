@@ -99,7 +99,7 @@ def mismatch(
 
 def _takes_view(route: Route, view: str) -> bool:
     """Say whether it does; a word unknown here counts as none: the gate sees the image."""
-    named = {view_of(one) for one in route.view}
+    named = {view_of(view) for view in route.view}
     return view in named or ("" in named and view not in ("PA", "AP"))
 
 

@@ -1,8 +1,70 @@
-"""Where an archive outside this machine is."""
+"""What an archive takes and how long it keeps it; where one outside this machine is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from io import BytesIO
+from typing import BinaryIO, Literal, Protocol
+
+from dicom_node.domain.work import StoredFile
+
+
+class Spool(Protocol):
+    """A file on its way into an archive: written piece by piece, then kept or dropped."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes that take up room in the archive only when they are kept."""
+
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Append; the pieces may be overwritten afterwards. Raises TryAgain."""
+
+    def read_from(self, offset: int) -> BinaryIO:
+        """Open what was written, from a place on; good until it is kept or dropped."""
+
+    def keep(self, folder: str, suffix: str) -> StoredFile:
+        """Store it durably under a key, as `Archive.put` does; raises TryAgain."""
+
+    def drop(self) -> None:
+        """Forget what was not kept; more than once is no error."""
+
+
+class MemorySpool:
+    """A spool in memory, for archives that need the whole content to store any of it."""
+
+    def __init__(self, put: Callable[[Iterable[bytes], str, str], StoredFile]) -> None:
+        self._put = put
+        self._pieces: list[bytes] = []
+        self.size = 0
+
+    @property
+    def pending(self) -> int:
+        """Everything."""
+        return self.size
+
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Copy what came."""
+        copied = b"".join(pieces)
+        self._pieces.append(copied)
+        self.size += len(copied)
+
+    def read_from(self, offset: int) -> BinaryIO:
+        """Open the joined pieces."""
+        self._pieces = [b"".join(self._pieces)]
+        file = BytesIO(self._pieces[0])
+        file.seek(offset)
+        return file
+
+    def keep(self, folder: str, suffix: str) -> StoredFile:
+        """Put it into the archive."""
+        return self._put(self._pieces, folder, suffix)
+
+    def drop(self) -> None:
+        """Give the memory back."""
+        self._pieces.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +95,27 @@ class KeptFile:
     key: str
 
 
+FileKind = Literal["instances", "objects"]
+"""What was received, or what was made of it."""
+
+
 class Retention(Protocol):
     """Finds what has been kept long enough, and forgets it.
 
     Every method is one transaction and raises TryAgain as the Ledger does.
     """
 
-    def old_instances(self, before: float, dead_before: float, limit: int) -> tuple[KeptFile, ...]:
-        """List instances received before `before` on which no work is left to do.
+    def old_files(
+        self, of: FileKind, before: float, dead_before: float, limit: int
+    ) -> tuple[KeptFile, ...]:
+        """List files stored before `before` on which no work is left to do.
 
         Those with a dead letter, which a person may still retry, only when they
-        were received before `dead_before`.
+        were stored before `dead_before`.
         """
 
-    def forget_instances(self, row_ids: Sequence[int], now: float) -> None:
-        """Note that the instances' files are gone."""
-
-    def old_objects(self, before: float, dead_before: float, limit: int) -> tuple[KeptFile, ...]:
-        """List result objects made before `before`, as `old_instances` does."""
-
-    def forget_objects(self, row_ids: Sequence[int], now: float) -> None:
-        """Note that the objects' files are gone."""
+    def forget_files(self, of: FileKind, row_ids: Sequence[int], now: float) -> None:
+        """Note that the rows' files are gone."""
 
     def prune(self, before: float, limit: int) -> int:
         """Remove the rows of at most `limit` instances received before `before`.

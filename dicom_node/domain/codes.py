@@ -136,6 +136,6 @@ SIDE: dict[Side, CodedConcept] = {
 """Side.UNDETERMINED has no code: leave the laterality out."""
 
 CONCEPTS: tuple[CodedConcept, ...] = tuple(
-    one for one in list(globals().values()) if isinstance(one, CodedConcept)
+    constant for constant in list(globals().values()) if isinstance(constant, CodedConcept)
 )
 """All of the above."""

@@ -31,7 +31,7 @@ def decide(
     states = (message, *(step.delivery for step in steps))
     over = message is None or State.COMPLETED in states
     failed = message is State.DISCARDED
-    for step in sorted(steps, key=lambda one: one.place):
+    for step in sorted(steps, key=lambda step: step.place):
         if step.fate == "waiting" and over:
             yield step, "called off"
         elif step.fate == "waiting" and (failed or step.due_at <= now):

@@ -86,8 +86,8 @@ def _site_point(threshold: float, measured: tuple[OperatingPoint, ...]) -> Opera
     return OperatingPoint(
         "site",
         threshold,
-        max((one.sensitivity for one in measured if one.threshold >= threshold), default=0.0),
-        max((one.specificity for one in measured if one.threshold <= threshold), default=0.0),
+        max((point.sensitivity for point in measured if point.threshold >= threshold), default=0.0),
+        max((point.specificity for point in measured if point.threshold <= threshold), default=0.0),
         measured=False,
     )
 
@@ -178,7 +178,7 @@ class Findings:
     def points(self) -> tuple[str, ...]:
         """Name the operating points that the findings were judged at."""
         named = (finding.operating_point for finding in self.findings)
-        return tuple(dict.fromkeys(f"{one.name} {one.threshold:g}" for one in named))
+        return tuple(dict.fromkeys(f"{point.name} {point.threshold:g}" for point in named))
 
     @property
     def urgent(self) -> bool:

@@ -60,21 +60,21 @@ class History:
         noted_at = max((s.made_at for s in here if s.kind == "rejection"), default=0.0)
         return tuple(s for s in here if s.kind != "rejection" and s.made_at >= noted_at)
 
-    def told(self, destination: str) -> bool:
+    def was_notified(self, destination: str) -> bool:
         """Whether a message about the image went to this receiver."""
         return any(s.destination == destination and s.kind in ("oru", "fhir") for s in self.sent)
 
-    def unheard(self, findings: tuple[Findings, ...]) -> tuple[Findings, ...]:
+    def not_yet_reported(self, findings: tuple[Findings, ...]) -> tuple[Findings, ...]:
         """Give the findings of pipelines that have not read the image before."""
-        return tuple(one for one in findings if one.algorithm.name not in self.said)
+        return tuple(answer for answer in findings if answer.algorithm.name not in self.said)
 
     def changed(self, findings: tuple[Findings, ...]) -> bool:
         """Whether a pipeline concludes otherwise than it did; a first reading does not."""
         return any(
-            one.algorithm.name in self.said
-            and self.said[one.algorithm.name] != conclusion(findings_as_json(one))
-            for one in findings
-            if one.not_analysed is None
+            answer.algorithm.name in self.said
+            and self.said[answer.algorithm.name] != conclusion(findings_as_json(answer))
+            for answer in findings
+            if answer.not_analysed is None
         )
 
 
@@ -93,7 +93,7 @@ def conclusion(findings: Mapping[str, Any]) -> Conclusion:
     """Tell what findings, as `findings_as_json` gives them, conclude."""
     return tuple(
         sorted(
-            (one["code"]["value"], one["present"], bool(one["urgent"]))
-            for one in findings["findings"]
+            (finding["code"]["value"], finding["present"], bool(finding["urgent"]))
+            for finding in findings["findings"]
         )
     )

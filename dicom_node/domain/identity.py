@@ -15,19 +15,19 @@ NOT_ANALYSED = "not analysed"
 
 def analysed(findings: tuple[Findings, ...]) -> tuple[Findings, ...]:
     """Give the findings of the pipelines that did read the image."""
-    return tuple(one for one in findings if one.not_analysed is None)
+    return tuple(answer for answer in findings if answer.not_analysed is None)
 
 
 def says_something(kind: ObjectKind, findings: tuple[Findings, ...]) -> bool:
     """Whether an object of a kind would say anything of these findings."""
     if kind == "seg":
-        return any(region_of(each) is not None for one in findings for each in one.findings)
+        return any(region_of(each) is not None for answer in findings for each in answer.findings)
     if kind in ("gsps", "kos"):
-        return any(one.positive for one in findings)
+        return any(finding.positive for finding in findings)
     if kind == "sc":
         return bool(analysed(findings))
     if kind in ("sr", "oru", "fhir"):
-        return any(one.findings for one in analysed(findings))
+        return any(answer.findings for answer in analysed(findings))
     return True  # a text SR and a PDF also say why nothing was read
 
 
@@ -43,15 +43,15 @@ def identity(findings: tuple[Findings, ...]) -> tuple[str, ...]:
         sorted(
             "/".join(
                 (
-                    one.algorithm.name,
-                    one.algorithm.version,
-                    one.algorithm.model_sha256,
-                    NOT_ANALYSED if one.not_analysed is not None else "",
-                    *one.points,
-                    *([f"generation {one.generation}"] if one.generation else []),
+                    answer.algorithm.name,
+                    answer.algorithm.version,
+                    answer.algorithm.model_sha256,
+                    NOT_ANALYSED if answer.not_analysed is not None else "",
+                    *answer.points,
+                    *([f"generation {answer.generation}"] if answer.generation else []),
                 )
             )
-            for one in findings
+            for answer in findings
         )
     )
 

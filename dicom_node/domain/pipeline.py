@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from dicom_node.domain.archive import Spool
 from dicom_node.domain.findings import Findings, OperatingPoint, PointChoice
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import (
@@ -92,6 +93,9 @@ class Archive(Protocol):
         Raises TryAgain when the disk is full or the store is away.
         """
 
+    def spool(self) -> Spool:
+        """Begin a file whose content comes piece by piece; raises TryAgain."""
+
     def opened(self, key: str) -> AbstractContextManager[Path]:
         """Give a local path of the stored file, which holds until the block ends.
 
@@ -119,6 +123,15 @@ class Archive(Protocol):
         Whoever reads it under its key brings it back; for others it is gone. The same
         content may be stored again at any moment: then it stays readable.
         """
+
+    def keys_aside(self) -> Iterator[str]:
+        """Give the keys of files that are set aside."""
+
+    def identity(self) -> str | None:
+        """Give the word by which its database knows it; raises Away."""
+
+    def identify(self, identity: str) -> None:
+        """Keep such a word durably; raises Away."""
 
     def close(self) -> None:
         """Remove what was kept for this process alone."""
@@ -160,7 +173,7 @@ class Ledger(Protocol):
         With `destination` only those that go there are looked at.
         """
 
-    def settle_deliveries(
+    def finish_deliveries(
         self,
         batch: DeliveryBatch,
         arrived: tuple[Acknowledgement, ...],

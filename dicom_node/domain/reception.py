@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from dicom_node.domain.archive import Spool
 from dicom_node.domain.study import Peer
 
 UnknownCallers = Literal["reject", "accept", "learn"]
@@ -52,10 +53,17 @@ class StoreRequest:
     transfer_syntax_uid: str
     file_head: bytes
     """Preamble and File Meta (PS3.10 7.1) that make a file of `content`."""
-    content: bytes
-    """The data set, bit for bit as received."""
+    content: bytes | Spool
+    """The data set, bit for bit as received; a spool holds it behind `file_head`."""
     study_uid: str = ""
     """The study that it is to be of, where the caller named one (STOW-RS)."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data set."""
+        if isinstance(self.content, bytes):
+            return len(self.content)
+        return self.content.size - len(self.file_head)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,10 @@ def sharing(findings: tuple[Findings, ...]) -> tuple[tuple[int, ...], ...]:
     fray such frames without a word.
     """
     masks = [
-        mask for one in findings for each in one.findings if (mask := region_of(each)) is not None
+        mask
+        for answer in findings
+        for each in answer.findings
+        if (mask := region_of(each)) is not None
     ]
     if len(masks) < 2 or masks[0].size % 8 == 0:
         return (tuple(range(len(findings))),)

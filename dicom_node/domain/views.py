@@ -49,13 +49,13 @@ def view_of(words: str) -> str:
     plain = words.upper().replace(".", "").strip()
     for spelt_out, term in _SPELT_OUT:
         plain = spelt_out.sub(term, plain)
-    tokens = [one for one in re.split(r"[^A-Z0-9]+", plain) if one]
+    tokens = [token for token in re.split(r"[^A-Z0-9]+", plain) if token]
     for token in tokens:
         if token in _NOT_FRONTAL:
             return _NOT_FRONTAL[token]
-    directions = {one for one in tokens if one in ("PA", "AP")}
+    directions = {token for token in tokens if token in ("PA", "AP")}
     if len(directions) == 1:
         return directions.pop()
-    if directions or _FRONTAL & set(tokens) or all(one in _SAYS_NOTHING for one in tokens):
+    if directions or _FRONTAL & set(tokens) or all(token in _SAYS_NOTHING for token in tokens):
         return ""
     return plain

@@ -238,7 +238,7 @@ class Outcome:
     objects: tuple[tuple[ReportObject, StoredFile], ...]
     deliveries: tuple[NewDelivery, ...]
     replaced: tuple[Replacement, ...] = ()
-    standbys: tuple[Escalation, ...] = ()
+    escalations: tuple[Escalation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
 from dicom_node.domain.admission import unsuitable
-from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.pipeline import Batched
-from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import Claim
-from dicom_node.flow.infer import Source, Worker, work_on
+from dicom_node.flow.infer import Film, Worker, work_on
 
 log = structlog.get_logger()
 
@@ -21,10 +18,6 @@ MOST = 16
 """Images in a batch; their pixels are in memory together."""
 PAUSE_S = 0.005
 """Between two looks at the queue while a batch is waited for."""
-
-
-Film = tuple[Source, Radiograph]
-"""What `InferenceContext.decode` gives."""
 
 
 def work_batch(worker: Worker, wait_s: float) -> bool:
@@ -69,12 +62,13 @@ def _tried(claim: Claim) -> bool:
     return any(job.attempt > 1 for job in claim.jobs)
 
 
-def _prepare(claims: list[Claim], worker: Worker) -> dict[int, Film | NotAnalysable | None]:
+def _prepare(claims: list[Claim], worker: Worker) -> dict[int, Film | None]:
     """Decode a batch and run the networks on it; give what is decoded by instance."""
     wanted = [one for one in claims if unsuitable(one.arrival.instance) is None]
     with ThreadPoolExecutor(max_workers=4) as pool:
         decoded = list(pool.map(lambda claim: _decode(claim, worker), wanted))
-    radiographs = [film[1] for film in decoded if isinstance(film, tuple)]
+    shown = [film[1] for film in decoded if film is not None]
+    radiographs = [one for one in shown if not isinstance(one, str)]
     asked = {job.pipeline for one in wanted for job in one.jobs}
     context = worker.context
     readers: list[object] = [context.gate, *(context.pipelines.get(name) for name in sorted(asked))]
@@ -89,24 +83,16 @@ def _prepare(claims: list[Claim], worker: Worker) -> dict[int, Film | NotAnalysa
     return {claim.instance_id: film for claim, film in zip(wanted, decoded, strict=True)}
 
 
-def _decode(claim: Claim, worker: Worker) -> Film | NotAnalysable | None:
+def _decode(claim: Claim, worker: Worker) -> Film | None:
     try:
         with worker.archive.opened(claim.arrival.file.key) as path:
             return worker.context.decode(path)
-    except NotAnalysable as error:
-        return error
     except Exception:  # noqa: BLE001 - the image's own job meets it again, and settles it
         return None
 
 
-def _knowing(worker: Worker, film: Film | NotAnalysable | None) -> Worker:
-    """Spare a worker decoding what is decoded, or known to be no image."""
+def _knowing(worker: Worker, film: Film | None) -> Worker:
+    """Spare a worker decoding what is decoded."""
     if film is None:
         return worker
-
-    def decode(_path: Path) -> Film:
-        if isinstance(film, NotAnalysable):
-            raise film
-        return film
-
-    return replace(worker, context=replace(worker.context, decode=decode))
+    return replace(worker, context=replace(worker.context, decode=lambda _path: film))

@@ -1,7 +1,7 @@
 """Who is served, and who is remembered for a person to approve."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -12,6 +12,7 @@ from dicom_node.domain.reception import (
     judge_caller,
 )
 from dicom_node.domain.study import Peer
+from dicom_node.process.throttle import Throttle
 
 log = structlog.get_logger()
 
@@ -30,6 +31,8 @@ class CallerPolicy:
     """Says whether a person approved of title and address; raises TryAgain."""
     alert: Callable[[Caller, str], None] = lambda _caller, _reason: None
     """Tells the audit trail of a caller who is not served; never raises."""
+    throttle: Throttle = field(default_factory=Throttle)
+    """Bounds what is written about one host that is refused again and again."""
 
 
 def admit_caller(caller: Caller, caller_policy: CallerPolicy, now: float) -> bool:
@@ -48,6 +51,11 @@ def admit_caller(caller: Caller, caller_policy: CallerPolicy, now: float) -> boo
         return False
     if verdict.served:
         return True
+    kept_back = caller_policy.throttle.admit(caller.host)
+    if kept_back is None:
+        return False
+    if kept_back:
+        bound = bound.bind(kept_back=kept_back)
     bound.warning("caller_refused", reason=verdict.reason)
     caller_policy.alert(caller, verdict.reason)
     if verdict.learn:

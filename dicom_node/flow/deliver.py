@@ -72,7 +72,7 @@ def deliver_once(outbox: Outbox, destination: str | None = None) -> int:
     arrived = tuple(one for one in outcomes if isinstance(one, Acknowledgement))
     failed = tuple(failure for _, failure in missed if failure not in refused)
     try:
-        ledger.settle_deliveries(batch, arrived, failed, clock(), refused)
+        ledger.finish_deliveries(batch, arrived, failed, clock(), refused)
     except LeaseLost:
         log.warning("deliveries_lease_lost", destination=batch.destination, worker=batch.worker)
         return len(batch.deliveries)

@@ -25,6 +25,10 @@ Source = Any
 """The source's header as the adapters and reports know it; opaque to the story."""
 
 
+Film = tuple[Source, Radiograph | str]
+"""A stored file's header, and its image or the reason for none."""
+
+
 @dataclass(frozen=True, slots=True)
 class PipelineRequest:
     """What is asked of an image: a pipeline's findings, at an operating point."""
@@ -48,7 +52,7 @@ class InferenceContext:
     """What reading needs: decoders for a stored file, the pipelines, their gate."""
 
     header: Callable[[Path], Source]
-    decode: Callable[[Path], tuple[Source, Radiograph]]
+    decode: Callable[[Path], Film]
     pipelines: Mapping[str, Pipeline]
     gate: Pipeline | None = None
     """Asked first; an image that it declines is not shown to the others."""
@@ -79,21 +83,21 @@ def run_pipelines(
     if missing:
         raise GiveUp(f"pipeline {missing[0]!r} is not configured")
     started = time.perf_counter()
-    try:
-        if refusal is not None:
-            raise NotAnalysable(refusal)
-        source, radiograph = context.decode(path)
-        decode_ms = 1000 * (time.perf_counter() - started)
-        spent_ms = {"decode": decode_ms, **_pass_gate(context.gate, radiograph)}
-    except NotAnalysable as error:
-        declined = tuple(_declined(context.pipelines[one.pipeline], str(error)) for one in requests)
-        return Reading(context.header(path), None, requests, declined)
+    source, shown = context.decode(path) if refusal is None else (context.header(path), refusal)
+    spent_ms = {"decode": 1000 * (time.perf_counter() - started)}
+    if not isinstance(shown, str) and context.gate is not None:
+        started = time.perf_counter()
+        shown = _pass_gate(context.gate, shown)
+        spent_ms[context.gate.name] = 1000 * (time.perf_counter() - started)
+    if isinstance(shown, str):
+        declined = tuple(_declined(context.pipelines[one.pipeline], shown) for one in requests)
+        return Reading(source, None, requests, declined)
     answers: dict[PipelineRequest, Findings] = {}
     for name in names:
         choices = tuple(one.choice for one in requests if one.pipeline == name)
-        said = _ask(context.pipelines[name], radiograph, choices, spent_ms)
+        said = _ask(context.pipelines[name], shown, choices, spent_ms)
         answers |= zip((PipelineRequest(name, choice) for choice in choices), said, strict=True)
-    return Reading(source, radiograph, requests, tuple(answers[one] for one in requests))
+    return Reading(source, shown, requests, tuple(answers[one] for one in requests))
 
 
 def requests_of(
@@ -108,15 +112,12 @@ def requests_of(
     return tuple(dict.fromkeys(wanted))
 
 
-def _pass_gate(gate: Pipeline | None, radiograph: Radiograph) -> dict[str, float]:
-    """Give the time that the gate took; raises NotAnalysable where it declines."""
-    if gate is None:
-        return {}
-    started = time.perf_counter()
-    verdict = gate.read(radiograph)
-    if verdict.not_analysed is not None:
-        raise NotAnalysable(verdict.not_analysed)
-    return {gate.name: 1000 * (time.perf_counter() - started)}
+def _pass_gate(gate: Pipeline, radiograph: Radiograph) -> Radiograph | str:
+    """Give the image, or why the gate declines it."""
+    try:
+        return gate.read(radiograph).not_analysed or radiograph
+    except NotAnalysable as error:
+        return str(error)
 
 
 def _ask(

@@ -26,7 +26,7 @@ def notified(
     a receiver that is not configured.
     """
     worth = any(_worth_telling(one, urgent_only=route.urgent_only) for one in findings)
-    new = history.unheard(findings)
+    new = history.not_yet_reported(findings)
     news = any(_worth_telling(one, urgent_only=route.urgent_only) for one in new)
     again = news or history.changed(findings)
     if not worth and not again:
@@ -36,7 +36,7 @@ def notified(
         raise BadSettings(
             f"route {route.name!r} notifies {unknown[0]!r}, which no [[hl7]] or [[fhir]] names"
         )
-    wanted = dict.fromkeys(n for n in route.notify if (again if history.told(n) else worth))
+    wanted = dict.fromkeys(n for n in route.notify if (again if history.was_notified(n) else worth))
     return tuple(receivers[name] for name in wanted)
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from dicom_node.domain.errors import GiveUp, TryAgain, speakable
-from dicom_node.domain.exchange.orders import Envelope, Fault, Heard, MessageRefused
+from dicom_node.domain.exchange.orders import Envelope, Fault, MessageRefused, OrderMessage
 
 log = structlog.get_logger()
 
@@ -18,7 +18,7 @@ INTERNAL_ERROR = 207
 class OrderBook(Protocol):
     """Where orders and patients are kept."""
 
-    def store(self, heard: Heard, now: float) -> int:
+    def store(self, heard: OrderMessage, now: float) -> int:
         """Write what a message says and hasten waiting jobs; gives how many.
 
         A repeat changes nothing, and completes what was broken off between the two.
@@ -32,7 +32,7 @@ class OrderContext:
 
     envelope_of: Callable[[bytes], Envelope]
     """Reads MSH, however damaged the rest; raises ValueError without one."""
-    parse: Callable[[bytes, Envelope], Heard]
+    parse: Callable[[bytes, Envelope], OrderMessage]
     """Reads the message; raises MessageRefused."""
     book: OrderBook
 

@@ -67,7 +67,7 @@ class Plan:
     objects: tuple[PlannedObject, ...]
     deliveries: tuple[NewDelivery, ...]
     replaced: tuple[Replacement, ...]
-    standbys: tuple[Escalation, ...]
+    escalations: tuple[Escalation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ def _messages(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterat
         if message is None:
             continue
         slot = slot_of(route.name, message.kind, ())
-        corrected = history.told(receiver.name) and history.changed(said)
+        corrected = history.was_notified(receiver.name) and history.changed(said)
         sent = NewDelivery(
             message.uid,
             receiver.name,

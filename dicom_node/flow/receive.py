@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO, Protocol
 
 import structlog
 
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import GiveUp, NotAnalysable, Refused, TryAgain
-from dicom_node.domain.pipeline import Archive, Ledger
+from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.reception import (
     CANNOT_UNDERSTAND,
     DATA_SET_DOES_NOT_MATCH,
@@ -15,7 +17,7 @@ from dicom_node.domain.reception import (
     StoreRequest,
 )
 from dicom_node.domain.study import Instance
-from dicom_node.domain.work import Arrival, Recorded
+from dicom_node.domain.work import Admission, Arrival, Recorded, StoredFile
 from dicom_node.process import crash_points
 
 log = structlog.get_logger()
@@ -23,14 +25,21 @@ log = structlog.get_logger()
 FOLDER = "instances"
 
 
+class Recorder(Protocol):
+    """What receiving needs of the ledger."""
+
+    def record(self, arrival: Arrival, admission: Admission) -> Recorded:
+        """Write the instance and its jobs, or find that it is known; see `Ledger`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reception:
     """What receiving needs."""
 
     archive: Archive
-    ledger: Ledger
-    describe: Callable[[bytes, str], Instance]
-    """Parses a data set in a transfer syntax; raises NotAnalysable."""
+    ledger: Recorder
+    describe: Callable[[BinaryIO, str], Instance]
+    """Parses a data set in a transfer syntax up to the pixels; raises NotAnalysable."""
     routes: tuple[Route, ...]
     min_free_bytes: int
     """The reserve that receiving leaves on the disk."""
@@ -52,7 +61,7 @@ def receive(request: StoreRequest, reception: Reception, now: float) -> Recorded
         sop_class_uid=request.sop_class_uid,
         transfer_syntax_uid=request.transfer_syntax_uid,
         calling_ae=request.caller.calling_ae,
-        bytes=len(request.content),
+        bytes=request.size,
     )
     try:
         instance = _described(request, reception)
@@ -66,7 +75,7 @@ def receive(request: StoreRequest, reception: Reception, now: float) -> Recorded
 def _described(request: StoreRequest, reception: Reception) -> Instance:
     """Give the header's facts; raises Refused where they do not hold together."""
     try:
-        instance = reception.describe(request.content, request.transfer_syntax_uid)
+        instance = reception.describe(_opened(request), request.transfer_syntax_uid)
     except NotAnalysable as error:
         raise Refused(CANNOT_UNDERSTAND, str(error)) from error
     if request.study_uid and instance.study_uid != request.study_uid:
@@ -89,6 +98,29 @@ def _described(request: StoreRequest, reception: Reception) -> Instance:
     return instance
 
 
+def _opened(request: StoreRequest) -> BinaryIO:
+    """Give the data set from its first element on."""
+    if isinstance(request.content, bytes):
+        return BytesIO(request.content)
+    return request.content.read_from(len(request.file_head))
+
+
+def _pending(request: StoreRequest) -> int:
+    """Say how many bytes are yet to be written."""
+    return request.size if isinstance(request.content, bytes) else request.content.pending
+
+
+def _stored(request: StoreRequest, archive: Archive) -> StoredFile:
+    """Store the instance durably; raises TryAgain.
+
+    The head depends on class, instance and syntax alone, so equal data sets from
+    different callers are equal files.
+    """
+    if isinstance(request.content, bytes):
+        return archive.put((request.file_head, request.content), FOLDER, ".dcm")
+    return request.content.keep(FOLDER, ".dcm")
+
+
 def _recorded(
     request: StoreRequest,
     instance: Instance,
@@ -100,12 +132,9 @@ def _recorded(
     caller = request.caller
     admission = admit(instance, caller.calling_ae, reception.routes)
     try:
-        if reception.archive.free_bytes() - len(request.content) < reception.min_free_bytes:
+        if reception.archive.free_bytes() - _pending(request) < reception.min_free_bytes:
             raise Refused(OUT_OF_RESOURCES, "disk space is below the reserve")
-        # the head depends on class, instance and syntax alone, so equal data sets
-        # from different callers are equal files
-        chunks = (request.file_head, request.content)
-        file = reception.archive.put(chunks, FOLDER, ".dcm")
+        file = _stored(request, reception.archive)
         crash_points.here("instance stored")
         arrival = Arrival(instance, file, caller.calling_ae, caller.called_ae, caller.host, now)
         recorded = reception.ledger.record(arrival, admission)

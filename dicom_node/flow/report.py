@@ -48,7 +48,7 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
             sent=one.sent,
             reason=one.reason,
         )
-    return Outcome(findings, objects, planned.deliveries, planned.replaced, planned.standbys)
+    return Outcome(findings, objects, planned.deliveries, planned.replaced, planned.escalations)
 
 
 def _stored(

@@ -6,7 +6,7 @@ from itertools import islice
 
 import structlog
 
-from dicom_node.domain.archive import KeptFile, Retention
+from dicom_node.domain.archive import FileKind, Retention
 from dicom_node.domain.pipeline import Archive, Ledger
 
 log = structlog.get_logger()
@@ -35,12 +35,7 @@ def expire_instances(
     Never those with unfinished work; those with a dead letter after `keep_dead_s`,
     so that a person can still retry it.
     """
-    before, dead_before = now - keep_s, now - max(keep_s, keep_dead_s)
-    expired = _expire(
-        lambda: retention.old_instances(before, dead_before, AT_ONCE),
-        lambda row_ids: retention.forget_instances(row_ids, now),
-        archive,
-    )
+    expired = _expire("instances", retention, archive, now, keep_s, keep_dead_s)
     if expired:
         log.info("instances_expired", files=expired)
     return expired
@@ -50,28 +45,27 @@ def expire_objects(
     retention: Retention, archive: Archive, now: float, keep_s: float, keep_dead_s: float
 ) -> int:
     """Delete files of result objects older than `keep_s`, as `expire_instances`."""
-    before, dead_before = now - keep_s, now - max(keep_s, keep_dead_s)
-    expired = _expire(
-        lambda: retention.old_objects(before, dead_before, AT_ONCE),
-        lambda row_ids: retention.forget_objects(row_ids, now),
-        archive,
-    )
+    expired = _expire("objects", retention, archive, now, keep_s, keep_dead_s)
     if expired:
         log.info("objects_expired", files=expired)
     return expired
 
 
 def _expire(
-    find: Callable[[], tuple[KeptFile, ...]],
-    forget: Callable[[list[int]], None],
+    of: FileKind,
+    retention: Retention,
     archive: Archive,
+    now: float,
+    keep_s: float,
+    keep_dead_s: float,
 ) -> int:
+    before, dead_before = now - keep_s, now - max(keep_s, keep_dead_s)
     expired = 0
-    while found := find():
+    while found := retention.old_files(of, before, dead_before, AT_ONCE):
         # the file first: a crash between leaves a row that is simply done again
         for kept in found:
             archive.delete(kept.key)
-        forget([kept.row_id for kept in found])
+        retention.forget_files(of, [kept.row_id for kept in found], now)
         expired += len(found)
     return expired
 

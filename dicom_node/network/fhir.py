@@ -37,10 +37,10 @@ def post(content: bytes, to: FhirDestination) -> str:
     Raises GiveUp for a refusal that the same message meets again, TryAgain for
     anything else that is not the answer to a transaction.
     """
-    return settled(*_ask("POST", to.url, to, content))
+    return judge_answer(*_ask("POST", to.url, to, content))
 
 
-def settled(status: int, body: bytes) -> str:
+def judge_answer(status: int, body: bytes) -> str:
     """Judge an answer; the server's own words, which may name a patient, become a note."""
     if 200 <= status < 300:
         return _stored(status, body)
@@ -127,7 +127,7 @@ def _outcome(body: bytes) -> str:
             details = issue.get("details")
             said += [details.get("text")] if isinstance(details, dict) else []
             said.append(issue.get("diagnostics"))
-    return " | ".join(one for one in said if isinstance(one, str))[:LONGEST_NOTE]
+    return " | ".join(text for text in said if isinstance(text, str))[:LONGEST_NOTE]
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Callable, Collection
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 
 def canonical(address: str) -> str:
@@ -15,6 +15,20 @@ def canonical(address: str) -> str:
         return address
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return str(mapped or parsed)
+
+
+def neighbourhood(address: str) -> str:
+    """Give what counts as one host: an IPv4 address, or an IPv6 network of 64 bits.
+
+    Whoever has one IPv6 address commonly has the other 2^64 of its network too.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Network((parsed, 64), strict=False))
+    return address
 
 
 class HostBook:
@@ -43,3 +57,36 @@ class HostBook:
         with self._lock:
             self._known[host] = (self._clock(), addresses)
         return addresses
+
+
+class KnownAddresses:
+    """Says whether an address is known, without ever waiting for an answer.
+
+    What is known is looked up on a thread of its own, when it was long ago.
+    """
+
+    def __init__(
+        self,
+        look_up: Callable[[], Collection[str]],
+        at_once: Collection[str] = (),
+        keep_s: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`at_once` is known before `look_up` gives its first answer."""
+        self._look_up, self._clock, self._keep_s = look_up, clock, keep_s
+        self._known = frozenset(map(canonical, at_once))
+        self._lock = threading.Lock()
+        self._asked_at = float("-inf")
+
+    def __call__(self, address: str) -> bool:
+        """Say whether it is known."""
+        with self._lock:
+            is_old = self._clock() - self._asked_at >= self._keep_s
+            if is_old:
+                self._asked_at = self._clock()
+        if is_old:
+            threading.Thread(target=self._refresh, name="addresses", daemon=True).start()
+        return address in self._known
+
+    def _refresh(self) -> None:
+        self._known = frozenset(map(canonical, self._look_up()))

@@ -36,10 +36,10 @@ class Server:
     """Makes connections secure; for "tls" alone."""
 
 
-def framed(message: str, at: float, host: str, process_id: int) -> bytes:
+def frame(message: str, at: float, host: str, process_id: int) -> bytes:
     """Write one message as RFC 5424 6 has it, without what a transport adds."""
     when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    name = "".join(one if "!" <= one <= "~" else "-" for one in host)[:255] or "-"
+    name = "".join(character if "!" <= character <= "~" else "-" for character in host)[:255] or "-"
     head = f"<{PRIORITY}>1 {when} {name} dicom-node {process_id} {MESSAGE_ID} - "
     return head.encode() + b"\xef\xbb\xbf" + message.encode()
 
@@ -75,10 +75,10 @@ def _send_stream(frames: Sequence[bytes], to: Server) -> None:
         server.settimeout(TIMEOUT_S)
         # octet counting (RFC 5425 4.3, RFC 6587 3.4.1): a message may hold line ends
         server.sendall(b"".join(b"%d %b" % (len(frame), frame) for frame in frames))
-        _see_off(server)
+        _close_gracefully(server)
 
 
-def _see_off(server: socket.socket) -> None:
+def _close_gracefully(server: socket.socket) -> None:
     """Close in order and wait until all has been taken; raises OSError otherwise."""
     if isinstance(server, ssl.SSLSocket):
         with contextlib.suppress(ssl.SSLError, TimeoutError, ConnectionError):

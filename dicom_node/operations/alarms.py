@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import structlog
 
 from dicom_node.assembly.parts import Parts
-from dicom_node.audit.watch import unaudited
+from dicom_node.audit.watch import audit_faults
 from dicom_node.domain.operations.monitoring import population_stability, too_silent
 from dicom_node.operations.certificates import certificate_faults
 from dicom_node.settings.settings import Settings
@@ -23,31 +23,31 @@ def sender_names(settings: Settings) -> dict[str, str]:
 
 def watch_ages(parts: Parts, now: float) -> None:
     """Watch how long images and results wait."""
-    _settle(parts, "queue_age", _waiting_images(parts, now), now)
-    _settle(parts, "outbox_age", _waiting_results(parts, now), now)
+    _set_alarms(parts, "queue_age", _waiting_images(parts, now), now)
+    _set_alarms(parts, "outbox_age", _waiting_results(parts, now), now)
 
 
 def watch_habits(parts: Parts, now: float) -> None:
     """Watch for senders that fell silent and for scores that moved."""
-    _settle(parts, "silent_sender", _silent_senders(parts, now), now)
-    _settle(parts, "drift", _drifted(parts, now), now)
+    _set_alarms(parts, "silent_sender", _silent_senders(parts, now), now)
+    _set_alarms(parts, "drift", _drifted(parts, now), now)
 
 
 def watch_certificates(parts: Parts, now: float) -> None:
     """Watch for certificates that run out."""
-    _settle(parts, "certificate_expires", certificate_faults(parts.settings, now), now)
+    _set_alarms(parts, "certificate_expires", certificate_faults(parts.settings, now), now)
 
 
 def watch_audit(parts: Parts, now: float) -> None:
     """Watch that audit messages are written, and reach the syslog server."""
-    _settle(parts, "audit_behind", unaudited(parts.settings, now), now)
+    _set_alarms(parts, "audit_behind", audit_faults(parts.settings, now), now)
 
 
-def _settle(parts: Parts, kind: str, facts: Iterable[str], now: float) -> None:
+def _set_alarms(parts: Parts, kind: str, facts: Iterable[str], now: float) -> None:
     words = tuple(facts)
-    alarms.settle_alarms(parts.engine, kind, words, now)
-    for one in words:
-        log.warning("alarm_open", kind=kind, words=one)
+    alarms.set_alarms(parts.engine, kind, words, now)
+    for fact in words:
+        log.warning("alarm_open", kind=kind, words=fact)
 
 
 def _waiting_images(parts: Parts, now: float) -> Iterator[str]:

@@ -4,12 +4,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from cryptography import x509
+
 from dicom_node.assembly.destinations import outgoing, secured_entry
 from dicom_node.domain.errors import BadSettings, TryAgain
+from dicom_node.domain.operations.tls import Certificate
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.network.tls import contexts as tls
-from dicom_node.network.tls.certificates import certificate_in, certificates_of
 from dicom_node.settings.settings import Settings
 
 SHOW_S = 5.0
@@ -18,7 +20,7 @@ SHOW_S = 5.0
 
 def uses_tls(settings: Settings) -> bool:
     """Say whether anything of the configuration speaks TLS with the files of [tls]."""
-    called = [one.tls for one in settings.peers] + [one.tls for one in settings.hl7]
+    called = [peer.tls for peer in settings.peers] + [receiver.tls for receiver in settings.hl7]
     told = bool(settings.audit.syslog) and settings.audit.transport == "tls"
     return settings.tls.mode != "off" or told or any(called)
 
@@ -31,7 +33,9 @@ def certificate_faults(settings: Settings, now: float) -> list[str]:
         if not path or not uses_tls(settings):
             continue
         try:
-            found = [one.fault(now) for one in certificates_of(f"tls.{setting}", path)]
+            found = [
+                certificate.fault(now) for certificate in certificates_of(f"tls.{setting}", path)
+            ]
         except BadSettings as error:
             found = [str(error)]
         faults += [fault for fault in found if fault]
@@ -50,8 +54,8 @@ def security_checks(settings: Settings, now: float) -> Iterator[Check]:
     except BadSettings as error:
         yield Check("tls", False, str(error))
         return
-    yield Check("tls", True, _doors(settings))
-    shut_out = ", ".join(_shut_out(settings))
+    yield Check("tls", True, _ports(settings))
+    shut_out = ", ".join(_peers_without_port(settings))
     if shut_out:
         needs = '"server" or "mutual", and "mutual" for a peer with tls_fingerprint'
         words = f'{shut_out}: cannot send while tls.mode = "{section.mode}"; it takes {needs}'
@@ -62,16 +66,18 @@ def security_checks(settings: Settings, now: float) -> Iterator[Check]:
         yield Check("certificate", False, fault)
     called: list[Peer | HL7Destination] = [*settings.peers, *settings.hl7]
     for to in called:
-        yield from _shown(settings, to, now)
+        yield from _check_destination(settings, to, now)
 
 
-def _shown(settings: Settings, to: Peer | HL7Destination, now: float) -> Iterator[Check]:
+def _check_destination(
+    settings: Settings, to: Peer | HL7Destination, now: float
+) -> Iterator[Check]:
     """Look at the dates of a destination's own certificate; it may be somebody else's duty."""
     contexts = outgoing(settings, to)
     if contexts is None or not (to.host and to.port):
         return
     try:
-        found = tls.certificate_shown(to.host, to.port, SHOW_S, contexts)
+        found = tls.fetch_certificate(to.host, to.port, SHOW_S, contexts)
         fault = certificate_in(f"the certificate of {to.name}", found).fault(now)
     except (OSError, TryAgain, ValueError):
         return  # the echo says why
@@ -79,7 +85,7 @@ def _shown(settings: Settings, to: Peer | HL7Destination, now: float) -> Iterato
         yield Check("certificate", False, fault)
 
 
-def _shut_out(settings: Settings) -> Iterator[str]:
+def _peers_without_port(settings: Settings) -> Iterator[str]:
     """Name the peers that may send and cannot."""
     mode = settings.tls.mode
     for peer in settings.peers:
@@ -88,7 +94,7 @@ def _shut_out(settings: Settings) -> Iterator[str]:
             yield peer.name
 
 
-def _doors(settings: Settings) -> str:
+def _ports(settings: Settings) -> str:
     section = settings.tls
     if section.mode == "off":
         return (
@@ -96,3 +102,28 @@ def _doors(settings: Settings) -> str:
         )
     plain = f", and without TLS on port {settings.node.port}" if section.plain else ""
     return f"callers are served over TLS ({section.mode}) on port {section.port}{plain}"
+
+
+def certificates_of(setting: str, path: str) -> tuple[Certificate, ...]:
+    """Read a PEM file's certificates, in its order; raises BadSettings."""
+    try:
+        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except OSError as error:
+        raise BadSettings(f"{setting}: {path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise BadSettings(f"{setting}: {path} holds no certificate in PEM form") from None
+    return tuple(_described(setting, certificate) for certificate in found)
+
+
+def certificate_in(whose: str, der: bytes) -> Certificate:
+    """Read a certificate that a peer has shown; raises ValueError."""
+    return _described(whose, x509.load_der_x509_certificate(der))
+
+
+def _described(whose: str, found: x509.Certificate) -> Certificate:
+    return Certificate(
+        whose,
+        found.subject.rfc4514_string(),
+        found.not_valid_before_utc.timestamp(),
+        found.not_valid_after_utc.timestamp(),
+    )

@@ -15,13 +15,13 @@ import structlog
 from dicom_node.assembly.parts import Parts, worker_name
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.operations.monitoring import BEAT_S, Gpu, Heartbeat, ServingModel
-from dicom_node.storage.status.beats import beat, end_beats
+from dicom_node.storage.status.beats import record_heartbeat, remove_heartbeat
 
 log = structlog.get_logger()
 
 STUCK_S = 120.0
 """A loop that has not turned for so long is stuck: its process stops giving signs."""
-HOPELESS_S = 600.0
+HUNG_S = 600.0
 """After so long the process ends, so that the queue goes on without what it hangs on."""
 HUNG = 3
 """Exit code of a process that ended itself so."""
@@ -57,9 +57,9 @@ class HeartbeatWriter:
             return True
         return self.turned_at is not None and time.monotonic() - self.turned_at < STUCK_S
 
-    def hopeless(self) -> bool:
+    def is_hung(self) -> bool:
         """Say whether the loop has begun, and hangs for longer than anything may take."""
-        return self.turned_at is not None and time.monotonic() - self.turned_at > HOPELESS_S
+        return self.turned_at is not None and time.monotonic() - self.turned_at > HUNG_S
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def heartbeat(parts: Parts, role: str, *, looping: bool = False) -> Iterator[Hea
     """
     pulse = HeartbeatWriter(role, parts.clock(), looping)
     ended = threading.Event()
-    thread = threading.Thread(target=_beat_on, args=(parts, pulse, ended), name="pulse")
+    thread = threading.Thread(target=_write_heartbeats, args=(parts, pulse, ended), name="pulse")
     thread.start()
     try:
         yield pulse
@@ -79,29 +79,29 @@ def heartbeat(parts: Parts, role: str, *, looping: bool = False) -> Iterator[Hea
         thread.join()
 
 
-def _beat_on(parts: Parts, pulse: HeartbeatWriter, ended: threading.Event) -> None:
+def _write_heartbeats(parts: Parts, pulse: HeartbeatWriter, ended: threading.Event) -> None:
     worker = worker_name(pulse.role)
     shown = False
     while not ended.wait(BEAT_S if shown else 0.5):
-        if pulse.hopeless():
-            log.error("loop_hung", name=pulse.role, hung_s=HOPELESS_S)
+        if pulse.is_hung():
+            log.error("loop_hung", name=pulse.role, hung_s=HUNG_S)
             os._exit(HUNG)  # no exception reaches a thread that hangs in a decoder's own code
         if not pulse.alive():
             continue
         try:
-            beat(parts.engine, _sign(pulse, worker, parts.clock()))
+            record_heartbeat(parts.engine, _heartbeat_of(pulse, worker, parts.clock()))
             shown = True
         except NodeError as error:
             shown = True  # not more often while the database is away
             log.warning("beat_failed", error=type(error).__name__, reason=str(error))
     if shown:
         try:
-            end_beats(parts.engine, worker)
+            remove_heartbeat(parts.engine, worker)
         except NodeError as error:
             log.warning("beat_failed", error=type(error).__name__, reason=str(error))
 
 
-def _sign(pulse: HeartbeatWriter, worker: str, now: float) -> Heartbeat:
+def _heartbeat_of(pulse: HeartbeatWriter, worker: str, now: float) -> Heartbeat:
     return Heartbeat(
         worker=worker,
         role=pulse.role,

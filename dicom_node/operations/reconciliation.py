@@ -1,6 +1,5 @@
 """The nightly comparison of the PACS with what was received."""
 
-import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 
@@ -22,7 +21,7 @@ FAILED = "reconciliation_failed"
 """Kinds of alarms."""
 
 
-def at_night(settings: Settings) -> CronTrigger | None:
+def nightly_trigger(settings: Settings) -> CronTrigger | None:
     """Say when to reconcile; None without `reconcile.peer`."""
     if not settings.reconcile.peer:
         return None
@@ -31,14 +30,16 @@ def at_night(settings: Settings) -> CronTrigger | None:
     return CronTrigger(hour=hour, minute=minute)
 
 
-def nightly(parts: Parts, wait: Wait) -> None:
+def reconcile_nightly(parts: Parts, wait: Wait) -> None:
     """Reconcile once; whatever keeps it from an end becomes an alarm.
 
     Several processes may do this at once: what one fetched the other finds known.
     """
     try:
-        for one in reconcile(parts, date.today(), wait):
-            log.info("study_reconciled", study_uid=one.gap.study_uid, missing=left(one))
+        for study in reconcile(parts, date.today(), wait):
+            log.info(
+                "study_reconciled", study_uid=study.gap.study_uid, missing=missing_count(study)
+            )
     except Stopped:
         return
     except Exception as error:  # noqa: BLE001 - the night's edge: no failure may go unseen
@@ -61,12 +62,15 @@ def reconcile(
     run = fetched if (wanted.fetch if fetch is None else fetch) else looked
     found = run(parts, query, means, wait, parts.settings.routes)
     images = studies = 0
-    for one in found:
-        if one.gap.missing or one.faults:
-            images, studies = images + left(one), studies + bool(left(one) or one.gap.fault)
-            yield one
-    parts.ledger.close_alarms(FAILED, time.time())
-    parts.ledger.close_alarms(MISSING, time.time())
+    for study in found:
+        if study.gap.missing or study.faults:
+            images, studies = (
+                images + missing_count(study),
+                studies + bool(missing_count(study) or study.gap.fault),
+            )
+            yield study
+    parts.ledger.close_alarms(FAILED, parts.clock())
+    parts.ledger.close_alarms(MISSING, parts.clock())
     if studies:
         words = f"{images} images of {studies} studies of {span.first} to {span.last}"
         _alarm(parts, MISSING, f"{wanted.peer}: {words} were never received")
@@ -92,13 +96,13 @@ def days_before(today: date, days: int) -> Span:
     return Span(today - timedelta(days=days), today - timedelta(days=1))
 
 
-def left(one: Filled) -> int:
+def missing_count(study: Filled) -> int:
     """Say how many images of the study are missing still."""
-    return len(one.gap.missing) - one.fetched
+    return len(study.gap.missing) - study.fetched
 
 
 def _alarm(parts: Parts, kind: str, words: str) -> None:
     try:
-        parts.ledger.alarm(kind, words, time.time())
+        parts.ledger.alarm(kind, words, parts.clock())
     except NodeError as error:
         log.error("alarm_not_raised", kind=kind, reason=str(error))

@@ -24,10 +24,11 @@ from dicom_node.flow.backfill import Wait
 from dicom_node.flow.deliver import Outbox, Sender, deliver_once
 from dicom_node.operations import alarms, reconciliation
 from dicom_node.storage.database.engine import empty_journal
+from dicom_node.storage.queue import identity
 from dicom_node.storage.queue.alarms import oldest_deliveries_at
 from dicom_node.storage.queue.escalation import escalate
 from dicom_node.storage.queue.orders import SqlOrderBook
-from dicom_node.storage.status.beats import prune_beats, sample_disk
+from dicom_node.storage.status.beats import prune_heartbeats, sample_disk
 from dicom_node.storage.status.counters import count_rows
 
 log = structlog.get_logger()
@@ -60,14 +61,15 @@ def tidying(parts: Parts, senders: Mapping[str, Sender], wait: Wait) -> Iterator
         (DISK_EVERY_S, partial(_check_disk, parts)),
         (DISK_EVERY_S, partial(_discard_unroutable_deliveries, parts, senders)),
         (EXPIRE_EVERY_S, partial(_expire, parts)),
-        (ASK_EVERY_S, partial(ask_all, parts.settings, parts.engine)),
+        (ASK_EVERY_S, partial(ask_all, parts)),
         *commit_jobs(parts),
         (COUNT_EVERY_S, lambda: count_rows(parts.engine, alarms.sender_names(parts.settings))),
         (AGES_EVERY_S, lambda: alarms.watch_ages(parts, parts.clock())),
+        # the audit trail is a file of this host, and has its time
         (AGES_EVERY_S, lambda: alarms.watch_audit(parts, time.time())),
         (SAMPLE_EVERY_S, partial(_sample, parts)),
         (HABITS_EVERY_S, lambda: alarms.watch_habits(parts, parts.clock())),
-        (HABITS_EVERY_S, lambda: alarms.watch_certificates(parts, time.time())),
+        (HABITS_EVERY_S, lambda: alarms.watch_certificates(parts, parts.clock())),
     )
     # a thread for each: peers that hang must not keep the dead workers' images waiting
     threads = ThreadPoolExecutor(len(jobs) + 1)
@@ -76,9 +78,9 @@ def tidying(parts: Parts, senders: Mapping[str, Sender], wait: Wait) -> Iterator
         every = IntervalTrigger(seconds=every_s)
         # late is better than never: a busy machine must not make a rescue fall out
         scheduler.add_job(_guarded, every, (job,), misfire_grace_time=None, coalesce=True)
-    night = reconciliation.at_night(parts.settings)
+    night = reconciliation.nightly_trigger(parts.settings)
     if night is not None:
-        once = partial(reconciliation.nightly, parts, wait)
+        once = partial(reconciliation.reconcile_nightly, parts, wait)
         scheduler.add_job(once, night, misfire_grace_time=NIGHT_LATE_S, coalesce=True)
     scheduler.start()
     ended = threading.Event()
@@ -130,7 +132,7 @@ def _escalate(parts: Parts) -> None:
 def _sample(parts: Parts) -> None:
     now = parts.clock()
     sample_disk(parts.engine, parts.archive.free_bytes(), now)
-    prune_beats(parts.engine, now)
+    prune_heartbeats(parts.engine, now)
 
 
 def _check_disk(parts: Parts) -> None:
@@ -167,6 +169,7 @@ def _expire(parts: Parts) -> None:
 
 
 def _sweep(parts: Parts, retention: Retention, now: float) -> None:
+    identity.require_bound(parts.engine, parts.archive, now)
     before = now - tidy.ORPHAN_AGE_S
     aside = partial(parts.archive.set_aside, before=before)
     sweep = tidy.sweep_orphans(retention, parts.archive.old_keys(before), aside)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from typing import NamedTuple
 
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
 from pydicom.dataset import Dataset
@@ -55,9 +56,17 @@ class ReportContext:
     """Earlier objects that this one replaces."""
 
 
-Builder = Callable[
-    [Dataset, Radiograph | None, tuple[Findings, ...], ReportContext], ReportObject | None
-]
+class ExaminedImage(NamedTuple):
+    """What a result is about."""
+
+    source: Dataset
+    """The image's header."""
+    radiograph: Radiograph | None
+    """None where its pixels cannot be read."""
+    findings: tuple[Findings, ...]
+
+
+Builder = Callable[[ExaminedImage, ReportContext], ReportObject | None]
 
 
 def object_uid(
@@ -86,7 +95,9 @@ def tracking(source: Dataset, findings: Findings, index: int) -> tuple[str, str]
 
 def device_uid(*algorithms: Algorithm) -> str:
     """Derive the UID of a device: new weights are a new device (IHE AIR)."""
-    return derive_uid("device", *sorted(f"{one.name}/{one.model_sha256}" for one in algorithms))
+    return derive_uid(
+        "device", *sorted(f"{algorithm.name}/{algorithm.model_sha256}" for algorithm in algorithms)
+    )
 
 
 def local_time(source: Dataset, context: ReportContext) -> datetime:
@@ -96,16 +107,13 @@ def local_time(source: Dataset, context: ReportContext) -> datetime:
 
 
 def new_object(
-    sop_class_uid: str,
-    kind: ObjectKind,
-    source: Dataset,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
+    sop_class_uid: str, kind: ObjectKind, examined: ExaminedImage, context: ReportContext
 ) -> Dataset:
     """Start a result with its identity, series, equipment and time.
 
-    Patient and study come in when it is written (`finished`).
+    Patient and study come in when it is written (`write_object`).
     """
+    source, findings = examined.source, examined.findings
     more = identity.variant(kind, context.sr_class, context.references_seg, context.overlay)
     made = local_time(source, context)
     return item(
@@ -137,20 +145,20 @@ def _contributors(
     and the node knows its own results by it.
     """
     node = Algorithm(NODE_MODEL, context.node_version, "")
-    for one in (node, *(each.algorithm for each in findings)):
-        weights = one.model_sha256
+    for algorithm in (node, *(each.algorithm for each in findings)):
+        weights = algorithm.model_sha256
         equipment = ContributingEquipment(
             NODE_MODEL,
             coded(codes.PROCESSING_EQUIPMENT),
-            manufacturer_model_name=clipped(one.name),
-            software_versions=clipped(one.version),
+            manufacturer_model_name=clipped(algorithm.name),
+            software_versions=clipped(algorithm.version),
             contribution_datetime=f"{da(made)}{tm(made)}",
             contribution_description=f"Weights SHA-256 {weights}" if weights else None,
         )
-        yield add(equipment, DeviceUID=device_uid(one))
+        yield add(equipment, DeviceUID=device_uid(algorithm))
 
 
-def finished(
+def write_object(
     ds: Dataset, kind: ObjectKind, source: Dataset, also: tuple[str, ...] = ()
 ) -> ReportObject:
     """Write the object; attributes named in `also` are copied from the source."""

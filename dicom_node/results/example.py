@@ -20,13 +20,14 @@ from dicom_node.domain.findings import (
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
 from dicom_node.domain.work import derive_uid
 from dicom_node.formats.dicom.values import item
+from dicom_node.results.common import ExaminedImage
 
 ROWS, COLUMNS = 480, 400
 SPACING_MM = 0.8
 SOURCE_CLASS_UID = "1.2.840.10008.5.1.4.1.1.1.1"
 
 
-def example() -> tuple[Dataset, Radiograph, tuple[Findings, ...]]:
+def example() -> ExaminedImage:
     """Make an image, and an urgent pneumothorax with sizes and a nodule in it."""
     source = _source()
     radiograph = Radiograph(
@@ -41,7 +42,7 @@ def example() -> tuple[Dataset, Radiograph, tuple[Findings, ...]]:
         Findings(Algorithm("pneumothorax", "example", digest), (_pneumothorax(),)),
         Findings(Algorithm("chest_findings", "example", digest), (_nodule(), _no_effusion())),
     )
-    return source, radiograph, findings
+    return ExaminedImage(source, radiograph, findings)
 
 
 def _source() -> Dataset:

@@ -22,4 +22,4 @@ def warm_up(kinds: Iterable[ObjectKind] = ("seg", "sr", "sc")) -> None:
     """Build an example of each kind, so that the first real one is not slow."""
     made_up = example()
     for kind in kinds:
-        BUILDERS[kind](*made_up, ReportContext(0.0, "0"))
+        BUILDERS[kind](made_up, ReportContext(0.0, "0"))

@@ -25,7 +25,7 @@ def number(value: float, places: int = 3) -> str:
     return "0" if text == "-0" else text
 
 
-def odds(finding: Finding) -> tuple[str, str]:
+def probability_and_threshold(finding: Finding) -> tuple[str, str]:
     """Write probability and threshold so that the texts compare as the values do.
 
     What is only unlikely is not written as 0, nor what is only likely as 1.
@@ -42,7 +42,7 @@ def odds(finding: Finding) -> tuple[str, str]:
 
 def probability(finding: Finding) -> str:
     """Write the probability, in as many places as its threshold needs."""
-    return odds(finding)[0]
+    return probability_and_threshold(finding)[0]
 
 
 def judged_at(finding: Finding) -> str:
@@ -50,20 +50,20 @@ def judged_at(finding: Finding) -> str:
     return finding.operating_point.name.replace("_", " ")
 
 
-def measurement(one: Measurement) -> str:
+def measurement(measured: Measurement) -> str:
     """Write a measurement with its name and unit, for example "area 3374 mm2"."""
-    return f"{one.name} {quantity(one)}"
+    return f"{measured.name} {quantity(measured)}"
 
 
-def quantity(one: Measurement) -> str:
+def quantity(measured: Measurement) -> str:
     """Write a measurement's value and unit."""
-    unit = "" if one.unit.value == "1" else f" {one.unit.value.strip('{}')}"
-    return amount(one) + unit
+    unit = "" if measured.unit.value == "1" else f" {measured.unit.value.strip('{}')}"
+    return amount(measured) + unit
 
 
-def amount(one: Measurement) -> str:
+def amount(measured: Measurement) -> str:
     """Write a measurement's value: ratios need more places than millimetres."""
-    return number(one.value, 3 if one.unit.value == "1" else 1)
+    return number(measured.value, 3 if measured.unit.value == "1" else 1)
 
 
 def headline(finding: Finding) -> str:
@@ -77,10 +77,10 @@ def headline(finding: Finding) -> str:
 def sentences(finding: Finding) -> list[str]:
     """Say all about one finding, a sentence a line."""
     said = [f"{finding.code.meaning}: {STATE[finding.presence]}"]
-    if finding.presence is not Presence.ABSENT and sided(finding):
+    if finding.presence is not Presence.ABSENT and has_side(finding):
         said.append(f"Side: {SIDE[finding.side]}")
     said.append(f"Probability {probability(finding)} ({operating_point(finding)})")
-    said += [capital(measurement(one)) for one in finding.measurements]
+    said += [capital(measurement(measured)) for measured in finding.measurements]
     if finding.size_class:
         said.append(f"Size: {finding.size_class}")
     if finding.uncertainty is not None:
@@ -95,7 +95,7 @@ def uncertainty(deviation: float) -> str:
     return f"the models' probabilities deviate by {number(deviation, 2)}"
 
 
-def sided(finding: Finding) -> bool:
+def has_side(finding: Finding) -> bool:
     """Say whether a finding can be on one side: not that of the heart or the whole chest."""
     return finding.site not in (codes.HEART, codes.CHEST)
 
@@ -104,19 +104,23 @@ def impression(finding: Finding) -> str:
     """Say the one line that a reader needs, for example in an ORU."""
     name = finding.code.meaning
     name = name[:1].lower() + name[1:]
-    odds = f"(p={probability(finding)})"
+    probability_and_threshold = f"(p={probability(finding)})"
     if finding.presence is Presence.ABSENT:
-        return f"AI: no {name} detected {odds}."
+        return f"AI: no {name} detected {probability_and_threshold}."
     side = "side undetermined" if finding.side is Side.UNDETERMINED else SIDE[finding.side]
     verb = "suspected" if finding.presence is Presence.PRESENT else "cannot be excluded"
-    return f"AI: {name} {verb}, {side} {odds}." if sided(finding) else f"AI: {name} {verb} {odds}."
+    return (
+        f"AI: {name} {verb}, {side} {probability_and_threshold}."
+        if has_side(finding)
+        else f"AI: {name} {verb} {probability_and_threshold}."
+    )
 
 
 def algorithm(findings: Findings) -> str:
     """Name the algorithm, its version and its weights."""
-    one = findings.algorithm
-    weights = f", weights SHA-256 {one.model_sha256}" if one.model_sha256 else ""
-    return f"{one.name} {one.version}{weights}"
+    made_by = findings.algorithm
+    weights = f", weights SHA-256 {made_by.model_sha256}" if made_by.model_sha256 else ""
+    return f"{made_by.name} {made_by.version}{weights}"
 
 
 def refusal(findings: Findings) -> str:
@@ -127,8 +131,8 @@ def refusal(findings: Findings) -> str:
 def remarks(radiograph: Radiograph | None, findings: tuple[Findings, ...]) -> list[str]:
     """Say what a reader must know beside the findings: limits, refusals, the notice."""
     said = [] if radiograph is None else list(radiograph.notes)
-    for one in findings:
-        said += [refusal(one)] if one.not_analysed is not None else list(one.notes)
+    for answer in findings:
+        said += [refusal(answer)] if answer.not_analysed is not None else list(answer.notes)
     return [*dict.fromkeys(capital(note) for note in said), UNVERIFIED, NOT_FOR_DIAGNOSIS]
 
 

@@ -10,7 +10,7 @@ from dicom_node.assembly import destinations
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.loop import take_turns
 from dicom_node.assembly.negotiation import refusal_learner
-from dicom_node.audit.node import audited
+from dicom_node.audit.node import audit_senders
 from dicom_node.domain.errors import GiveUp
 from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.operations.heartbeat import heartbeat
@@ -28,7 +28,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     One thread each, so that a destination that hangs holds up no other.
     """
     with closing(node.open_parts(settings)) as parts:
-        audited_senders = audited(
+        audited_senders = audit_senders(
             destinations.senders(settings), parts.audit, settings, parts.engine
         )
 
@@ -40,7 +40,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 audited_senders,
                 parts.clock,
                 node.LEASE_S,
-                refusal_learner(settings, parts.engine),
+                refusal_learner(parts),
             )
             turn = partial(deliver_once, outbox, destination)
             with closing(WorkNotifier(parts.engine, "deliveries")) as bell:

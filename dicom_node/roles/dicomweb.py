@@ -45,7 +45,7 @@ def server(parts: node.Parts) -> StowSCP:
         raise BadSettings(f"dicomweb.token_file: {section.token_file} holds no readable token")
     reception = reception_of(parts)
     service = StowService(
-        knock=_caller_policy(parts),
+        authenticate=_caller_policy(parts),
         store=lambda request: receive(request, reception, parts.clock()),
         wants_token=bool(section.token_file),
         max_requests=section.max_requests,

@@ -1,7 +1,6 @@
 """What hears orders and patient updates by HL7."""
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -48,7 +47,7 @@ def listener(parts: Parts) -> MllpListener:
     clerk = OrderContext(envelope_of, parsing, SqlOrderBook(parts.engine))
 
     def answer(message: bytes) -> bytes | None:
-        now = time.time()
+        now = parts.clock()
         reply = hear(message, clerk, now)
         return acknowledgement(reply.to, reply.fault, now)
 

@@ -1,27 +1,42 @@
 """The role that serves C-ECHO and C-STORE."""
 
 import threading
-import time
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
+
+import structlog
 
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.commitment import reports
 from dicom_node.assembly.destinations import secured_entry
-from dicom_node.assembly.reception import caller_policy, reception_of
+from dicom_node.assembly.reception import (
+    caller_policy,
+    known_addresses,
+    reception_of,
+    serves_unknown,
+)
+from dicom_node.domain.errors import NodeError
+from dicom_node.domain.operations.monitoring import DOOR_FULL
 from dicom_node.flow.callers import admit_caller
 from dicom_node.flow.receive import receive
 from dicom_node.network.dimse.scp import Service, StorageSCP
 from dicom_node.operations.heartbeat import heartbeat
 from dicom_node.process.supervisor import CONNECTIONS_DRAIN_S, wait_for_stop
 from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue.alarms import set_alarms
+
+log = structlog.get_logger()
+
+DOOR_S = 5.0
+"""How often to look whether the door is full."""
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Serve C-ECHO and C-STORE until `stop`, then drain."""
     with closing(node.open_parts(settings)) as parts:
         scps = _receivers(parts)
-        with heartbeat(parts, "receive"):
+        with heartbeat(parts, "receive"), watching_door(parts, scps):
             for scp in scps:
                 scp.start()
             wait_for_stop(stop)
@@ -32,20 +47,49 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 one.join()
 
 
+@contextmanager
+def watching_door(parts: node.Parts, scps: Sequence[StorageSCP]) -> Iterator[None]:
+    """Keep an alarm open as long as configured peers find no place."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_watch_door, args=(parts, scps, ended), name="door")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _watch_door(parts: node.Parts, scps: Sequence[StorageSCP], ended: threading.Event) -> None:
+    told: tuple[str, ...] | None = None
+    while not ended.wait(DOOR_S):
+        full = tuple(f"port {scp.port}: all associations are taken" for scp in scps if scp.is_full)
+        if full != told:
+            try:
+                set_alarms(parts.engine, DOOR_FULL, full, parts.clock())
+                told = full
+            except NodeError as error:
+                log.warning("door_not_told", reason=str(error))
+
+
 def _receivers(parts: node.Parts) -> list[StorageSCP]:
     """Make what listens, with TLS and without; raises BadSettings."""
     settings, reception = parts.settings, reception_of(parts)
     policy = caller_policy(parts)
     service = Service(
         ae_title=settings.node.ae_title,
-        greet=lambda caller: admit_caller(caller, policy, time.time()),
+        greet=lambda caller: admit_caller(caller, policy, parts.clock()),
         store=lambda request: receive(request, reception, parts.clock()),
+        spool=parts.archive.spool,
+        has_room=lambda: parts.archive.free_bytes() >= reception.min_free_bytes,
         max_associations=settings.receive.max_associations,
         max_per_caller=settings.receive.max_per_caller,
         max_object=settings.receive.max_object_mb << 20,
         max_held=settings.receive.max_held_mb << 20,
         max_pdu=settings.receive.max_pdu,
         reports=partial(reports, parts),
+        is_known=known_addresses(parts, policy),
+        serves_unknown=serves_unknown(settings),
     )
     host, scps = settings.node.host, []
     if settings.tls.mode != "off":

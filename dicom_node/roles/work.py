@@ -38,7 +38,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         while not stop.is_set() and not orphaned():
             seen = stamp(store, settings.pipelines)
             reader = pipelines.reader(settings, parts.engine)
-            pipelines.prove(reader)
+            pipelines.warm_up_pipelines(reader)
             worker = Worker(
                 node.worker_name("work"),
                 parts.ledger,

@@ -50,7 +50,7 @@ class TlsSection(Section):
     def found_from(self, folder: Path) -> "TlsSection":
         """Make relative paths absolute, starting from `folder`."""
         names = ("certificate", "key", "key_password_file", "ca")
-        return self.model_copy(update={one: beside(folder, getattr(self, one)) for one in names})
+        return self.model_copy(update={name: beside(folder, getattr(self, name)) for name in names})
 
 
 class ReceiveSection(Section):
@@ -169,7 +169,7 @@ class ArchiveSection(Section):
     def found_from(self, folder: Path) -> "ArchiveSection":
         """Make relative paths absolute, starting from `folder`."""
         names = ("credentials_file", "ca_file", "key_file")
-        return self.model_copy(update={one: beside(folder, getattr(self, one)) for one in names})
+        return self.model_copy(update={name: beside(folder, getattr(self, name)) for name in names})
 
 
 class AuditSection(Section):

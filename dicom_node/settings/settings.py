@@ -1,8 +1,9 @@
 """The configuration file as one frozen, validated value."""
 
 import os
+import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -13,7 +14,6 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.exchange.destinations import FhirDestination, StowDestination
 from dicom_node.domain.study import AETitle, HL7Destination, Peer
 from dicom_node.settings import rules
-from dicom_node.settings.file import NotRead, read_toml
 from dicom_node.settings.sections import (
     AlarmsSection,
     ArchiveSection,
@@ -26,6 +26,36 @@ from dicom_node.settings.sections import (
     beside,
     require_reachable,
 )
+
+
+class NotRead(Exception):
+    """The file cannot be used; the text says why, without the file's name."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a file whose keys are keys of settings; raises NotRead and OSError."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise NotRead("not valid TOML: too deeply nested") from None
+    except ValueError as error:  # of the syntax, the encoding, or a number without end
+        raise NotRead(f"not valid TOML: {error}") from None
+    for key in content:
+        # pydantic-settings would take these for arguments of its own
+        if key.startswith("_"):
+            raise NotRead(f"{key}: unknown key; remove it or correct its spelling")
+    if _holds_nul(content):
+        raise NotRead("a text holds a NUL character (\\u0000); remove it")
+    return content
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_nul(text) for pair in value.items() for text in pair)
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
+
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
@@ -145,11 +175,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Settings":
-        peers, hl7 = [one.name for one in self.peers], [one.name for one in self.hl7]
+        peers, hl7 = [peer.name for peer in self.peers], [receiver.name for receiver in self.hl7]
         # a name of [[stow]] must tell it from every other destination
-        stow = [one.name for one in self.stow] + (peers + hl7 if self.stow else [])
-        fhir = [one.name for one in self.fhir] + (stow or peers + hl7 if self.fhir else [])
-        routes = [one.name for one in self.routes]
+        stow = [server.name for server in self.stow] + (peers + hl7 if self.stow else [])
+        fhir = [server.name for server in self.fhir] + (stow or peers + hl7 if self.fhir else [])
+        routes = [route.name for route in self.routes]
         for kind, names in (
             ("peers", peers),
             ("hl7", hl7),
@@ -165,9 +195,9 @@ class Settings(BaseSettings):
         for fault in rules.faults(self.hl7):
             raise ValueError(fault)
         listening: tuple[Peer | HL7Destination, ...] = (*self.peers, *self.hl7)
-        for one in listening:
-            if not 0 <= one.port <= 65535:
-                raise ValueError(f"{one.name!r}: port = {one.port} is none; write 1 to 65535")
+        for entry in listening:
+            if not 0 <= entry.port <= 65535:
+                raise ValueError(f"{entry.name!r}: port = {entry.port} is none; write 1 to 65535")
         for peer in self.peers:
             require_reachable(peer)
         return self
@@ -175,7 +205,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _single_names_are_known(self) -> "Settings":
         pacs = self.reconcile.peer
-        if pacs and not any(one.name == pacs and one.host and one.port for one in self.peers):
+        if pacs and not any(peer.name == pacs and peer.host and peer.port for peer in self.peers):
             raise ValueError(f"reconcile.peer {pacs!r} is not in [[peers]] with host and port")
         gate = self.inference.gate
         if gate and gate not in self.pipelines:
@@ -194,8 +224,8 @@ class Settings(BaseSettings):
                 "write 0 (not set) to 1"
             )
         receivers = {peer.name: peer for peer in self.peers}
-        servers = {one.name for one in self.stow}
-        told = {one.name for one in self.hl7} | {one.name for one in self.fhir}
+        servers = {server.name for server in self.stow}
+        told = {receiver.name for receiver in self.hl7} | {server.name for server in self.fhir}
         known = (
             ("pipelines", route.pipelines, self.pipelines, "[pipelines]"),
             ("send_to", route.send_to, {*receivers, *servers}, "[[peers]] or [[stow]]"),
@@ -267,8 +297,8 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     dicomweb = settings.dicomweb.model_copy(
         update={"token_file": beside(folder, settings.dicomweb.token_file)}
     )
-    stow = tuple(one.found_from(folder) for one in settings.stow)
-    fhir = tuple(one.found_from(folder) for one in settings.fhir)
+    stow = tuple(server.found_from(folder) for server in settings.stow)
+    fhir = tuple(server.found_from(folder) for server in settings.fhir)
     url = settings.database.url
     prefix = "sqlite:///"
     if url.startswith(prefix) and not url.startswith(prefix + "/"):

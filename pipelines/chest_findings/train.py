@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dicom_node.share import MODELS
 from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MAPPED, SCORES
 from pipelines.chest_findings.judging import judge
@@ -20,7 +21,6 @@ from pipelines.chest_findings.network import (
 from pipelines.chest_findings.release import SOURCES as OWN_SOURCES
 from pipelines.chest_findings.release import release
 from pipelines.chest_findings.shelf import SOURCES, Batch, Shelf, batch, columns_of, fill, pick
-from pipelines.serving.manifest import MODELS
 from pipelines.training.augment import dice_loss
 from pipelines.training.loop import (
     Draws,

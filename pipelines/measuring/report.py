@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
+from dicom_node.share import MODELS
 from pipelines.measuring.curves import Chart
-from pipelines.serving.manifest import MODELS
 
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 MISSES = 12

@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dicom_node.share import MODELS
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
 from pipelines.pneumothorax.judging import judge
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet, load_imagenet
 from pipelines.pneumothorax.release import SOURCES, release
 from pipelines.pneumothorax.shelf import WEIGHTS, Shelf, draw_masks, fill, pick
-from pipelines.serving.manifest import MODELS
 from pipelines.training.augment import augment, dice_loss
 from pipelines.training.loop import (
     Draws,

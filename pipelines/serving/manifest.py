@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from dicom_node.domain.findings import CodedConcept, OperatingPoint
 from pipelines.serving.table import Table, open_table
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
-"""The shipped model folders."""
 WEIGHTS = "model.onnx"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 

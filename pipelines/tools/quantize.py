@@ -25,6 +25,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from dicom_node.domain.errors import BadSettings
+from dicom_node.share import MODELS
 from pipelines.chest_findings import judging
 from pipelines.chest_findings import shelf as findings_shelf
 from pipelines.chest_findings.cases import read_cases as read_findings
@@ -32,7 +33,7 @@ from pipelines.datasets.catalogue import AUTO, FORMATS
 from pipelines.pneumothorax import judging as pneumothorax
 from pipelines.pneumothorax import shelf as pneumothorax_shelf
 from pipelines.pneumothorax.cases import judges, read_cases
-from pipelines.serving.manifest import MODELS, WEIGHTS, read_input, read_sha256
+from pipelines.serving.manifest import WEIGHTS, read_input, read_sha256
 from pipelines.serving.session import sha256_of
 from pipelines.serving.table import FILE_NAME, open_table
 from pipelines.training.loop import Marks

@@ -13,8 +13,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from dicom_node.domain.errors import BadSettings
+from dicom_node.share import MODELS
 from pipelines.datasets.catalogue import AUTO, OWN, detect
-from pipelines.serving.manifest import MODELS, WEIGHTS
+from pipelines.serving.manifest import WEIGHTS
 from pipelines.training.augment import average_weights
 
 MEASURED = 64

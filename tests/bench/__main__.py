@@ -21,7 +21,7 @@ from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.study import Peer
 from dicom_node.flow.infer import InferenceContext, read
 from dicom_node.formats.dicom.header import read_header
-from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.formats.dicom.pixels.radiograph import read_film
 from dicom_node.network.dimse import scu as dimse_scu
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.files import send_paths
@@ -132,9 +132,7 @@ def _three_results(orthanc: Orthanc) -> Row:
 def _all_tasks(folder: Path) -> Row:
     """Read one film with every installed task: decode, gate, networks, measurements."""
     settings = Settings()
-    reader = InferenceContext(
-        read_header, read_radiograph, load_pipelines(settings), load_gate(settings)
-    )
+    reader = InferenceContext(read_header, read_film, load_pipelines(settings), load_gate(settings))
     path = folder / "film.dcm"
     spent_s = []
     for number in range(ROUNDS):

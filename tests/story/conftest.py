@@ -9,7 +9,10 @@ import pytest
 
 from dicom_node.commands.demo.phantom import phantom_dx
 from tests.support.listeners import HL7Listener, Orthanc
+from tests.support.node import film, make_node
 from tests.support.postgres_server import PostgresServer, postgres_server
+
+__all__ = ["film", "make_node"]
 
 numbers = itertools.count()
 

@@ -9,21 +9,14 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from pydicom import dcmread
 
-from dicom_node.assembly import destinations
-from dicom_node.assembly import parts as node
 from dicom_node.commands import cli
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Presence
-from dicom_node.flow.deliver import Outbox, deliver_once
-from dicom_node.flow.infer import InferenceContext
-from dicom_node.formats.dicom.header import read_header
-from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import deliveries, objects
 from tests.support.fhir_server import FhirServer
-from tests.support.site import CONFIGURATION, Site
-from tests.support.ward import Scripted
+from tests.support.node import CONFIGURATION, MakeNode, Node, Scripted
 
 EMR = """
 notify = ["emr"]
@@ -41,13 +34,8 @@ def server() -> Iterator[FhirServer]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, server: FhirServer) -> Iterator[Site]:
-    config = tmp_path / "node.toml"
-    config.write_text(CONFIGURATION + EMR.format(url=server.destination().url))
-    settings = load_settings(config)
-    parts = node.open_parts(settings, migrate=True)
-    yield Site(config, settings, parts)
-    parts.close()
+def node(make_node: MakeNode, server: FhirServer) -> Node:
+    return make_node(CONFIGURATION + EMR.format(url=server.destination().url))
 
 
 @pytest.fixture(scope="module")
@@ -59,25 +47,19 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def deliver(site: Site, now: float) -> int:
-    senders, parts = destinations.senders(site.settings), site.parts
-    outbox = Outbox("d", parts.ledger, parts.archive, senders, lambda: now, 60)
-    return deliver_once(outbox, "emr")
-
-
 def test_an_urgent_finding_reaches_the_server_once_after_it_was_down(
-    site: Site, server: FhirServer, film: Path
+    node: Node, server: FhirServer, film: Path
 ) -> None:
-    site.receive(film)
-    assert site.work(site.reader())
-    (message,) = [row for row in site.rows(objects) if row.kind == "fhir"]
-    Bundle.model_validate_json(site.parts.archive.read(message.file_key))
+    node.receive()
+    assert node.work(node.configured())
+    (message,) = [row for row in node.rows(objects) if row.kind == "fhir"]
+    Bundle.model_validate_json(node.parts.archive.read(message.file_key))
     server.answers += [(503, b""), "after"]
     now = time.time()
     for later in (0, 3600, 7200):  # refused, stored without an answer, known already
-        assert deliver(site, now + later) == 1
-    assert deliver(site, now + 9000) == 0
-    (sent,) = [row for row in site.rows(deliveries) if row.destination == "emr"]
+        assert node.deliver("emr", now + later) == 1
+    assert node.deliver("emr", now + 9000) == 0
+    (sent,) = [row for row in node.rows(deliveries) if row.destination == "emr"]
     assert (sent.protocol, sent.state, sent.attempt, sent.priority) == (
         "fhir",
         "completed",
@@ -91,18 +73,18 @@ def test_an_urgent_finding_reaches_the_server_once_after_it_was_down(
 
 
 def test_a_correction_takes_the_place_of_the_first_report(
-    site: Site, server: FhirServer, film: Path
+    node: Node, server: FhirServer, film: Path
 ) -> None:
-    uid = site.receive(film)
-    now, ledger = time.time(), site.parts.ledger
+    uid = node.receive()
+    now, ledger = time.time(), node.parts.ledger
     versions = (("1", Presence.PRESENT), ("2", Presence.ABSENT), ("1", Presence.PRESENT))
     told = []
     for turn, (version, presence) in enumerate(versions):
         if turn:
             ledger.reanalyse(study_uid=None, since=1.0, now=now)
-        model = Scripted(version, presence)
-        assert site.work(InferenceContext(read_header, read_radiograph, {model.name: model}))
-        assert deliver(site, now + 60 * turn) == 1
+        node.model = Scripted(version, presence)
+        assert node.work()
+        assert node.deliver("emr", now + 60 * turn) == 1
         kinds = [one["resourceType"] for one in server.resources]
         assert kinds == ["Observation", "DiagnosticReport"], uid
         found, report = server.resources
@@ -111,29 +93,29 @@ def test_a_correction_takes_the_place_of_the_first_report(
     assert told == [("preliminary", "Present"), ("corrected", "Absent"), ("corrected", "Present")]
 
 
-def test_a_refused_message_is_a_dead_letter(site: Site, server: FhirServer, film: Path) -> None:
-    site.receive(film)
-    assert site.work(site.reader())
+def test_a_refused_message_is_a_dead_letter(node: Node, server: FhirServer, film: Path) -> None:
+    node.receive()
+    assert node.work(node.configured())
     server.answers.append((422, b""))
-    deliver(site, time.time())
-    (sent,) = [row for row in site.rows(deliveries) if row.destination == "emr"]
+    node.deliver("emr", time.time())
+    (sent,) = [row for row in node.rows(deliveries) if row.destination == "emr"]
     assert (sent.state, sent.attempt) == ("discarded", 1)
     assert "HTTP 422" in sent.last_error
 
 
 def test_the_message_is_previewed_and_nothing_is_sent(
-    site: Site, server: FhirServer, film: Path, capsys: pytest.CaptureFixture[str]
+    node: Node, server: FhirServer, film: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.receive(film)
+    node.receive()
     study = str(dcmread(film, stop_before_pixels=True).StudyInstanceUID)
     for which in (["--study", study], ["--example"]):
-        assert cli.main(["oru", "-c", str(site.config), "--to", "emr", *which]) == 0
+        assert cli.main(["oru", "-c", str(node.config), "--to", "emr", *which]) == 0
         said = capsys.readouterr()
         kinds = [one["resource"]["resourceType"] for one in json.loads(said.out)["entry"]]
         assert kinds[-1] == "DiagnosticReport"
         assert f"valid FHIR R4: transaction of {len(kinds)} resources" in said.err
     assert server.headers == []
-    assert site.rows(deliveries) == []
+    assert node.rows(deliveries) == []
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ import pytest
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.operations.tls import TlsFiles
 from dicom_node.network.tls.contexts import server_context
-from tests.peers.dimse.test_tls import options
 from tests.support.certificates import Authority, Pair
 from tests.support.hospital import configure, running_node
-from tests.support.listeners import Storescp, free_port
-from tests.unit.network.hl7.test_tls import SecureHL7Listener
+from tests.support.listeners import SecureHL7Listener, Storescp, free_port
+from tests.support.tls_files import options
 
 pytestmark = pytest.mark.peers
 

@@ -25,7 +25,7 @@ from dicom_node.network.dimse import scu
 from dicom_node.network.dimse.association import Target
 from dicom_node.storage.database.engine import open_database
 from dicom_node.storage.database.schema import commitments, escalations
-from tests.support.commitment.pacs import Pacs, call, pacs, report
+from tests.support.committing_pacs import Pacs, call, pacs, report
 from tests.support.hospital import running_node
 from tests.support.listeners import HL7Listener, Storescp, free_port, until
 from tests.support.rows import column

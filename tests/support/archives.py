@@ -4,10 +4,12 @@ import itertools
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.pipeline import Archive
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.archive.orphans import SPOOL
@@ -53,6 +55,21 @@ def content_of(archive: Archive, key: str) -> bytes:
     """Give what a file holds, read by its path as pipelines and senders do."""
     with archive.opened(key) as path:
         return path.read_bytes()
+
+
+class NamedFiles(FileArchive):
+    """A folder whose files have any name and any content, so that a test can spoil them."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._folder_of_all = folder
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Path]:
+        path = self._folder_of_all / key
+        if not path.is_file():
+            raise GiveUp(f"archive file {key} is gone")
+        yield path
 
 
 def _sealed(inner: Archive, folder: Path, root: Path) -> SealedArchive:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.listeners import free_port, until
-from tests.support.processes import OBJECTS, Role, Ward
+from tests.support.processes import OBJECTS, Role, RoleProcesses
 
 FILMS = 6
 
@@ -49,7 +49,7 @@ def two_hosts() -> tuple[list[Role], list[int]]:
 
 
 def kill_at_random(
-    ward: Ward,
+    node: RoleProcesses,
     seconds: float,
     ports: Sequence[int | None],
     *,
@@ -67,7 +67,7 @@ def kill_at_random(
     def send(port: int | None) -> None:
         try:
             while not ended.is_set():
-                ward.send(port)
+                node.send(port)
                 ended.wait(0.4)
         except BaseException as error:
             failures.append(error)
@@ -77,13 +77,13 @@ def kill_at_random(
     for sender in senders:
         sender.start()
     started, kills = time.monotonic(), 0
-    while (spent := time.monotonic() - started) < seconds or len(ward.sent) < FILMS:
-        assert spent < 10 * seconds, f"only {len(ward.sent)} films in {spent:.0f} s"
+    while (spent := time.monotonic() - started) < seconds or len(node.sent) < FILMS:
+        assert spent < 10 * seconds, f"only {len(node.sent)} films in {spent:.0f} s"
         time.sleep(every_s * dice.uniform(0.5, 1.5))
         if also is not None and spent > seconds / 2:
             also()
             also, kills = None, kills + 1
-        victim = dice.choice(ward.roles).process
+        victim = dice.choice(node.roles).process
         if victim is not None and victim.poll() is None:
             victim.kill()
             kills += 1
@@ -94,22 +94,22 @@ def kill_at_random(
     return kills
 
 
-def count(ward: Ward, faults: int, timeout_s: float) -> Tally:
+def count(node: RoleProcesses, faults: int, timeout_s: float) -> Tally:
     """Wait until every film has its results, or the time is up, and count."""
 
     def settled() -> bool:
-        return all(found == OBJECTS for found in ward.arrivals().values()) and all(
-            map(ward.alerts, ward.sent)
+        return all(found == OBJECTS for found in node.arrivals().values()) and all(
+            map(node.alerts, node.sent)
         )
 
     with suppress(TimeoutError):  # what is missing is counted below
         until(settled, "all results", timeout_s)
     time.sleep(2)  # long enough for what would come a second time
-    found = ward.arrivals().values()
+    found = node.arrivals().values()
     return Tally(
         faults,
-        len(ward.sent),
+        len(node.sent),
         sum(any(one[kind] < n for kind, n in OBJECTS.items()) for one in found),
         sum(any(n > OBJECTS.get(kind, 0) for kind, n in one.items()) for one in found),
-        sum(len(ward.alerts(uid)) > 1 for uid in ward.sent),
+        sum(len(node.alerts(uid)) > 1 for uid in node.sent),
     )

@@ -24,7 +24,19 @@ from dicom_node.domain.study import Peer
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.options import SOCKET_HANDLERS, Timeouts
 from dicom_node.network.dimse.scu import Outgoing, outgoing
+from tests.support.listeners import Storescp
 
+PROFILE = """
+[[TransferSyntaxes]]
+[Taken]
+TransferSyntax1 = {syntax}
+[[PresentationContexts]]
+[Some]
+{contexts}
+[[Profiles]]
+[Restricted]
+PresentationContexts = Some
+"""
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
 SC = "1.2.840.10008.5.1.4.1.1.7"
@@ -169,3 +181,11 @@ def accept_all(connection: socket.socket) -> None:
     accepted = A_ASSOCIATE_AC()
     accepted.from_primitive(reply)
     connection.sendall(accepted.encode())
+
+
+def restricted(folder: Path, *classes: str, syntax: str = "LittleEndianExplicit") -> Storescp:
+    """A storescp that takes these SOP classes in this transfer syntax alone."""
+    lines = [f"PresentationContext{n} = {uid}\\Taken" for n, uid in enumerate(classes, start=1)]
+    profile = folder / "peer.cfg"
+    profile.write_text(PROFILE.format(syntax=syntax, contexts="\n".join(lines)))
+    return Storescp(folder / "peer", "-xf", str(profile), "Restricted", ae_title="PACS")

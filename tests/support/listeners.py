@@ -6,6 +6,7 @@ import secrets
 import shutil
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -361,3 +362,18 @@ def _relay(
         _end(process)
         raise RuntimeError(f"no relay: {' '.join(prefix)} {reason}")
     return process
+
+
+class SecureHL7Listener(HL7Listener):
+    """A receiver that speaks TLS."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__()
+        self.context = context
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with self.context.wrap_socket(connection, server_side=True) as secured:
+                super()._serve(secured)
+        except OSError:
+            return  # the caller did not want it

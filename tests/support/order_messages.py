@@ -38,3 +38,6 @@ def orm(
 
 def adt(event: str, *segments: str) -> bytes:
     return message(msh(f"ADT^{event}"), f"EVN|{event}|20261121", *segments)
+
+
+MESSAGE = message(msh("ADT^A08"), "PID|1||P1")

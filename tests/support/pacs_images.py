@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
-from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.formats.dicom.file_meta import file_head
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.engine import open_database
 from dicom_node.storage.database.schema import instances

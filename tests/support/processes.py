@@ -64,6 +64,26 @@ notify = ["ris"]
 """
 OBJECTS = {"SEG": 1, "SR": 1, "OT": 1}
 """What one film gives the PACS, by modality."""
+POINTS: dict[str, tuple[str, ...]] = {
+    "receive": (
+        "file written",
+        "file renamed",
+        "instance stored",
+        "uncommitted",
+        "instance recorded",
+    ),
+    "work": (
+        "jobs claimed",
+        "file written",
+        "file renamed",
+        "results made",
+        "uncommitted",
+        "jobs finished",
+    ),
+    "deliver": ("deliveries claimed", "objects sent", "uncommitted", "deliveries settled"),
+}
+COMMITMENT_POINTS = ("commitment asked", "commitment accepted", "commitment heard")
+"""Tried where a PACS is asked: tests/abuse/faults/test_commitment.py."""
 
 
 @dataclass
@@ -108,7 +128,7 @@ class Role:
 
 
 @dataclass
-class Ward:
+class RoleProcesses:
     """Roles, the PACS and the RIS that they serve, and what a modality sends."""
 
     config: Path
@@ -205,14 +225,14 @@ class Ward:
 
 
 @contextmanager
-def ward(
+def role_processes(
     folder: Path,
     names: tuple[str, ...],
     url: str = "",
     *,
     extra: Sequence[Role] = (),
     receivers: tuple[RudePacs, HL7Listener] | None = None,
-) -> Iterator[Ward]:
+) -> Iterator[RoleProcesses]:
     """Run roles, a PACS and a RIS below `folder`; every process ends with the block.
 
     `extra` are roles beside those named, whose `config` is set here; `receivers` a PACS
@@ -231,7 +251,7 @@ def ward(
         parts.open_parts(load_settings(config), migrate=True).close()
         roles = [Role(name, config) for name in names]
         roles += [replace(role, config=config) for role in extra]
-        made = Ward(config, pacs, ris, roles, film)
+        made = RoleProcesses(config, pacs, ris, roles, film)
         with made.tended():
             yield made
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dicom_node.domain.findings import Finding, Measurement
+from dicom_node.domain.pipeline import Pipeline
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
 from pipelines.phantom.chest import Phantom
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
@@ -73,3 +75,16 @@ def film() -> Callable[[Phantom], Radiograph]:
 def noise() -> Radiograph:
     """A film of nothing, 300 x 400 pixels."""
     return standard_film(np.random.default_rng(0).random((300, 400), np.float32))
+
+
+Film = Callable[[Phantom], Radiograph]
+
+
+def only(pipeline: Pipeline, radiograph: Radiograph) -> Finding:
+    (finding,) = pipeline.read(radiograph).findings
+    return finding
+
+
+def named(finding: Finding, name: str) -> Measurement:
+    (found,) = [entry for entry in finding.measurements if entry.name == name]
+    return found

@@ -16,11 +16,12 @@ from dicom_node.domain.reception import UnknownCallers
 from dicom_node.domain.study import Peer
 from dicom_node.flow.callers import CallerPolicy, admit_caller
 from dicom_node.flow.receive import Reception, receive
-from dicom_node.formats.dicom.header import describe_bytes
+from dicom_node.formats.dicom.header import describe_file
+from dicom_node.network.dimse.acceptor import AcceptedAssociation
 from dicom_node.network.dimse.options import Timeouts
 from dicom_node.network.dimse.scp import Service, StorageSCP
-from dicom_node.network.dimse.server import EventDrivenAssociation, Secure
 from dicom_node.network.hosts import HostBook
+from dicom_node.network.tls.sockets import Secure
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.engine import migrate, open_database
 from dicom_node.storage.database.schema import alarms, callers, instances, jobs
@@ -47,6 +48,8 @@ class Setup:
     archive: Archive | None = None
     ledger: Ledger | None = None
     secure: Secure | None = None
+    known: frozenset[str] | None = None
+    """Addresses whose places are reserved; None: no address is preferred."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Receiver:
     def port(self) -> int:
         return self.scp.port
 
-    def connections(self) -> list[EventDrivenAssociation]:
+    def connections(self) -> list[AcceptedAssociation]:
         """The associations whose threads run."""
         server = self.scp._server
         return [] if server is None else server.connections
@@ -95,7 +98,7 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
     reception = Reception(
         setup.archive or FileArchive(root / "archive"),
         setup.ledger or ledger,
-        describe_bytes,
+        describe_file,
         setup.routes,
         setup.min_free_bytes,
     )
@@ -110,12 +113,14 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
         ae_title="CXRAI",
         greet=lambda caller: admit_caller(caller, caller_policy, time.time()),
         store=lambda request: receive(request, reception, time.time()),
+        spool=reception.archive.spool,
         max_associations=setup.max_associations,
         max_per_caller=setup.max_per_caller,
         max_object=setup.max_object,
         max_held=setup.max_held,
         max_pdu=setup.max_pdu,
         timeouts=setup.timeouts,
+        is_known=lambda host: setup.known is None or host in setup.known,
     )
     scp = StorageSCP("127.0.0.1", 0, service, setup.secure)
     scp.start()

@@ -26,7 +26,7 @@ from dicom_node.domain.findings import (
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
 from dicom_node.domain.work import ObjectKind, ReportObject
 from dicom_node.formats.dicom.part10 import TYPE_2
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.registry import BUILDERS
 from tests.support.validators import state_errors
 
@@ -178,7 +178,7 @@ def make() -> Callable[..., ReportObject]:
         findings: tuple[Findings, ...],
         context: ReportContext,
     ) -> ReportObject:
-        made = BUILDERS[kind](ds, image, findings, context)
+        made = BUILDERS[kind](ExaminedImage(ds, image, findings), context)
         assert made is not None
         return made
 
@@ -198,7 +198,7 @@ def built(
         **changes: object,
     ) -> Dataset | None:
         ds = source(**changes)
-        made = BUILDERS[kind](ds, image(ds), findings, context)
+        made = BUILDERS[kind](ExaminedImage(ds, image(ds), findings), context)
         return None if made is None else pydicom.dcmread(BytesIO(made.content))
 
     return build

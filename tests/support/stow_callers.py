@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.formats.dicom.file_meta import file_head
 from dicom_node.network.dicomweb.scp import StowSCP
 from dicom_node.storage.database.schema import callers, instances, jobs
 from tests.support.encoded import chest

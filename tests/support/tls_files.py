@@ -1,10 +1,14 @@
 """An authority, the node's certificate and one for a peer."""
 
+import socket
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from dicom_node.domain.operations.tls import TlsFiles
+from dicom_node.network.tls.contexts import Following, accept, server_context
 from tests.support.certificates import Authority, Pair
 
 
@@ -35,3 +39,12 @@ def files(authority: Authority, node_pair: Pair) -> TlsFiles:
 
 def files_of(pair: Pair, ca: Path) -> TlsFiles:
     return TlsFiles(str(pair.certificate), str(pair.key), ca=str(ca))
+
+
+def entry(files: TlsFiles, *, mutual: bool = True) -> Callable[[socket.socket], socket.socket]:
+    contexts = Following(files, partial(server_context, mutual=mutual))
+    return partial(accept, contexts=contexts)
+
+
+def options(pair: Pair, ca: Path) -> list[str]:
+    return ["+tls", str(pair.key), str(pair.certificate), "+cf", str(ca)]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -172,3 +173,15 @@ def _header(name: str, changes: Changes) -> Dataset:
         else:
             setattr(ds, keyword, value)
     return ds
+
+
+@dataclass(frozen=True)
+class Read:
+    """A variant and what `analyze` made of it."""
+
+    source: Path
+    folder: Path
+    result: Mapping[str, Any]
+
+    def object(self, kind: str) -> Path:
+        return self.folder / f"{kind}.dcm"

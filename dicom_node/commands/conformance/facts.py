@@ -63,7 +63,7 @@ def results(settings: Settings) -> tuple[Made, ...]:
 @cache
 def _made(form: ObjectForm) -> Made:
     context = ReportContext(MADE_AT, dicom_node.__version__, sr_class=form.sr_class)
-    made = BUILDERS[form.kind](*example(), context)
+    made = BUILDERS[form.kind](example(), context)
     if made is None:
         raise GiveUp(f"the example gives no {form}")
     return Made(form, dcmread(BytesIO(made.content)))

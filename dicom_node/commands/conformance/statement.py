@@ -2,7 +2,7 @@
 
 from pydicom.charset import python_encoding
 
-from dicom_node.commands.conformance import facts, tables
+from dicom_node.commands.conformance import facts, ihe, tables
 from dicom_node.commands.conformance.document import Document, write
 from dicom_node.domain import admission, reception, study
 from dicom_node.domain.exchange import commitment
@@ -23,6 +23,7 @@ MODULES = {
     "commitment_scu": commitment_scu,
     "deliveries": deliveries,
     "facts": facts,
+    "ihe": ihe,
     "query": query,
     "reception": reception,
     "scp": scp,

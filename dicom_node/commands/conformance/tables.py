@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 
 from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.dataset import Dataset
@@ -13,7 +12,6 @@ from dicom_node.commands.conformance import facts
 from dicom_node.domain import codes
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.exchange.commitment import PUSH_MODEL, REASONS, remedy
-from dicom_node.domain.exchange.destinations import wanting_rejection
 from dicom_node.domain.operations.tls import TlsFiles
 from dicom_node.domain.reception import STORE_STATUSES, SUCCESS
 from dicom_node.formats.dicom.part10 import PATIENT_AND_STUDY, TYPE_2
@@ -25,8 +23,6 @@ from dicom_node.network.dimse.query import QUERY_SYNTAXES, STUDY_ROOT_FIND
 from dicom_node.network.dimse.retrieve import STUDY_ROOT_GET, STUDY_ROOT_MOVE
 from dicom_node.network.dimse.scp import SERVED
 from dicom_node.network.dimse.scu import proposed
-from dicom_node.network.hl7.mllp import Answer, settled
-from dicom_node.network.hl7.orders import EVENTS, VERSIONS
 from dicom_node.network.tls.contexts import client_context
 from dicom_node.settings.settings import Settings
 
@@ -79,6 +75,11 @@ def yes(there: object) -> str:
     return YES if there else NO
 
 
+def commits(settings: Settings) -> bool:
+    """Say whether any peer is asked for storage commitment."""
+    return any(peer.storage_commitment for peer in settings.peers)
+
+
 def _names(uids: Iterable[object]) -> str:
     return ", ".join(named(str(uid)) for uid in uids)
 
@@ -88,11 +89,11 @@ def _names(uids: Iterable[object]) -> str:
 
 def overview(settings: Settings) -> Rows:
     """List every service with the node's role in it (PS3.2 A.1)."""
-    received = [uid for uid, _ in SERVED]
+    received = list(SERVED)
     sent = [VERIFICATION, *(made.form.sop_class_uid for made in facts.results(settings))]
     for uid in dict.fromkeys((*received, *sent)):
         yield named(uid), uid, yes(uid in sent), yes(uid in received)
-    for uid in (*QUERIES, *((PUSH_MODEL,) if _commits(settings) else ())):
+    for uid in (*QUERIES, *((PUSH_MODEL,) if commits(settings) else ())):
         yield named(uid), uid, YES, NO
 
 
@@ -149,7 +150,8 @@ def callers(settings: Settings) -> Rows:
 def served() -> Rows:
     """List the presentation contexts that are accepted."""
     images = tuple(map(str, IMAGE_SYNTAXES))
-    for uid, syntaxes in SERVED:
+    for uid, ours in SERVED.items():
+        syntaxes = ours.transfer_syntaxes
         said = "all of the table below" if syntaxes == images else _names(syntaxes)
         yield named(uid), uid, said
 
@@ -335,83 +337,3 @@ def codes_by_scheme(made: tuple[facts.Made, ...]) -> Iterator[tuple[str, list[tu
         private = scheme.startswith(PRIVATE_PREFIX)
         title = ": private codes, defined here by their meaning"
         yield scheme + (title if private else f" ({UID_OF_SCHEME[scheme]})"), rows
-
-
-# IHE
-
-
-def _commits(settings: Settings) -> bool:
-    return any(peer.storage_commitment for peer in settings.peers)
-
-
-def actors(settings: Settings) -> Rows:
-    """Judge which actors may be claimed."""
-    commits, sends = _commits(settings), bool(facts.results(settings))
-    some = "partly" if sends else NO
-    yield (
-        "AI Results (AIR)",
-        "Evidence Creator",
-        YES if commits and sends else some,
-        "" if commits else "without Storage Commitment [RAD-10]",
-    )
-    yield "AI Workflow (AIW-I)", "Task Performer", NO, "no UPS-RS worklist; images arrive by push"
-    lacks = "" if commits else ", no Storage Commitment [RAD-10]"
-    mpps = f"stores evidence [RAD-18]; no MPPS [RAD-20, RAD-21]{lacks}"
-    yield "Scheduled Workflow (SWF.b)", "Evidence Creator", some, mpps
-    rejects = sorted(wanting_rejection(settings.peers, settings.stow))
-    said = f"rejection notes go to {', '.join(rejects)}" if rejects else "reject_replaced is off"
-    iocm = "Imaging Object Change Management (IOCM)"
-    yield iocm, "Change Requester", "partly" if rejects else NO, said
-    yield "Access to Radiology Information (ARI)", "any", NO, "the node is no archive or display"
-    tls = "no TLS" if settings.tls.mode == "off" else f"TLS {settings.tls.mode}"
-    audit = "audit messages by syslog" if settings.audit.syslog else "no audit messages"
-    atna = "Audit Trail and Node Authentication (ATNA)"
-    yield atna, "Secure Node", NO, f"{tls}, {audit} to a repository"
-    yield "Consistent Time (CT)", "Time Client", "host", "the operating system keeps the time"
-
-
-def transactions(settings: Settings) -> Rows:
-    """Say which transactions of the Evidence Creator are there."""
-    sent = {one.form.kind for one in facts.results(settings)}
-    for name, kinds in (
-        ("Creator Images Stored [RAD-18]", ("seg", "sc")),
-        ("Creator Presentation State Stored [RAD-19]", ("gsps",)),
-        ("Evidence Documents Stored [RAD-43]", ("sr", "text_sr", "pdf")),
-        ("Key Image Note Stored [RAD-29]", ("kos",)),
-    ):
-        how = ", ".join(kind for kind in kinds if kind in sent)
-        yield name, yes(how), how or "no route sends such objects"
-    commits = _commits(settings)
-    how = "N-ACTION" if commits else "storage_commitment is off"
-    yield "Storage Commitment [RAD-10]", yes(commits), how
-    yield "Query Images [RAD-14], Retrieve Images [RAD-16]", YES, "backfill, reconcile"
-
-
-def primitives(settings: Settings) -> Rows:
-    """Say which kinds of results of AIR are written."""
-    made = facts.results(settings)
-    trees = [one.ds for one in made if one.form.kind == "sr"]
-    types = {kind for ds in trees for kind in facts.value_types(ds)}
-    used = {name for ds in trees for name in facts.templates(ds)}
-    seg = any(one.form.kind == "seg" for one in made)
-    yield "Qualitative findings", yes("1501" in used), "TID 1501: presence with its probability"
-    yield "Measurements", yes("NUM" in types), "TID 1501: area, distance and others"
-    yield "Locations", yes("SCOORD" in types), "SCOORD on the image"
-    yield "Regions", yes(seg), "Segmentation, referenced by TID 1410"
-    yield "Parametric maps", NO, ""
-    yield "Tracking identifiers", yes(trees), "in every measurement group"
-    yield "Image library", yes(trees), "TID 1600"
-
-
-def acknowledgements() -> Rows:
-    """Say what follows from each MSA-1."""
-    for said in (("AA", "CA"), ("AE", "CE"), ("AR", "CR"), ("another", "none in time")):
-        fate = facts.fate_of(partial(settled, Answer(said[0], "1")))
-        yield ", ".join(said), fate.behaviour
-
-
-def order_messages(settings: Settings) -> Rows:
-    """Say which messages of an order system are taken."""
-    orders = settings.orders
-    where = f"{orders.host}:{orders.port}" if orders.port else "off"
-    return ((f"{kind}^{event}", ", ".join(VERSIONS), where) for kind, event in sorted(EVENTS))

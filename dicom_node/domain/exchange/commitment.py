@@ -85,7 +85,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class CommitmentOutcome:
     """What a report changed; nothing where it came before."""
 
     committed: int = 0
@@ -112,7 +112,9 @@ class CommitmentBook(Protocol):
     def not_asked(self, request: Request, words: str, now: float) -> None:
         """Note that it did not: the objects are due again after a pause."""
 
-    def hear(self, report: Report, destinations: Sequence[str], now: float) -> Heard | None:
+    def hear(
+        self, report: Report, destinations: Sequence[str], now: float
+    ) -> CommitmentOutcome | None:
         """Take a report of one of `destinations`; None for no transaction of theirs."""
 
 

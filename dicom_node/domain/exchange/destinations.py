@@ -120,5 +120,5 @@ def caller_at(
 
 def wanting_rejection(peers: Iterable[Peer], servers: Iterable[StowDestination]) -> frozenset[str]:
     """Name the destinations that get a rejection note for what later results replace."""
-    wanting = {one.name for one in peers if one.reject_replaced}
-    return frozenset(wanting | {one.name for one in servers if one.reject_replaced})
+    wanting = {peer.name for peer in peers if peer.reject_replaced}
+    return frozenset(wanting | {server.name for server in servers if server.reject_replaced})

@@ -78,7 +78,7 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class OrderMessage:
     """All that one message says."""
 
     orders: tuple[Order, ...] = ()
@@ -162,9 +162,9 @@ UNREGISTERED = Registered()
 """Nothing is known."""
 
 
-def raised_priority(one: Priority, order: Priority | None) -> Priority:
+def raised_priority(priority: Priority, order: Priority | None) -> Priority:
     """Raise a priority to that of the order; never lower it."""
-    return one if order is None else min(one, order, key=PRIORITY_RANK.__getitem__)
+    return priority if order is None else min(priority, order, key=PRIORITY_RANK.__getitem__)
 
 
 def priority_of(code: str) -> Priority | None:
@@ -177,11 +177,11 @@ def highest(priorities: tuple[Priority, ...]) -> Priority | None:
     return min(priorities, key=PRIORITY_RANK.__getitem__, default=None)
 
 
-def same_patient(one: PatientKey, other: PatientKey) -> bool:
+def same_patient(key: PatientKey, other: PatientKey) -> bool:
     """Say whether two identifiers can be the same patient's.
 
     An identifier is unique within its issuer alone; images and messages often leave
     the issuer out, and a missing one contradicts nothing.
     """
-    issuers = {one.issuer, other.issuer} - {""}
-    return one.patient_id == other.patient_id and len(issuers) <= 1
+    issuers = {key.issuer, other.issuer} - {""}
+    return key.patient_id == other.patient_id and len(issuers) <= 1

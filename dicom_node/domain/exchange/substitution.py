@@ -67,7 +67,9 @@ def fallbacks(kind: OutputKind, sr_class: SRClass) -> tuple[ObjectForm, ...]:
     if kind != "sr":
         wanted: tuple[ObjectForm, ...] = (ObjectForm(kind, sr_class),)
     else:
-        wanted = tuple(ObjectForm("sr", one) for one in SR_CLASSES[SR_CLASSES.index(sr_class) :])
+        wanted = tuple(
+            ObjectForm("sr", plainer) for plainer in SR_CLASSES[SR_CLASSES.index(sr_class) :]
+        )
     return (*wanted, *(ObjectForm(below, sr_class) for below in BELOW[kind]))
 
 

@@ -99,11 +99,11 @@ def pairs_of(
     sop_instance_uid: str, live: Mapping[str, Any], shadow: Mapping[str, Any]
 ) -> tuple[Pair, ...]:
     """Match two readings of an image (`findings_as_json`) finding by finding."""
-    theirs = {one["code"]["value"]: one for one in shadow["findings"]}
+    theirs = {finding["code"]["value"]: finding for finding in shadow["findings"]}
     return tuple(
-        Pair(sop_instance_uid, one["code"]["meaning"], _judged(one), _judged(other))
-        for one in live["findings"]
-        if (other := theirs.get(one["code"]["value"])) is not None
+        Pair(sop_instance_uid, finding["code"]["meaning"], _judged(finding), _judged(other))
+        for finding in live["findings"]
+        if (other := theirs.get(finding["code"]["value"])) is not None
     )
 
 
@@ -134,7 +134,7 @@ def _agreement(finding: str, pairs: tuple[Pair, ...]) -> Agreement:
         only_shadow=only_shadow,
         kappa=_kappa(both, neither, only_live, only_shadow),
         mean_difference=sum(gaps) / len(gaps),
-        differing=tuple(one for one in pairs if one.live.present != one.shadow.present),
+        differing=tuple(pair for pair in pairs if pair.live.present != pair.shadow.present),
     )
 
 

@@ -12,6 +12,8 @@ BEAT_S = 10.0
 SILENT_S = 45.0
 """Without one for so long it counts as dead: four missed beats."""
 DAY_S = 86_400.0
+DOOR_FULL = "door_full"
+"""The kind of alarm that says that configured peers find no place at a receiver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,9 @@ class Heartbeat:
     gpus: tuple[Gpu, ...] = ()
 
 
-def lifeless(needed: Collection[str], beats: Collection[Heartbeat], now: float) -> tuple[str, ...]:
+def roles_without_heartbeat(
+    needed: Collection[str], beats: Collection[Heartbeat], now: float
+) -> tuple[str, ...]:
     """Name the roles of which no process has lately shown life."""
     alive = {beat.role for beat in beats if now - beat.last_at < SILENT_S}
     return tuple(role for role in needed if role not in alive)

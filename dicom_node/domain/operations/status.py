@@ -134,6 +134,6 @@ class Moment:
 def without_quotes(snapshot: StatusSnapshot) -> StatusSnapshot:
     """Drop what destinations said in their own words about dead letters."""
     letters = tuple(
-        replace(one, words=one.words.partition(QUOTED)[0]) for one in snapshot.dead_letters
+        replace(letter, words=letter.words.partition(QUOTED)[0]) for letter in snapshot.dead_letters
     )
     return replace(snapshot, dead_letters=letters)

@@ -43,7 +43,7 @@ def text(ds: Dataset, keyword: str) -> str:
 def texts(ds: Dataset, keyword: str) -> tuple[str, ...]:
     """Give all values of a multi-valued text attribute."""
     whole = text(ds, keyword)
-    return tuple(one.strip(" ") for one in whole.split("\\")) if whole else ()
+    return tuple(value.strip(" ") for value in whole.split("\\")) if whole else ()
 
 
 def clean(value: str) -> str:
@@ -73,7 +73,7 @@ def integer(ds: Dataset, keyword: str, missing: int = 0) -> int:
 def decimals(ds: Dataset, keyword: str) -> tuple[float, ...]:
     """Give the numbers of a DS attribute; () when any of them is none."""
     try:
-        values = tuple(float(one) for one in texts(ds, keyword))
+        values = tuple(float(value) for value in texts(ds, keyword))
     except ValueError:
         return ()
     return values if all(map(isfinite, values)) else ()
@@ -144,7 +144,7 @@ def _raw(ds: Dataset, keyword: str) -> bytes | str:
     if isinstance(value, bytes):
         return value
     if isinstance(value, MultiValue | list | tuple):
-        return "\\".join(str(one) for one in value)
+        return "\\".join(str(item) for item in value)
     return str(value)
 
 

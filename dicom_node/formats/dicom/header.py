@@ -3,6 +3,7 @@
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
@@ -18,7 +19,13 @@ from dicom_node.formats.dicom.attributes import (
     texts,
     unknown_charset,
 )
-from dicom_node.formats.dicom.parsing import guess_syntax, parse_file, read_file_meta
+from dicom_node.formats.dicom.parsing import (
+    ElementHead,
+    guess_syntax,
+    parse_file,
+    parse_to_pixels,
+    read_file_meta,
+)
 
 _VALID_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _AXES = {"L": 0, "R": 0, "H": 1, "F": 1, "A": 2, "P": 2}
@@ -36,13 +43,18 @@ def read_header(path: Path) -> Dataset:
     NotAnalysable when the data set cannot be parsed.
     """
     with path.open("rb") as file:
-        meta = read_file_meta(file)
-        named = text(meta, "TransferSyntaxUID")
-        syntax = named if _is_valid_uid(named) else guess_syntax(file)
-        ds = parse_file(file, syntax)
+        return read_to_pixels(file)[0]
+
+
+def read_to_pixels(file: BinaryIO) -> tuple[Dataset, ElementHead | None]:
+    """Read an open file as `read_header` does, and say where its pixels are."""
+    meta = read_file_meta(file)
+    named = text(meta, "TransferSyntaxUID")
+    syntax = named if _is_valid_uid(named) else guess_syntax(file)
+    ds, pixels = parse_to_pixels(file, syntax)
     meta.TransferSyntaxUID = UID(syntax)
     ds.file_meta = meta
-    return ds
+    return ds, pixels
 
 
 def parse(content: bytes, transfer_syntax_uid: str) -> Dataset:
@@ -50,15 +62,24 @@ def parse(content: bytes, transfer_syntax_uid: str) -> Dataset:
 
     Raises NotAnalysable when it cannot be decoded.
     """
-    ds = parse_file(BytesIO(content), transfer_syntax_uid)
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    return ds
+    return _parsed(BytesIO(content), transfer_syntax_uid)
+
+
+def describe_file(file: BinaryIO, transfer_syntax_uid: str) -> Instance:
+    """Describe a data set that begins where the file stands; raises NotAnalysable."""
+    return describe(_parsed(file, transfer_syntax_uid))
 
 
 def describe_bytes(content: bytes, transfer_syntax_uid: str) -> Instance:
     """Describe a data set as received; raises NotAnalysable."""
-    return describe(parse(content, transfer_syntax_uid))
+    return describe_file(BytesIO(content), transfer_syntax_uid)
+
+
+def _parsed(file: BinaryIO, transfer_syntax_uid: str) -> Dataset:
+    ds = parse_file(file, transfer_syntax_uid)
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    return ds
 
 
 def describe(ds: Dataset) -> Instance:
@@ -116,7 +137,9 @@ def orientation(ds: Dataset) -> Orientation | None:
     Laterality or the view never stand in for it: a guessed side is worse than none.
     """
     directions = texts(ds, "PatientOrientation")
-    if len(directions) != 2 or not all(set(one) <= set(_AXES) and one for one in directions):
+    if len(directions) != 2 or not all(
+        set(direction) <= set(_AXES) and direction for direction in directions
+    ):
         return None
     row, column = directions
     return Orientation(row, column) if _AXES[row[0]] != _AXES[column[0]] else None
@@ -149,7 +172,9 @@ def spacing(ds: Dataset) -> Spacing | None:
     else:
         return None
     sides = integer(ds, "Rows") * measured.row_mm, integer(ds, "Columns") * measured.column_mm
-    return measured if all(SMALLEST_FIELD_MM <= one <= LARGEST_FIELD_MM for one in sides) else None
+    return (
+        measured if all(SMALLEST_FIELD_MM <= side <= LARGEST_FIELD_MM for side in sides) else None
+    )
 
 
 def names_spacing(ds: Dataset) -> bool:
@@ -166,7 +191,7 @@ def _pair(ds: Dataset, keyword: str) -> tuple[float, float] | None:
 def made_by_node(ds: Dataset) -> bool:
     """Whether a node of this kind made or changed the object."""
     contributors = items(ds, "ContributingEquipmentSequence")
-    return any(text(one, "ManufacturerModelName") == NODE_MODEL for one in (ds, *contributors))
+    return any(text(item, "ManufacturerModelName") == NODE_MODEL for item in (ds, *contributors))
 
 
 def deviations(ds: Dataset) -> tuple[str, ...]:

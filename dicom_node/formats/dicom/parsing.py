@@ -1,8 +1,10 @@
 """Parsing: DICOM bytes to a data set, up to the pixels."""
 
+import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from io import SEEK_END, SEEK_SET, BufferedIOBase, BytesIO
 from typing import BinaryIO, cast
 
@@ -25,7 +27,22 @@ LARGEST_INFLATED_HEADER = 64 << 20
 LARGEST_META = 1 << 16
 """Bytes of an element of group 0002 that is looked at."""
 _FIRST_INFLATED = 1 << 20
-_UNDEFINED_LENGTH = 0xFFFFFFFF
+_DEFLATED_PIECE = 1 << 16
+_INFLATING = threading.Lock()
+"""One large header at a time: many callers with a bomb each need the memory of one."""
+UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class ElementHead:
+    """An element's tag, VR ("" where it is implicit) and length, and where it begins."""
+
+    tag: int
+    vr: str
+    length: int
+    """As declared; UNDEFINED_LENGTH where a delimiter ends the element."""
+    position: int
+    """In the file; of a deflated data set, in what is inflated."""
 
 
 def read_file_meta(file: BinaryIO) -> FileMetaDataset:
@@ -63,42 +80,55 @@ def guess_syntax(file: BinaryIO) -> str:
 
 def parse_file(file: BinaryIO, syntax: str) -> Dataset:
     """Parse from the current position up to the pixels; raises NotAnalysable."""
+    return parse_to_pixels(file, syntax)[0]
+
+
+def parse_to_pixels(file: BinaryIO, syntax: str) -> tuple[Dataset, ElementHead | None]:
+    """Parse as `parse_file` does, and say where the pixels are, if there are any."""
     if syntax == DeflatedExplicitVRLittleEndian:
-        return _parse_deflated(file.read())
+        return _parse_deflated(file)
     implicit = syntax == ImplicitVRLittleEndian
     little = syntax != ExplicitVRBigEndian
     start = file.tell()
-    ds, reached_pixels = _guarded(file, implicit, little, stop=lambda tag: tag in PIXEL_TAGS)
-    if not reached_pixels:
+    ds, pixels = _guarded(file, implicit, little, stop=lambda tag: tag in PIXEL_TAGS)
+    if pixels is None:
         _refuse_truncation(ds, file, start)
-    return ds
+    return ds, pixels
 
 
-def _parse_deflated(content: bytes) -> Dataset:
-    """Inflate (PS3.5 A.5) no more than the header needs."""
+def _parse_deflated(file: BinaryIO) -> tuple[Dataset, ElementHead | None]:
+    """Inflate no more than the header needs."""
+    start = file.tell()
     try:
-        return parse_file(BytesIO(_inflate(content, _FIRST_INFLATED)), ExplicitVRLittleEndian)
+        first = inflate(file, _FIRST_INFLATED)
+        return parse_to_pixels(BytesIO(first), ExplicitVRLittleEndian)
     except NotAnalysable:
-        largest = _inflate(content, LARGEST_INFLATED_HEADER)
-        return parse_file(BytesIO(largest), ExplicitVRLittleEndian)
+        file.seek(start)
+        with _INFLATING:
+            largest = inflate(file, LARGEST_INFLATED_HEADER)
+            return parse_to_pixels(BytesIO(largest), ExplicitVRLittleEndian)
 
 
-def _inflate(content: bytes, limit: int) -> bytes:
+def inflate(file: BinaryIO, limit: int) -> bytes:
+    """Inflate (PS3.5 A.5) from the current position on, `limit` bytes at most."""
+    inflating, inflated = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, limit)
+        while len(inflated) < limit and (piece := file.read(_DEFLATED_PIECE)):
+            inflated += inflating.decompress(piece, limit - len(inflated))
     except zlib.error as error:
         raise NotAnalysable("deflated data set cannot be inflated") from error
+    return bytes(inflated)
 
 
 def _guarded(
     file: BinaryIO, implicit: bool, little: bool, stop: Callable[[int], bool]
-) -> tuple[Dataset, bool]:
-    """Parse with pydicom; say whether `stop` ended it."""
-    stopped: list[int] = []
+) -> tuple[Dataset, ElementHead | None]:
+    """Parse with pydicom; give the element at which `stop` ended it."""
+    stopped: list[tuple[int, str, int]] = []
 
     def stop_when(tag: BaseTag, vr: str | None, length: int) -> bool:
         if stop(tag):
-            stopped.append(tag)
+            stopped.append((int(tag), vr or "", length))
         return bool(stopped)
 
     # pydicom warns about a character set that it does not know
@@ -111,7 +141,7 @@ def _guarded(
             raise NotAnalysable("too many elements in the header") from error
         # pydicom raises anything on damaged bytes, RecursionError on deep nesting
         raise NotAnalysable(f"data set cannot be decoded ({type(error).__name__})") from error
-    return ds, bool(stopped)
+    return ds, ElementHead(*stopped[0], file.tell()) if stopped else None
 
 
 def _refuse_truncation(ds: Dataset, file: BinaryIO, start: int) -> None:
@@ -129,7 +159,7 @@ def _refuse_truncation(ds: Dataset, file: BinaryIO, start: int) -> None:
 
 
 def _end_of(element: DataElement | RawDataElement | None) -> int:
-    if isinstance(element, RawDataElement) and element.length != _UNDEFINED_LENGTH:
+    if isinstance(element, RawDataElement) and element.length != UNDEFINED_LENGTH:
         return element.value_tell + element.length
     return 0
 

@@ -67,10 +67,10 @@ def part10(ds: Dataset, source: Dataset, also: tuple[str, ...] = ()) -> bytes:
     """
     _complete(ds)
     allowed = repertoire(source)
-    for one in _nested(ds):
+    for item in _nested(ds):
         # says that there is nothing to convert, which is slow to find out at every level
-        one.set_original_encoding(False, True, default_encoding)
-        _keep_to(allowed, one)
+        item.set_original_encoding(False, True, default_encoding)
+        _keep_to(allowed, item)
     names = list(encodings(source))
     elements: dict[BaseTag, DataElement | RawDataElement] = {e.tag: e for e in ds}
     for keyword in (*PATIENT_AND_STUDY, *also):
@@ -130,8 +130,8 @@ def _sequence(source: Dataset, tag: BaseTag, names: list[str]) -> RawDataElement
     try:
         element = deepcopy(source[tag])
         element.is_undefined_length = False
-        for one in element.value:
-            one.remove_private_tags()
+        for item in element.value:
+            item.remove_private_tags()
         write_data_element(buffer, element, names)
     except BROKEN:
         return None
@@ -143,8 +143,8 @@ def _nested(ds: Dataset) -> Iterator[Dataset]:
     yield ds
     for element in ds:
         if element.VR == "SQ":
-            for one in element.value:
-                yield from _nested(one)
+            for item in element.value:
+                yield from _nested(item)
 
 
 def _keep_to(allowed: tuple[str, ...], ds: Dataset) -> None:
@@ -167,39 +167,3 @@ def _kept(character: str, allowed: tuple[str, ...]) -> str:
             continue
         return character
     return "?"
-
-
-def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """Encode what makes a Part 10 file of a data set (PS3.10 7.1).
-
-    It depends on its arguments alone: SourceApplicationEntityTitle (Type 3) is left
-    out, so that the same data set from two callers is the same file. UIDs are copied
-    as they are, malformed ones too.
-    """
-    group = b"".join(
-        (
-            _element(0x0001, b"OB", b"\x00\x01"),
-            _element(0x0002, b"UI", _uid(sop_class_uid)),
-            _element(0x0003, b"UI", _uid(sop_instance_uid)),
-            _element(0x0010, b"UI", _uid(transfer_syntax_uid)),
-            _element(0x0012, b"UI", _uid(IMPLEMENTATION_CLASS_UID)),
-            _element(0x0013, b"SH", _even(IMPLEMENTATION_VERSION.encode(), b" ")),
-        )
-    )
-    length = _element(0x0000, b"UL", struct.pack("<L", len(group)))
-    return bytes(128) + b"DICM" + length + group
-
-
-def _element(number: int, vr: bytes, value: bytes) -> bytes:
-    """Encode an element of group 0002, explicit VR little endian (PS3.5 7.1.2)."""
-    if vr == b"OB":
-        return struct.pack("<HH2sHL", 2, number, vr, 0, len(value)) + value
-    return struct.pack("<HH2sH", 2, number, vr, len(value)) + value
-
-
-def _uid(uid: str) -> bytes:
-    return _even(uid.encode("latin-1", "replace"), b"\0")
-
-
-def _even(value: bytes, padding: bytes) -> bytes:
-    return value + padding * (len(value) % 2)

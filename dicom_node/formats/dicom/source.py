@@ -42,7 +42,7 @@ def raw_text(source: Dataset, keyword: str, encodings: tuple[str, ...] = ("ascii
     if isinstance(element, RawDataElement) or isinstance(value, bytes):
         text = _decoded(bytes(value), encodings)
     elif element.VM > 1:
-        text = "\\".join(str(one) for one in value)
+        text = "\\".join(str(item) for item in value)
     else:
         text = str(value)
     return text.strip(" \0\r\n")

@@ -59,7 +59,7 @@ def coded(concept: CodedConcept) -> str:
 
 def message(segments: Iterable[str]) -> str:
     """Join segments; each ends in CR alone."""
-    return "".join(f"{one}\r" for one in segments)
+    return "".join(f"{segment}\r" for segment in segments)
 
 
 def date(text: str) -> str:

@@ -55,8 +55,8 @@ def judge_head(path: str, headers: Message, largest: int) -> Head:
     inner = more.get("type", DICOM).lower()
     if (kind, inner, encoding) != ("multipart/related", DICOM, "identity"):
         raise HeadRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-    accepted = [media_type(one)[0] for one in headers.get("Accept", "*/*").split(",")]
-    if not any(one in _JSON_TYPES for one in accepted):
+    accepted = [media_type(accept)[0] for accept in headers.get("Accept", "*/*").split(",")]
+    if not any(kind in _JSON_TYPES for kind in accepted):
         raise HeadRefused(HTTPStatus.NOT_ACCEPTABLE)
     return Head(found[1] or "", more.get("boundary", ""), _length(headers, largest))
 

@@ -224,7 +224,11 @@ def _texts(match: Match, tag: str) -> tuple[str, ...]:
     """Give the texts of an attribute, whatever the server sent."""
     element = match.get(tag) if isinstance(match, dict) else None
     values = element.get("Value") if isinstance(element, dict) else None
-    return tuple(one for one in values if isinstance(one, str)) if isinstance(values, list) else ()
+    return (
+        tuple(value for value in values if isinstance(value, str))
+        if isinstance(values, list)
+        else ()
+    )
 
 
 def _text(match: Match, tag: str) -> str:

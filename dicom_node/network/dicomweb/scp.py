@@ -58,7 +58,7 @@ _MORE_HEADERS: Mapping[int, Mapping[str, str]] = {
 class StowService:
     """Who is served, and by what."""
 
-    knock: Callable[[Visitor], Caller | None]
+    authenticate: Callable[[Visitor], Caller | None]
     """Names the caller, if it is served."""
     store: Callable[[StoreRequest], Recorded]
     """Stores one instance; raises Refused."""
@@ -149,7 +149,7 @@ class _StowHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Store the parts of the content, each by itself (PS3.18 10.5)."""
-        caller = self.service.knock(self._visitor())
+        caller = self.service.authenticate(self._visitor())
         if caller is None:
             wants = self.service.wants_token
             self._refuse(HTTPStatus.UNAUTHORIZED if wants else HTTPStatus.FORBIDDEN)
@@ -202,7 +202,7 @@ class _StowHandler(BaseHTTPRequestHandler):
         except TimeoutError:
             cut = HTTPStatus.REQUEST_TIMEOUT, PROCESSING_FAILURE
         except OSError:  # the connection's own; of TLS not all are ConnectionErrors
-            stored = sum(one.is_stored for one in outcomes)
+            stored = sum(outcome.is_stored for outcome in outcomes)
             log.warning("stow_broken_off", calling_ae=caller.calling_ae, stored=stored)
             self.close_connection = True
             return
@@ -220,15 +220,15 @@ class _StowHandler(BaseHTTPRequestHandler):
         if cut is not None:
             outcomes.append(StoreOutcome("", "", cut[1]))
         status, content = answer_to(outcomes)
-        if cut is not None and not any(one.is_stored for one in outcomes):
+        if cut is not None and not any(outcome.is_stored for outcome in outcomes):
             status = cut[0]
         log.info(
             "stow_answered",
             calling_ae=caller.calling_ae,
             host=caller.host,
             http_status=int(status),
-            stored=sum(one.is_stored for one in outcomes),
-            failed=sum(not one.is_stored for one in outcomes),
+            stored=sum(outcome.is_stored for outcome in outcomes),
+            failed=sum(not outcome.is_stored for outcome in outcomes),
         )
         if not ended:
             self.close_connection = True

@@ -47,7 +47,7 @@ def send(
     outcomes: list[Acknowledgement | Undelivered] = []
     lost: NoAnswer | None = None
     for group in _groups(batch.deliveries):
-        for delivery_id, result in _stored(group, archive, to, lost):
+        for delivery_id, result in _store_group(group, archive, to, lost):
             if isinstance(result, NoAnswer):
                 lost = result
             if isinstance(result, str):
@@ -86,16 +86,16 @@ def _object(content: bytes) -> Dataset:
 
 def _groups(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     group: list[Delivery] = []
-    for one in deliveries:
-        if group and sum(sent.file.size for sent in (*group, one)) > LARGEST_REQUEST:
+    for delivery in deliveries:
+        if group and sum(sent.file.size for sent in (*group, delivery)) > LARGEST_REQUEST:
             yield group
             group = []
-        group.append(one)
+        group.append(delivery)
     if group:
         yield group
 
 
-def _stored(
+def _store_group(
     group: Sequence[Delivery], archive: Archive, to: StowDestination, lost: NoAnswer | None
 ) -> Iterator[tuple[int, Result]]:
     """Store a group; what its answer leaves open is sent again, each object alone."""
@@ -108,17 +108,19 @@ def _stored(
             yield delivery.id, error
     results: dict[str, Result] = {}
     if lost is None and objects:
-        results = _judged(list(objects.values()), to)
+        results = _judge_group(list(objects.values()), to)
     for uid, (delivery, ds) in objects.items():
         result = lost or results.get(uid)
         if result is None and len(objects) > 1:
-            result = _judged([(delivery, ds)], to).get(uid)
+            result = _judge_group([(delivery, ds)], to).get(uid)
         result = result or TryAgain("the answer says nothing of the object")
         lost = result if isinstance(result, NoAnswer) else lost
         yield delivery.id, result
 
 
-def _judged(group: Sequence[tuple[Delivery, Dataset]], to: StowDestination) -> dict[str, Result]:
+def _judge_group(
+    group: Sequence[tuple[Delivery, Dataset]], to: StowDestination
+) -> dict[str, Result]:
     uids = [delivery.sop_instance_uid for delivery, _ in group]
     try:
         size = sum(delivery.file.size for delivery, _ in group)

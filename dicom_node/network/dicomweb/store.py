@@ -9,8 +9,8 @@ from io import BytesIO
 from dicom_node.domain.errors import NotAnalysable, Refused
 from dicom_node.domain.reception import CANNOT_UNDERSTAND, SUCCESS, Caller, StoreRequest
 from dicom_node.formats.dicom.attributes import text
+from dicom_node.formats.dicom.file_meta import file_head
 from dicom_node.formats.dicom.parsing import read_file_meta
-from dicom_node.formats.dicom.part10 import file_head
 from dicom_node.network.dicomweb.answers import (
     FAILED_SEQUENCE,
     FAILURE_REASON,
@@ -81,29 +81,33 @@ def refuse_unsupported(request: StoreRequest) -> None:
 
 def answer_to(outcomes: Sequence[StoreOutcome]) -> tuple[HTTPStatus, bytes]:
     """Give status and content of the answer (PS3.18 10.5.3, tables 10.5.3-1 and -2)."""
-    stored = [one for one in outcomes if one.is_stored]
-    named = [one for one in outcomes if not one.is_stored and one.sop_instance_uid]
-    others = [one for one in outcomes if not one.is_stored and not one.sop_instance_uid]
+    stored = [outcome for outcome in outcomes if outcome.is_stored]
+    named = [outcome for outcome in outcomes if not outcome.is_stored and outcome.sop_instance_uid]
+    others = [
+        outcome for outcome in outcomes if not outcome.is_stored and not outcome.sop_instance_uid
+    ]
     ds: dict[str, object] = {RETRIEVE_URL: {"vr": "UR"}}  # type 2: the node retrieves nothing
     if named:
         ds[FAILED_SEQUENCE] = _sequence(
-            [{**_ref(one), **_us(FAILURE_REASON, one.status)} for one in named]
+            [{**_ref(outcome), **_us(FAILURE_REASON, outcome.status)} for outcome in named]
         )
     if stored:
-        ds[REFERENCED_SEQUENCE] = _sequence([{**_ref(one), **_warning(one)} for one in stored])
+        ds[REFERENCED_SEQUENCE] = _sequence(
+            [{**_ref(outcome), **_warning(outcome)} for outcome in stored]
+        )
     if others:
-        ds[OTHER_FAILURES] = _sequence([_us(FAILURE_REASON, one.status) for one in others])
+        ds[OTHER_FAILURES] = _sequence([_us(FAILURE_REASON, other.status) for other in others])
     return _status(outcomes), json.dumps(ds).encode()
 
 
 def _status(outcomes: Sequence[StoreOutcome]) -> HTTPStatus:
     if not outcomes:
         return HTTPStatus.BAD_REQUEST
-    if all(one.status == SUCCESS for one in outcomes):
+    if all(outcome.status == SUCCESS for outcome in outcomes):
         return HTTPStatus.OK
-    if any(one.is_stored for one in outcomes):
+    if any(outcome.is_stored for outcome in outcomes):
         return HTTPStatus.ACCEPTED
-    if all(one.status >> 8 == 0xA7 for one in outcomes):
+    if all(outcome.status >> 8 == 0xA7 for outcome in outcomes):
         return HTTPStatus.SERVICE_UNAVAILABLE  # "out of resources": worth repeating
     return HTTPStatus.CONFLICT
 
@@ -112,15 +116,15 @@ def _sequence(items: list[dict[str, object]]) -> dict[str, object]:
     return {"vr": "SQ", "Value": items}
 
 
-def _ref(one: StoreOutcome) -> dict[str, object]:
+def _ref(outcome: StoreOutcome) -> dict[str, object]:
     return {
-        CLASS_UID: {"vr": "UI", "Value": [one.sop_class_uid]},
-        INSTANCE_UID: {"vr": "UI", "Value": [one.sop_instance_uid]},
+        CLASS_UID: {"vr": "UI", "Value": [outcome.sop_class_uid]},
+        INSTANCE_UID: {"vr": "UI", "Value": [outcome.sop_instance_uid]},
     }
 
 
-def _warning(one: StoreOutcome) -> dict[str, object]:
-    return {} if one.status == SUCCESS else _us(WARNING_REASON, one.status)
+def _warning(outcome: StoreOutcome) -> dict[str, object]:
+    return {} if outcome.status == SUCCESS else _us(WARNING_REASON, outcome.status)
 
 
 def _us(tag: str, value: int) -> dict[str, object]:

@@ -19,6 +19,7 @@ from dicom_node.domain.errors import GiveUp, NodeError, TryAgain
 from dicom_node.domain.study import Peer
 from dicom_node.network.dimse.answers import explain_rejection
 from dicom_node.network.dimse.options import MAX_PDU, SOCKET_HANDLERS, Timeouts
+from dicom_node.network.dimse.peer_answer import guard_answer
 from dicom_node.network.tls.contexts import Securing, usable
 from dicom_node.network.tls.sockets import Context, SecureSocket, in_words
 
@@ -62,9 +63,10 @@ class Watchdog:
         """Whether there ever was a connection."""
 
     def watch(self, event: Event) -> None:
-        """Take the socket before it connects (EVT_ACSE_SENT of the request)."""
+        """Take the socket, and guard it, before it connects (EVT_ACSE_SENT of the request)."""
         if self._assoc is None and event.assoc.dul.socket is not None:
             self._assoc, self._socket = event.assoc, event.assoc.dul.socket.socket
+            guard_answer(event.assoc.dul.socket)
 
     def hold(self, secured: SecureSocket) -> None:
         """Take the TLS socket that replaces the first one."""

@@ -1,74 +1,165 @@
-"""What an association may take in: bounds, and the queue of its messages."""
+"""What takes the data sets of requests: an image into a file, a report into memory."""
 
-import threading
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from queue import Full
+from collections.abc import Callable, Sequence
 
-from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
+import structlog
 
-from dicom_node.network.dimse.messages import LARGEST_DATA_SET, Assembler, Message
-from dicom_node.network.dimse.upper_layer import CHECK_S, SLOWEST_SENDER, DataPDU, WakingQueue
+from dicom_node.domain.archive import Spool
+from dicom_node.domain.errors import Refused, TryAgain
+from dicom_node.domain.reception import (
+    CONFLICT,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    SUCCESS,
+    Caller,
+    StoreRequest,
+)
+from dicom_node.domain.work import Recorded
+from dicom_node.formats.dicom.file_meta import file_head
+from dicom_node.network.dimse.commitment import Event, Hear, answer
+from dicom_node.network.dimse.messages import (
+    AFFECTED_SOP_CLASS_UID,
+    AFFECTED_SOP_INSTANCE_UID,
+    EVENT_TYPE_ID,
+    Message,
+)
+from dicom_node.network.dimse.upper_layer.negotiation import Agreed
+from dicom_node.process.logs import log_failure
 
-MOST_WAITING = 2
-"""Messages of one association that wait to be served; then the sender waits."""
+log = structlog.get_logger()
+
+ROOM_STEP = 16 << 20
+"""Bytes of a data set after which the disk is looked at again."""
+LARGEST_REPORT = 16 << 20
+"""Bytes of a report of storage commitment: some 100,000 instances."""
+
+Answer = tuple[int, str]
+"""Status and comment of a response."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much is taken in."""
+class StoreIntake:
+    """One C-STORE: the data set goes into a file as it comes."""
 
-    connections: int
-    """Half-open ones and those that end count too."""
-    of_one_host: int
-    """Of these connections."""
-    object_bytes: int = LARGEST_DATA_SET
-    """A data set that is larger is refused."""
-    all_bytes: int = 1 << 40
-    """What all associations together hold of data sets; beyond it a new one is refused."""
+    def __init__(
+        self,
+        message: Message,
+        agreed: Agreed,
+        caller: Caller,
+        spool: Callable[[], Spool],
+        has_room: Callable[[], bool],
+        store: Callable[[StoreRequest], Recorded],
+    ) -> None:
+        self._class_uid = message.text(AFFECTED_SOP_CLASS_UID)
+        self._instance_uid = message.text(AFFECTED_SOP_INSTANCE_UID)
+        self._agreed, self._caller = agreed, caller
+        self._head = file_head(self._class_uid, self._instance_uid, agreed.transfer_syntax)
+        self._has_room, self._store = has_room, store
+        self._spool: Spool | None = None
+        self._looked_at = 0
+        self._fault = _fault_of(lambda: self._open(spool))
 
-    def has_place(self, hosts: Sequence[str], host: str) -> bool:
-        """Say whether one more connection is taken, with those of `hosts` open."""
-        return len(hosts) < self.connections and hosts.count(host) < self.of_one_host
+    def write(self, pieces: Sequence[memoryview]) -> None:
+        """Write to the file; after a fault the rest passes by."""
+        if self._fault is None:
+            self._fault = _fault_of(lambda: self._write(pieces))
+            if self._fault is not None:
+                self.drop()
+
+    def answer(self) -> Answer:
+        """Store what came."""
+        if self._fault is None:
+            recorded: list[Recorded] = []
+            self._fault = _fault_of(lambda: recorded.append(self._store(self._request())))
+            if recorded == [Recorded.CONFLICT]:
+                return CONFLICT, "instance is known with other content; the first is kept"
+        else:
+            self._tell_refusal(*self._fault)
+        return self._fault or (SUCCESS, "")
+
+    def drop(self) -> None:
+        """Remove the file, unless it was stored."""
+        if self._spool is not None:
+            self._spool.drop()
+
+    def _open(self, spool: Callable[[], Spool]) -> None:
+        self._spool = spool()
+        self._spool.write((self._head,))
+
+    def _write(self, pieces: Sequence[memoryview]) -> None:
+        assert self._spool is not None  # noqa: S101 - types: without one there is a fault
+        self._spool.write(pieces)
+        if self._spool.size - self._looked_at > ROOM_STEP:
+            self._looked_at = self._spool.size
+            if not self._has_room():
+                raise Refused(OUT_OF_RESOURCES, "disk space is below the reserve")
+
+    def _request(self) -> StoreRequest:
+        assert self._spool is not None  # noqa: S101 - types: without one there is a fault
+        return StoreRequest(
+            caller=self._caller,
+            context_class_uid=self._agreed.abstract_syntax,
+            sop_class_uid=self._class_uid,
+            sop_instance_uid=self._instance_uid,
+            transfer_syntax_uid=self._agreed.transfer_syntax,
+            file_head=self._head,
+            content=self._spool,
+        )
+
+    def _tell_refusal(self, status: int, comment: str) -> None:
+        """Leave the line that `flow.receive` writes about what comes to it whole."""
+        log.warning(
+            "instance_refused",
+            sop_instance_uid=self._instance_uid,
+            sop_class_uid=self._class_uid,
+            transfer_syntax_uid=self._agreed.transfer_syntax,
+            calling_ae=self._caller.calling_ae,
+            status=f"{status:04X}",
+            reason=comment,
+        )
 
 
-class EventDrivenDIMSE(DIMSEServiceProvider):
-    """Assembles messages and queues them for the association's thread."""
+class ReportIntake:
+    """One N-EVENT-REPORT of storage commitment, as small as such are."""
 
-    def __init__(self, assoc: Association, bell: threading.Event) -> None:
-        super().__init__(assoc)
-        self.assembler = Assembler()
-        self.requests: WakingQueue[Message] = WakingQueue(bell, MOST_WAITING)
-        self._begun_at = 0.0
+    def __init__(self, message: Message, agreed: Agreed, hear: Hear) -> None:
+        self._message, self._agreed, self._hear = message, agreed, hear
+        self._content = bytearray()
 
-    def receive_primitive(self, primitive: DataPDU) -> None:  # type: ignore[override] # any of its kinds in pynetdicom; here PDUs alone
-        """Take the fragments of a PDU; raises BrokenMessage."""
-        for context_id, fragment in primitive.values:
-            if not self.assembler.is_partial:
-                self._begun_at = time.monotonic()
-            message = self.assembler.add(context_id, fragment)
-            if message is not None:
-                self._queue(message)
+    def write(self, pieces: Sequence[memoryview]) -> None:
+        """Keep what came, up to the limit and a little."""
+        if len(self._content) <= LARGEST_REPORT:
+            self._content += b"".join(pieces)
 
-    def held(self) -> int:
-        """Say how many bytes of data sets have come and are not yet being stored."""
-        size = 0 if self.assembler.is_dropping else self.assembler.size
-        return size + sum(len(message.content) for message in list(self.requests.queue))
+    def answer(self) -> Answer:
+        """Hear the report."""
+        if len(self._content) > LARGEST_REPORT:
+            return OUT_OF_RESOURCES, "the report is larger than is taken"
+        event = Event(
+            sop_class_uid=self._message.text(AFFECTED_SOP_CLASS_UID),
+            sop_instance_uid=self._message.text(AFFECTED_SOP_INSTANCE_UID),
+            event_type=self._message.number(EVENT_TYPE_ID),
+            content=bytes(self._content),
+            syntax_uid=self._agreed.transfer_syntax,
+        )
+        return answer(event, self._hear)
 
-    def is_overdue(self) -> bool:
-        """Whether a message takes longer than a slow line explains."""
-        if not self.assembler.is_partial:
-            return False
-        allowed_s = (self.dimse_timeout or 0) + self.assembler.size / SLOWEST_SENDER
-        return time.monotonic() - self._begun_at > allowed_s
+    def drop(self) -> None:
+        """Have nothing that outlives it."""
 
-    def _queue(self, message: Message) -> None:
-        """Wait for a place; meanwhile nothing is read, so the sender waits too."""
-        while not self.assoc._kill:
-            try:
-                self.requests.put(message, timeout=CHECK_S)
-            except Full:
-                continue
-            return
+
+def _fault_of(step: Callable[[], object]) -> Answer | None:
+    """Take a step; give what its fault is answered with. Never raises."""
+    try:
+        step()
+    except Refused as refusal:
+        return refusal.status, refusal.comment
+    except TryAgain as error:
+        log.error("reception_failed", error=type(error).__name__, reason=str(error))
+        return OUT_OF_RESOURCES, "storage or database unavailable, repeat later"
+    except MemoryError as error:
+        log_failure("store_failed", type(error), error.__traceback__)
+        return OUT_OF_RESOURCES, "out of memory"
+    except Exception as error:  # noqa: BLE001 - the edge: the association lives on
+        log_failure("store_failed", type(error), error.__traceback__)
+        return PROCESSING_FAILURE, "internal error"
+    return None

@@ -1,14 +1,15 @@
-"""DIMSE messages: fragments in, messages out; no I/O.
+"""DIMSE messages: pieces of fragments in, messages out; no I/O.
 
 The command set is always implicit VR little endian (PS3.7 6.3.1), so it is read
 and written here by hand, in microseconds and whatever its values hold.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dicom_node.formats.dicom.attributes import clean
+from dicom_node.network.dimse.upper_layer.connection import Data
 
 C_STORE_RQ = 0x0001
 C_ECHO_RQ = 0x0030
@@ -32,10 +33,7 @@ LONGEST_COMMENT = 64
 """Characters of ErrorComment, VR LO."""
 LARGEST_COMMAND = 1 << 16
 LARGEST_DATA_SET = 2 << 30
-"""Bytes; a data set is held in memory until it is stored. Beyond it nothing is read."""
-MEGABYTE = 1 << 20
-SMALL_FRAGMENT = 4096
-"""Bytes; fewer are copied, as a view keeps its whole PDU and costs more itself."""
+"""Bytes; beyond it nothing is read."""
 
 
 class BrokenMessage(Exception):
@@ -44,15 +42,16 @@ class BrokenMessage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A complete message: command values by element number, and the data set."""
+    """A request or response: its command set, values by element number."""
 
     context_id: int
     command: dict[int, bytes]
-    content: bytes = b""
-    is_too_large: bool = False
-    """Whether the data set was longer than is taken; its content was dropped."""
-    is_one_too_many: bool = False
-    """Whether too much was on its way besides; its content was dropped."""
+
+    @property
+    def has_data_set(self) -> bool:
+        """Whether a data set follows (PS3.7 E.1)."""
+        kind = self.command.get(COMMAND_DATA_SET_TYPE, b"")
+        return int.from_bytes(kind, "little") != NO_DATA_SET
 
     def number(self, element: int) -> int | None:
         """Give a US value, None where it is missing or malformed."""
@@ -64,84 +63,59 @@ class Message:
         return clean(self.command.get(element, b"").decode("latin-1"))
 
 
-class Assembler:
-    """Collects the fragments of one message after another (PS3.8 annex E.2)."""
+class MessageReader:
+    """Follows the fragments of one message after another (PS3.8 annex E.2).
+
+    Commands are kept until they are complete; data sets pass by and are counted.
+    """
 
     def __init__(self) -> None:
-        self.largest = LARGEST_DATA_SET
-        """Bytes; longer data sets are dropped."""
-        self.is_crowded: Callable[[], bool] = lambda: False
-        """Says whether all associations together hold too much; asked for each MB."""
-        self._reset()
-
-    def _reset(self) -> None:
         self._context_id: int | None = None
         self._encoded = bytearray()
-        self._command: dict[int, bytes] | None = None
-        self._fragments: list[memoryview | bytearray] = []
-        self._one_too_many = False
+        self.message: Message | None = None
+        """The one whose data set is coming."""
         self.size = 0
-        """Bytes of the data set so far."""
+        """Bytes of that data set so far."""
 
     @property
     def is_partial(self) -> bool:
         """Whether a message has begun and not ended."""
         return self._context_id is not None
 
-    @property
-    def is_dropping(self) -> bool:
-        """Whether what comes of the data set is not kept."""
-        return self._one_too_many or self.size > self.largest
+    def add(self, data: Data) -> Message | None:
+        """Take a piece; give the message that is complete with it.
 
-    def add(self, context_id: int, fragment: memoryview) -> Message | None:
-        """Take a fragment with its control header; give the message that it ends.
-
-        Raises BrokenMessage.
+        Raises BrokenMessage. When a command is complete whose data set is yet to come,
+        `message` is that command.
         """
-        if not fragment or self._context_id not in (None, context_id):
-            raise BrokenMessage("fragment is empty or of another context")
-        self._context_id = context_id
-        is_last = bool(fragment[0] & 2)
-        if fragment[0] & 1:
-            return self._add_command(fragment[1:], is_last)
-        return self._add_content(fragment[1:], is_last)
+        if self._context_id not in (None, data.context_id):
+            raise BrokenMessage("fragment is of another context")
+        self._context_id = data.context_id
+        return self._add_command(data) if data.is_command else self._add_content(data)
 
-    def _add_command(self, fragment: memoryview, is_last: bool) -> Message | None:
-        self._encoded += fragment
-        if self._command is not None or len(self._encoded) > LARGEST_COMMAND:
+    def _add_command(self, data: Data) -> Message | None:
+        self._encoded += data.content
+        if self.message is not None or len(self._encoded) > LARGEST_COMMAND:
             raise BrokenMessage("command set is too long or comes twice")
-        if not is_last:
+        if not data.ends:
             return None
-        self._command = decode_command(bytes(self._encoded))
-        kind = self._command.get(COMMAND_DATA_SET_TYPE, b"")
-        if int.from_bytes(kind, "little") == NO_DATA_SET:
-            return self._complete()
+        message = Message(data.context_id, decode_command(bytes(self._encoded)))
+        self._encoded.clear()
+        if not message.has_data_set:
+            self._context_id = None
+            return message
+        self.message = message
         return None
 
-    def _add_content(self, fragment: memoryview, is_last: bool) -> Message | None:
-        before = self.size
-        self.size += len(fragment)
-        if self._command is None or self.size > LARGEST_DATA_SET:
+    def _add_content(self, data: Data) -> Message | None:
+        self.size += len(data.content)
+        if self.message is None or self.size > LARGEST_DATA_SET:
             raise BrokenMessage("data set has no command or is too large")
-        if self.size // MEGABYTE > before // MEGABYTE and self.is_crowded():
-            self._one_too_many = True
-        if self.is_dropping:
-            self._fragments.clear()
-        elif len(fragment) > SMALL_FRAGMENT:
-            self._fragments.append(fragment)
-        elif self._fragments and isinstance(self._fragments[-1], bytearray):
-            self._fragments[-1] += fragment
-        else:
-            self._fragments.append(bytearray(fragment))
-        return self._complete() if is_last else None
-
-    def _complete(self) -> Message:
-        content = b"".join(self._fragments)
-        too_large = self.size > self.largest
-        head = self._context_id or 0, self._command or {}
-        message = Message(*head, content, too_large, self._one_too_many)
-        self._reset()
-        return message
+        if not data.ends:
+            return None
+        complete, self.message = self.message, None
+        self._context_id, self.size = None, 0
+        return complete
 
 
 def decode_command(encoded: bytes) -> dict[int, bytes]:

@@ -12,6 +12,15 @@ from pynetdicom.events import Event, EventHandlerType
 MAX_PDU = 131_072
 """Bytes; larger ones win nothing, unlimited (0) is the slowest of all."""
 
+VERIFICATION = "1.2.840.10008.1.1"
+NATIVE_SYNTAXES = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+)
+"""Transfer syntaxes of C-ECHO, which has no data set."""
+
 IMAGE_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
     "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, for presentation

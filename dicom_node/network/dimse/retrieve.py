@@ -20,7 +20,7 @@ from dicom_node.domain.reception import (
 )
 from dicom_node.domain.work import Recorded
 from dicom_node.formats.dicom.attributes import clean
-from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.formats.dicom.file_meta import file_head
 from dicom_node.network.dimse.answers import judge_absence
 from dicom_node.network.dimse.association import OutgoingAssociation, Target
 from dicom_node.network.dimse.options import IMAGE_CLASSES, IMAGE_SYNTAXES

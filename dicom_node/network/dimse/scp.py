@@ -2,39 +2,23 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 import structlog
-from pydicom.uid import UID
-from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES, evt
-from pynetdicom.events import Event
-from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at run time
 
-from dicom_node.domain.errors import BadSettings, Refused
+from dicom_node.domain.archive import Spool
+from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.exchange.commitment import NO_SUCH_CLASS, PUSH_MODEL
-from dicom_node.domain.reception import (
-    CONFLICT,
-    OUT_OF_RESOURCES,
-    PROCESSING_FAILURE,
-    SUCCESS,
-    Caller,
-    StoreRequest,
-)
+from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.study import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from dicom_node.domain.work import Recorded
-from dicom_node.formats.dicom.attributes import clean
-from dicom_node.formats.dicom.part10 import file_head
-from dicom_node.network.dimse.commitment import SYNTAXES, Hear, answer
-from dicom_node.network.dimse.commitment import Event as CommitmentEvent
-from dicom_node.network.dimse.intake import Bounds
+from dicom_node.network.dimse.acceptor import AcceptedAssociation, Intake, Terms, Unwanted
+from dicom_node.network.dimse.commitment import SYNTAXES, Hear
+from dicom_node.network.dimse.intake import ReportIntake, StoreIntake
 from dicom_node.network.dimse.messages import (
-    AFFECTED_SOP_CLASS_UID,
-    AFFECTED_SOP_INSTANCE_UID,
     C_STORE_RQ,
-    EVENT_TYPE_ID,
+    COMMAND_FIELD,
     LARGEST_DATA_SET,
     N_EVENT_REPORT_RQ,
     Message,
@@ -43,31 +27,42 @@ from dicom_node.network.dimse.options import (
     IMAGE_CLASSES,
     IMAGE_SYNTAXES,
     MAX_PDU,
+    NATIVE_SYNTAXES,
+    VERIFICATION,
     Timeouts,
     prepare,
 )
-from dicom_node.network.dimse.server import AcceptingServer, EventDrivenAssociation
+from dicom_node.network.dimse.server import AcceptingServer, Bounds
+from dicom_node.network.dimse.upper_layer.negotiation import (
+    CALLING_AE_NOT_RECOGNISED,
+    LOCAL_LIMIT_EXCEEDED,
+    OUR_REJECTIONS,
+    Agreed,
+    Rejection,
+    Supported,
+    is_ae_title,
+    judge_request,
+)
+from dicom_node.network.dimse.upper_layer.pdu import AssociateRequest, UserInformation
 from dicom_node.network.tls.sockets import Secure
 from dicom_node.process.logs import log_failure
+from dicom_node.process.throttle import ThrottledLog
 
 log = structlog.get_logger()
 
-# A-ASSOCIATE-RJ result, source and reason (PS3.8 table 9-21)
-CALLING_AE_NOT_RECOGNISED = (1, 1, 3)
-CALLED_AE_NOT_RECOGNISED = (1, 1, 7)
-LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
-REFUSALS = {
-    CALLED_AE_NOT_RECOGNISED: "the called AE title is not the node's",
-    CALLING_AE_NOT_RECOGNISED: "the caller is not known, may not send, or calls from elsewhere",
-    LOCAL_LIMIT_EXCEEDED: "too many associations are open, or the node is stopping",
+SERVED: Mapping[str, Supported] = {
+    VERIFICATION: Supported(tuple(map(str, NATIVE_SYNTAXES))),
+    **{one: Supported(tuple(map(str, IMAGE_SYNTAXES))) for one in IMAGE_CLASSES},
 }
-"""Why a caller is rejected."""
+"""The presentation contexts that are accepted, by abstract syntax."""
+_WITH_REPORTS: Mapping[str, Supported] = {
+    **SERVED,
+    PUSH_MODEL: Supported(tuple(map(str, SYNTAXES)), requestor_is_scp=True),
+}
+"""And those of a peer that reports storage commitment, though it opened the association."""
 
-SERVED: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (str(Verification), tuple(str(one) for one in DEFAULT_TRANSFER_SYNTAXES)),
-    *((sop_class, tuple(str(one) for one in IMAGE_SYNTAXES)) for sop_class in IMAGE_CLASSES),
-)
-"""The presentation contexts that are accepted: abstract syntax and transfer syntaxes."""
+REFUSALS = {(one.result, one.source, one.reason): one.words for one in OUR_REJECTIONS}
+"""Why a caller is rejected, by result, source and reason."""
 
 QUIET_S = 1.0
 """Between two messages, after which a stop need not wait for an association."""
@@ -84,17 +79,37 @@ class Service:
     """Says whether a caller is served."""
     store: Callable[[StoreRequest], Recorded]
     """Stores one instance; raises Refused."""
+    spool: Callable[[], Spool]
+    """Begins the file of a data set; raises TryAgain."""
     max_associations: int = 64
     max_per_caller: int = 64
     """Of these, from one host."""
     max_object: int = LARGEST_DATA_SET
     """Bytes of a data set."""
     max_held: int = 4 << 30
-    """Bytes of data sets on their way, on all associations together."""
+    """Bytes of data sets on their way or being stored, on all associations together."""
     max_pdu: int = MAX_PDU
     timeouts: Timeouts = field(default_factory=Timeouts)
     reports: Callable[[Caller], Hear | None] = lambda _: None
     """Gives what hears a caller's reports of storage commitment, if it may send any."""
+    has_room: Callable[[], bool] = lambda: True
+    """Says whether the disk is above its reserve; raises TryAgain."""
+    is_known: Callable[[str], bool] = lambda _: True
+    """Says whether a configured peer has this address; answers at once."""
+    serves_unknown: bool = False
+    """Whether callers may come from any address."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """How many connections are borne; half-open ones must not keep real ones out."""
+        connections = 2 * self.max_associations + 16
+        share = 3 if self.serves_unknown else 1
+        return Bounds(
+            connections=connections,
+            of_one_host=min(2 * self.max_per_caller + 16, 3 * connections // 4),
+            of_unknown=share * connections // 4,
+            all_bytes=self.max_held,
+        )
 
 
 class StorageSCP:
@@ -112,26 +127,14 @@ class StorageSCP:
         self._server: AcceptingServer | None = None
         self._thread: threading.Thread | None = None
         self._door = threading.Lock()
+        self._log = ThrottledLog()
 
     def start(self) -> None:
         """Listen; raises BadSettings when the address cannot be had."""
         prepare()
         service = self._service
         try:
-            server = AcceptingServer(
-                _application_entity(service),
-                self._address,
-                {C_STORE_RQ: self._store, N_EVENT_REPORT_RQ: self._report},
-                [(evt.EVT_REQUESTED, self._admit)],
-                # half-open connections must not keep real ones out
-                Bounds(
-                    connections=4 * service.max_associations + 16,
-                    of_one_host=2 * service.max_per_caller + 16,
-                    object_bytes=service.max_object,
-                    all_bytes=service.max_held,
-                ),
-                secure=self._secure,
-            )
+            server = AcceptingServer(self._address, service.bounds, service.is_known, self._terms)
         except OSError as error:
             host, port = self._address
             key = "node.port" if self._secure is None else "tls.port"
@@ -139,9 +142,7 @@ class StorageSCP:
                 f"node.host and {key}: cannot listen on {host}:{port}: {error.strerror}"
             ) from error
         self._server = server
-        self._thread = threading.Thread(
-            target=server.serve_forever, args=(0.1,), name="scp", daemon=True
-        )
+        self._thread = threading.Thread(target=server.serve_forever, name="scp", daemon=True)
         self._thread.start()
         where = {"host": self._address[0], "port": self.port, "tls": self._secure is not None}
         log.info("scp_started", ae_title=service.ae_title, **where)
@@ -150,6 +151,15 @@ class StorageSCP:
     def port(self) -> int:
         """The port that is listened on."""
         return self._address[1] if self._server is None else self._server.server_address[1]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether also configured peers find no place."""
+        server = self._server
+        if server is None:
+            return False
+        admitted = sum(one.is_admitted for one in server.connections)
+        return server.places.is_full or admitted >= self._service.max_associations
 
     def stop(self, drain_s: float) -> None:
         """Refuse new connections, let running ones finish, then abort the rest.
@@ -166,48 +176,63 @@ class StorageSCP:
         while (open_ones := server.connections) and time.monotonic() < deadline:
             for assoc in open_ones:
                 if assoc.quiet_s() > QUIET_S:
-                    assoc.abort(block=False)
+                    assoc.end()
             time.sleep(0.02)
         for assoc in open_ones:
-            assoc.abort(block=False)
+            assoc.end()
         deadline = time.monotonic() + ABORT_S
         for assoc in open_ones:
             assoc.join(max(0.0, deadline - time.monotonic()))
         log.info("scp_stopped", aborted=len(open_ones))
 
-    def _admit(self, event: Event) -> None:
-        """Take in or reject an association before it is negotiated (EVT_REQUESTED)."""
-        assoc = cast(EventDrivenAssociation, event.assoc)  # the server makes no others
-        caller = self._caller(assoc)
-        try:
-            refusal = self._refusal(caller, assoc)
-        except Exception as error:  # noqa: BLE001 - the handler's edge: in doubt, nobody comes in
-            log_failure("greeting_failed", type(error), error.__traceback__)
-            refusal = CALLING_AE_NOT_RECOGNISED
-        bound = log.bind(calling_ae=caller.calling_ae, host=caller.host)
-        if refusal is None:
-            if self._service.reports(caller) is not None:
-                own = assoc.acceptor.supported_contexts
-                assoc.acceptor.supported_contexts = [*own, _commitment()]
-            bound.info("association_accepted")
-            return
-        reason = "/".join(map(str, refusal))
-        bound.warning("association_rejected", called_ae=caller.called_ae, reason=reason)
-        assoc.acse.send_reject(*refusal)
-        assoc.kill()
+    def _terms(self, is_crowded: Callable[[], bool]) -> Terms:
+        service = self._service
+        ours = UserInformation(service.max_pdu, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION)
+        return Terms(
+            admit=self._admit,
+            begin=self._begin,
+            ours=ours,
+            timeouts=service.timeouts,
+            log=self._log,
+            largest=service.max_object,
+            is_crowded=is_crowded,
+            secure=self._secure,
+        )
 
-    def _refusal(
-        self, caller: Caller, assoc: EventDrivenAssociation
-    ) -> tuple[int, int, int] | None:
+    def _admit(
+        self, request: AssociateRequest, assoc: AcceptedAssociation
+    ) -> Rejection | Mapping[str, Supported]:
+        """Take in or reject an association before it is negotiated."""
+        caller = assoc.caller
+        try:
+            rejection = self._rejection(request, assoc)
+        except Exception as error:  # noqa: BLE001 - the edge: in doubt, nobody comes in
+            log_failure("greeting_failed", type(error), error.__traceback__)
+            rejection = CALLING_AE_NOT_RECOGNISED
+        if rejection is None:
+            log.info("association_accepted", calling_ae=caller.calling_ae, host=caller.host)
+            return SERVED if self._service.reports(caller) is None else _WITH_REPORTS
+        self._log.warning(
+            "association_rejected",
+            calling_ae=caller.calling_ae,
+            host=caller.host,
+            called_ae=caller.called_ae,
+            reason=rejection.code,
+            words=rejection.words,
+        )
+        return rejection
+
+    def _rejection(self, request: AssociateRequest, assoc: AcceptedAssociation) -> Rejection | None:
         """Give the reason against the association, or take it in."""
-        if caller.called_ae != self._service.ae_title:
-            return CALLED_AE_NOT_RECOGNISED
-        if not self._service.greet(caller):
+        rejection = judge_request(request, self._service.ae_title)
+        if rejection is not None:
+            return rejection
+        if not self._service.greet(assoc.caller) or not is_ae_title(request.calling_ae):
             return CALLING_AE_NOT_RECOGNISED
         with self._door:
             server = self._server
             taken = () if server is None else [one for one in server.connections if one.is_admitted]
-            of_caller = sum(one.host == caller.host for one in taken)
+            of_caller = sum(one.host == assoc.host for one in taken)
             if (
                 server is None
                 or len(taken) >= self._service.max_associations
@@ -217,83 +242,17 @@ class StorageSCP:
             assoc.admitted = True
         return None
 
-    def _store(
-        self, message: Message, context: PresentationContext, assoc: EventDrivenAssociation
-    ) -> tuple[int, str]:
-        """Give the status and comment that answer a C-STORE; never raises."""
-        try:
-            recorded = self._service.store(_store_request(message, context, self._caller(assoc)))
-        except Refused as refusal:
-            return refusal.status, refusal.comment
-        except MemoryError as error:
-            log_failure("store_failed", type(error), error.__traceback__)
-            return OUT_OF_RESOURCES, "out of memory"
-        except Exception as error:  # noqa: BLE001 - the handler's edge: the association lives on
-            log_failure("store_failed", type(error), error.__traceback__)
-            return PROCESSING_FAILURE, "internal error"
-        if recorded is Recorded.CONFLICT:
-            return CONFLICT, "instance is known with other content; the first is kept"
-        return SUCCESS, ""
-
-    def _report(
-        self, message: Message, context: PresentationContext, assoc: EventDrivenAssociation
-    ) -> tuple[int, str]:
-        """Give the status and comment that answer an N-EVENT-REPORT; never raises."""
-        hear = self._service.reports(self._caller(assoc))
-        if hear is None or context.abstract_syntax != PUSH_MODEL:
-            return NO_SUCH_CLASS, "no reports are taken in this context"
-        event = CommitmentEvent(
-            sop_class_uid=message.text(AFFECTED_SOP_CLASS_UID),
-            sop_instance_uid=message.text(AFFECTED_SOP_INSTANCE_UID),
-            event_type=message.number(EVENT_TYPE_ID),
-            content=message.content,
-            syntax_uid=str(context.transfer_syntax[0]),
-        )
-        return answer(event, hear)
-
-    def _caller(self, assoc: EventDrivenAssociation) -> Caller:
-        """Read who calls from the association request, whatever it holds."""
-        request = assoc.requestor.primitive
-        return Caller(
-            calling_ae=clean(getattr(request, "calling_ae_title", None) or ""),
-            called_ae=clean(getattr(request, "called_ae_title", None) or ""),
-            host=assoc.host,
-            tls=self._secure is not None,
-            fingerprint=assoc.fingerprint,
-        )
-
-
-def _application_entity(service: Service) -> AE:
-    ae = AE(ae_title=service.ae_title)
-    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    ae.implementation_version_name = IMPLEMENTATION_VERSION
-    ae.maximum_pdu_size = service.max_pdu
-    ae.maximum_associations = 1 << 30  # counted in _refusal, without half-open ones
-    ae.acse_timeout = service.timeouts.acse_s
-    ae.dimse_timeout = service.timeouts.dimse_s
-    ae.network_timeout = service.timeouts.network_s
-    for sop_class, syntaxes in SERVED:
-        ae.add_supported_context(sop_class, list(syntaxes))
-    return ae
-
-
-def _commitment() -> PresentationContext:
-    """Let the peer be the SCP, though it opened the association (PS3.4 J.2.2)."""
-    context = build_context(PUSH_MODEL, list(SYNTAXES))
-    context.scu_role, context.scp_role = False, True
-    return context
-
-
-def _store_request(message: Message, context: PresentationContext, caller: Caller) -> StoreRequest:
-    class_uid = message.text(AFFECTED_SOP_CLASS_UID)
-    instance_uid = message.text(AFFECTED_SOP_INSTANCE_UID)
-    syntax = str(context.transfer_syntax[0])
-    return StoreRequest(
-        caller=caller,
-        context_class_uid=str(context.abstract_syntax),
-        sop_class_uid=class_uid,
-        sop_instance_uid=instance_uid,
-        transfer_syntax_uid=syntax,
-        file_head=file_head(class_uid, instance_uid, syntax),
-        content=message.content,
-    )
+    def _begin(self, message: Message, agreed: Agreed, caller: Caller) -> Intake | None:
+        """Begin to serve a C-STORE or a report; never raises."""
+        field = message.number(COMMAND_FIELD)
+        if field == C_STORE_RQ:
+            service = self._service
+            return StoreIntake(
+                message, agreed, caller, service.spool, service.has_room, service.store
+            )
+        if field == N_EVENT_REPORT_RQ:
+            hear = self._service.reports(caller)
+            if hear is None or agreed.abstract_syntax != PUSH_MODEL:
+                return Unwanted(NO_SUCH_CLASS, "no reports are taken in this context")
+            return ReportIntake(message, agreed, hear)
+        return None

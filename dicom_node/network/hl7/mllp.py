@@ -134,14 +134,16 @@ def parse_acknowledgement(message: bytes) -> Answer:
     if not found:
         shape = _shape(message.decode("latin-1"))
         raise NotUnderstood(f"the answer has no MSA segment ({shape})")
-    errors = [_field(one, 8) or _field(one, 3) for one in segments if one[0] == "ERR"]
+    errors = [
+        _field(segment, 8) or _field(segment, 3) for segment in segments if segment[0] == "ERR"
+    ]
     said = [_field(found[0], 3), *errors]
     text = " | ".join(part for part in said if part)[:LONGEST_NOTE]
     readable = text.encode("latin-1").decode("utf-8", errors="replace")
     return Answer(_field(found[0], 1), _field(found[0], 2), readable)
 
 
-def settled(answer: Answer) -> str:
+def judge_acknowledgement(answer: Answer) -> str:
     """Say in words that a message was taken, or raise what follows (table 0008).
 
     The receiver's own text, which may name a patient, becomes a note of the error.
@@ -185,7 +187,7 @@ def deliver(
             until = time.monotonic() + timeouts.answer_s
             connection.settimeout(timeouts.answer_s)  # for sendall: of all its parts together
             connection.sendall(block)
-            return settled(_await_answer(connection, ours, until, any_control_id))
+            return judge_acknowledgement(_await_answer(connection, ours, until, any_control_id))
     except OSError as error:
         raise TryAgain(f"HL7 connection to {host}:{port}: {in_words(error)}") from error
 

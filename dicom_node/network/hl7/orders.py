@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from dicom_node.domain.exchange.orders import (
     Envelope,
     Fault,
-    Heard,
     Merge,
     MessageRefused,
     Order,
+    OrderMessage,
     OrderNumber,
     Patient,
     PatientKey,
@@ -34,14 +34,14 @@ DATE = re.compile(r"\d{8}")
 NOT_IN_NAMES = re.compile(r"[\\^=\x00-\x1f]")
 
 
-def parse(message: bytes, envelope: Envelope, processing_id: str = "P") -> Heard:
+def parse(message: bytes, envelope: Envelope, processing_id: str = "P") -> OrderMessage:
     """Read a message; raises MessageRefused with the answer for one that cannot be used."""
     _admit(envelope, processing_id)
     segments = segments_of(message, envelope, WANTED)
     if envelope.message_type == "ADT":
         if envelope.trigger == "A40":
             return _merges(segments)
-        return Heard(patients=(_patient(_first(segments, "PID"), 1),))
+        return OrderMessage(patients=(_patient(_first(segments, "PID"), 1),))
     return _orders(segments)
 
 
@@ -86,8 +86,8 @@ def _patient_key(segment: Segment, number: int) -> PatientKey:
         (segment.text(number, 1, n), segment.text(number, 4, n), segment.text(number, 5, n))
         for n in range(segment.repetitions(number))
     ]
-    every = [one for one in every if one[0]]
-    home = [one for one in every if one[2] in HOME_IDS] or every
+    every = [key for key in every if key[0]]
+    home = [key for key in every if key[2] in HOME_IDS] or every
     return PatientKey(*home[0][:2]) if home else PatientKey()
 
 
@@ -103,7 +103,7 @@ def _name(segment: Segment) -> str:
     return "=".join(groups.get(letter, "") for letter in "AIP").rstrip("=")
 
 
-def _merges(segments: list[Segment]) -> Heard:
+def _merges(segments: list[Segment]) -> OrderMessage:
     """Pair each MRG with the PID before it."""
     merges, patients = [], []
     patient = _patient(_first(segments, "PID"), 1)
@@ -123,7 +123,7 @@ def _merges(segments: list[Segment]) -> Heard:
                 fault = Fault("AE", 102, "a patient merged with itself", "MRG", mrgs, 1)
                 raise MessageRefused(fault)
             merges.append(Merge(prior, patient.key))
-    return Heard(patients=tuple(patients), merges=tuple(merges))
+    return OrderMessage(patients=tuple(patients), merges=tuple(merges))
 
 
 @dataclass
@@ -143,30 +143,30 @@ class _Group:
 
     def other(self, name: str, number: int) -> str:
         """Give a field of the first such segment that has it."""
-        every = (one.text(number) for one in self.others if one.name == name)
+        every = (part.text(number) for part in self.others if part.name == name)
         return next((value for value in every if value), "")
 
     def priorities(self) -> Iterator[str]:
         """Give every priority code: TQ1-9, OBR-27.6 and OBR-5, ORC-7.6."""
-        yield from (one.text(9) for one in self.others if one.name == "TQ1")
+        yield from (part.text(9) for part in self.others if part.name == "TQ1")
         yield self.orc.text(7, 6)
         if self.obr is not None:
             yield from (self.obr.text(27, 6), self.obr.text(5))
 
 
-def _orders(segments: list[Segment]) -> Heard:
+def _orders(segments: list[Segment]) -> OrderMessage:
     groups = list(_groups(segments))
     if not groups:
         raise MessageRefused(Fault("AE", 100, "required segment missing", "ORC"))
     # a patient is optional in an order (HL7 4.4.1), but one without identifier is a fault
-    pids = [one for one in segments if one.name == "PID"]
+    pids = [segment for segment in segments if segment.name == "PID"]
     patient = _patient(pids[0], 1) if pids else None
     study_uids = [uid for group in groups if (uid := _study_uid(group))]
     orders = []
     for sequence, group in enumerate(groups, start=1):
         order = _order(group, sequence, patient, study_uids[-1] if study_uids else "")
         orders.append(order)
-    return Heard(tuple(orders), () if patient is None else (patient,))
+    return OrderMessage(tuple(orders), () if patient is None else (patient,))
 
 
 def _groups(segments: list[Segment]) -> Iterator[_Group]:
@@ -203,7 +203,7 @@ def _order(group: _Group, sequence: int, patient: Patient | None, study_uid: str
     study_uid = _study_uid(group) or study_uid
     if not (accession or placer.value or study_uid):
         raise MessageRefused(Fault("AE", 101, "no order number", "ORC", sequence, 2))
-    said = tuple(one for code in group.priorities() if (one := priority_of(code)))
+    said = tuple(known for code in group.priorities() if (known := priority_of(code)))
     key = PatientKey() if patient is None else patient.key
     return Order(control, accession, placer, filler, study_uid, key, highest(said))
 

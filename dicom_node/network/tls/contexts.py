@@ -165,7 +165,7 @@ def connect(
     return plain if context is None else context.wrap_socket(plain, server_hostname=host)
 
 
-def certificate_shown(
+def fetch_certificate(
     host: str, port: int, timeout_s: float, contexts: Callable[[], Context]
 ) -> bytes:
     """Shake hands and hang up; gives the peer's certificate (DER).

@@ -133,7 +133,7 @@ def add_document(
     `segs` are those that the tree refers to, with their series; `before` are documents
     that this one replaces.
     """
-    documents = tuple(one for one in before if one.kind in ("sr", "text_sr"))
+    documents = tuple(earlier for earlier in before if earlier.kind in ("sr", "text_sr"))
     if documents:
         add(ds, PredecessorDocumentsSequence=earlier(source, documents))
     del root.RelationshipType
@@ -153,16 +153,16 @@ def add_document(
 def evidence(source: Dataset, segs: tuple[tuple[str, InstanceRef], ...] = ()) -> Dataset:
     """List all that the content tree refers to (PS3.3 C.17.2.3)."""
     ref = ref_of(source)
-    series = [_series(*one) for one in ((text(source, "SeriesInstanceUID"), ref), *segs)]
+    series = [_series(uid, of) for uid, of in ((text(source, "SeriesInstanceUID"), ref), *segs)]
     return item(StudyInstanceUID=text(source, "StudyInstanceUID"), ReferencedSeriesSequence=series)
 
 
 def earlier(source: Dataset, before: tuple[Sent, ...]) -> Dataset:
     """Refer to earlier objects of the same study (PS3.3 table C.17-3b)."""
     by_series: dict[str, list[Dataset]] = {}
-    for one in before:
-        ref = reference(one.ref.sop_class_uid, one.ref.sop_instance_uid)
-        by_series.setdefault(one.series_uid, []).append(ref)
+    for earlier in before:
+        ref = reference(earlier.ref.sop_class_uid, earlier.ref.sop_instance_uid)
+        by_series.setdefault(earlier.series_uid, []).append(ref)
     series = [
         item(SeriesInstanceUID=uid, ReferencedSOPSequence=refs) for uid, refs in by_series.items()
     ]

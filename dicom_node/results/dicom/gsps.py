@@ -21,11 +21,12 @@ from dicom_node.results.colours import CONTOURS, cielab
 from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,
     UNVERIFIED,
+    ExaminedImage,
     ReportContext,
     body_part,
-    finished,
     local_time,
     new_object,
+    write_object,
 )
 from dicom_node.results.picture.outline import outlines
 
@@ -35,17 +36,13 @@ TEXT_LENGTH = 1024
 """Characters of an ST value (PS3.5 6.2)."""
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | None:
     """Outline what is present; None when nothing is."""
-    if radiograph is None or not any(one.positive for one in findings):
+    source, radiograph, findings = examined
+    if radiograph is None or not any(finding.positive for finding in findings):
         return None
     made = local_time(source, context)
-    ds = new_object(SOP_CLASS_UID, "gsps", source, findings, context)
+    ds = new_object(SOP_CLASS_UID, "gsps", examined, context)
     del ds.ContentDate, ds.ContentTime  # a state has a creation instead
     copied, laterality = body_part(source)
     add(
@@ -75,7 +72,7 @@ def build(
     )
     _add_window(ds, source)
     modality = ("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "RescaleType")
-    return finished(ds, "gsps", source, (*copied, *modality))
+    return write_object(ds, "gsps", source, (*copied, *modality))
 
 
 def _image(source: Dataset) -> Dataset:
@@ -133,7 +130,7 @@ def _annotation(source: Dataset, radiograph: Radiograph, findings: tuple[Finding
 
 def _lines(findings: tuple[Findings, ...]) -> Iterator[list[tuple[float, float]]]:
     """Give outlines, boxes and measured lines as (row, column) points."""
-    for finding in (each for one in findings for each in one.findings):
+    for finding in (each for answer in findings for each in answer.findings):
         region = region_of(finding)
         if region is not None:
             yield from ([(float(r), float(c)) for r, c in path] for path in outlines(region))
@@ -141,7 +138,9 @@ def _lines(findings: tuple[Findings, ...]) -> Iterator[list[tuple[float, float]]
             top, left = box.y, box.x
             bottom, right = top + box.height, left + box.width
             yield [(top, left), (top, right), (bottom, right), (bottom, left), (top, left)]
-        yield from (list(one.line) for one in finding.measurements if one.line)
+        yield from (
+            list(measurement.line) for measurement in finding.measurements if measurement.line
+        )
 
 
 def _polyline(points: list[tuple[float, float]]) -> Dataset:
@@ -158,7 +157,7 @@ def _polyline(points: list[tuple[float, float]]) -> Dataset:
 
 def _words(findings: tuple[Findings, ...]) -> Dataset:
     """Say what is present, in the display's upper left corner."""
-    present = (each for one in findings for each in one.findings)
+    present = (each for answer in findings for each in answer.findings)
     said = [say.impression(each) for each in present if each.presence is Presence.PRESENT]
     return item(
         BoundingBoxAnnotationUnits="DISPLAY",

@@ -3,25 +3,23 @@
 from io import BytesIO
 from typing import Any
 
-from pydicom.dataset import Dataset
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, SimpleDocTemplate
 
 from dicom_node.domain import codes
 from dicom_node.domain.exchange.substitution import SOP_CLASSES
-from dicom_node.domain.findings import Findings
 from dicom_node.domain.identity import analysed
-from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.source import text
 from dicom_node.formats.dicom.values import add, coded
 from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,
+    ExaminedImage,
     ReportContext,
-    finished,
     new_object,
     source_image,
+    write_object,
 )
 from dicom_node.results.page import fonts
 from dicom_node.results.page import page as pdf_page
@@ -37,15 +35,10 @@ ROOM = A4[1] - TOP_MARGIN - FOOT - 12 - 2 * mm
 LEAST_PICTURE, LARGEST_PICTURE = 62 * mm, 125 * mm
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject:
     """Print findings, picture, algorithms and limits, or why there are none."""
-    page = printed(source, radiograph, findings, context)
-    ds = new_object(SOP_CLASS_UID, "pdf", source, findings, context)
+    page = print_page(examined, context)
+    ds = new_object(SOP_CLASS_UID, "pdf", examined, context)
     add(
         ds,
         Modality="DOC",
@@ -53,7 +46,7 @@ def build(
         SeriesDescription="AI report (PDF)",
         AcquisitionDateTime=None,
         BurnedInAnnotation="YES",
-        SourceInstanceSequence=source_image(source),
+        SourceInstanceSequence=source_image(examined.source),
         DocumentTitle=pdf_page.TITLE,
         ConceptNameCodeSequence=coded(codes.DIAGNOSTIC_IMAGING_REPORT),
         VerificationFlag="UNVERIFIED",
@@ -61,21 +54,17 @@ def build(
         EncapsulatedDocument=page + b"\0" * (len(page) % 2),
         EncapsulatedDocumentLength=len(page),
     )
-    return finished(ds, "pdf", source)
+    return write_object(ds, "pdf", examined.source)
 
 
-def printed(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> bytes:
+def print_page(examined: ExaminedImage, context: ReportContext) -> bytes:
     """Lay the page out; the same findings give the same bytes.
 
     The picture takes the room that the words leave, so that all stands on one page;
     only a very long list of findings needs a second.
     """
     fonts.load()
+    source, radiograph, findings = examined
     above = list(pdf_page.head(source, findings, context))
     below = list(pdf_page.body(source, radiograph, findings))
     if radiograph is not None and analysed(findings):

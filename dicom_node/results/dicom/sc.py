@@ -17,38 +17,35 @@ from dicom_node.domain.work import ReportObject
 from dicom_node.formats.dicom.values import add, clipped, da, tm
 from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,
+    ExaminedImage,
     ReportContext,
     add_lossy,
     body_part,
-    finished,
     local_time,
     new_object,
     source_image,
+    write_object,
 )
 from dicom_node.results.picture.frame import BACKGROUND, MARGIN
-from dicom_node.results.picture.panel import beside, caption, panel
-from dicom_node.results.picture.picture import drawn
+from dicom_node.results.picture.panel import caption, draw_panel, panel
+from dicom_node.results.picture.picture import draw_picture
 
 SOP_CLASS_UID = SOP_CLASSES["sc"]
 WIDE = 1.3
 """From this width / height on the words stand below the picture."""
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | None:
     """Draw all pipelines' findings of one image; None when no pipeline read it."""
+    source, radiograph, findings = examined
     if radiograph is None or not analysed(findings):
         return None
     made = local_time(source, context)
     if context.overlay == "contour":
-        image = outlined(radiograph, findings)
+        image = add_legend(radiograph, findings)
     else:
         image = overlay(radiograph, findings, made)
-    ds = new_object(SOP_CLASS_UID, "sc", source, findings, context)
+    ds = new_object(SOP_CLASS_UID, "sc", examined, context)
     copied, laterality = body_part(source)
     add(
         ds,
@@ -70,26 +67,26 @@ def build(
     )
     _add_pixels(ds, image)
     add_lossy(ds, source)
-    return finished(ds, "sc", source, (*copied, "PatientOrientation"))
+    return write_object(ds, "sc", source, (*copied, "PatientOrientation"))
 
 
 def overlay(radiograph: Radiograph, findings: tuple[Findings, ...], made: datetime) -> Image.Image:
     """Join picture and words: beside an upright radiograph, below a wide one."""
-    picture = drawn(radiograph, findings)
+    picture = draw_picture(radiograph, findings)
     stamp = f"Made {made:%Y-%m-%d %H:%M:%S}"
     width, height = picture.size
     if width - 2 * MARGIN > WIDE * (height - 2 * MARGIN):
         text = panel(radiograph, findings, stamp, width, None)
         size, place = (width, height + text.height), (0, height)
     else:
-        text = beside(radiograph, findings, stamp, height)
+        text = draw_panel(radiograph, findings, stamp, height)
         size, place = (width + text.width, height), (width, 0)
     return _joined(picture, text, place, size)
 
 
-def outlined(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
+def add_legend(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
     """Put a legend of what is marked under the picture, and nothing else."""
-    picture = drawn(radiograph, findings)
+    picture = draw_picture(radiograph, findings)
     legend = caption(findings, picture.width)
     size = (picture.width, picture.height + legend.height)
     return _joined(picture, legend, (0, picture.height), size)

@@ -29,35 +29,32 @@ from dicom_node.formats.dicom.values import add, clipped, coded, decimal, item, 
 from dicom_node.results.colours import cielab, colour_of
 from dicom_node.results.common import (
     UNVERIFIED,
+    ExaminedImage,
     ReportContext,
     add_lossy,
     algorithm_identified,
-    finished,
     new_object,
     object_uid,
     series_uid,
     source_image,
     tracking,
+    write_object,
 )
 
 SOP_CLASS_UID = SOP_CLASSES["seg"]
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: ReportContext,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | None:
     """Make one segment per finding that has a region; None without any.
 
     Raises ValueError for a mask whose shape is not the radiograph's.
     """
+    source, radiograph, findings = examined
     regions = segments(findings)
     if radiograph is None or not regions:
         return None
     masks = [_mask(findings[of].findings[index], radiograph) for of, index in regions]
-    ds = new_object(SOP_CLASS_UID, "seg", source, findings, context)
+    ds = new_object(SOP_CLASS_UID, "seg", examined, context)
     add(
         ds,
         Modality="SEG",
@@ -69,19 +66,19 @@ def build(
         PatientOrientation=None,
         ReferencedSeriesSequence=_referenced_series(source),
         SourceImageSequence=source_image(source),
-        SegmentSequence=list(_described(source, findings, regions)),
+        SegmentSequence=list(_describe_segments(source, findings, regions)),
     )
     _add_frames(ds, source, masks, radiograph.spacing)
     add_lossy(ds, source)
-    return finished(ds, "seg", source, ("BodyPartExamined", "PatientOrientation"))
+    return write_object(ds, "seg", source, ("BodyPartExamined", "PatientOrientation"))
 
 
 def segments(findings: tuple[Findings, ...]) -> list[tuple[int, int]]:
     """List (findings, finding) indices with a region, in the order of segment numbers."""
     return [
         (of, index)
-        for of, one in enumerate(findings)
-        for index, finding in enumerate(one.findings)
+        for of, answer in enumerate(findings)
+        for index, finding in enumerate(answer.findings)
         if region_of(finding) is not None
     ]
 
@@ -107,7 +104,7 @@ def places(source: Dataset, findings: tuple[Findings, ...]) -> dict[tuple[int, i
     return found
 
 
-def packed(masks: list[NDArray[np.bool_]]) -> bytes:
+def pack_bits(masks: list[NDArray[np.bool_]]) -> bytes:
     """Pack 1-bit frames without gaps, first pixel lowest (PS3.5 8.1.1, 8.2)."""
     bits = np.packbits(np.concatenate([mask.ravel() for mask in masks]), bitorder="little")
     return bits.tobytes() + b"\0" * (bits.size % 2)
@@ -147,15 +144,15 @@ def _add_frames(
         DimensionIndexSequence=_dimension(organization),
         SharedFunctionalGroupsSequence=_shared(spacing),
         PerFrameFunctionalGroupsSequence=[_frame(source, number) for number in frames],
-        PixelData=packed(masks),
+        PixelData=pack_bits(masks),
     )
 
 
 def _overlap(masks: list[NDArray[np.bool_]]) -> bool:
-    return any(bool((one & other).any()) for one, other in combinations(masks, 2))
+    return any(bool((mask & other).any()) for mask, other in combinations(masks, 2))
 
 
-def _described(
+def _describe_segments(
     source: Dataset, findings: tuple[Findings, ...], regions: list[tuple[int, int]]
 ) -> Iterator[Dataset]:
     """Write the Segment Description Macro (PS3.3 C.8.20.4) of every segment."""

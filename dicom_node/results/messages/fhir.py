@@ -27,7 +27,7 @@ from dicom_node.domain.work import ReportObject, derive_uid
 from dicom_node.formats.dicom import source as header
 from dicom_node.formats.dicom.source import text
 from dicom_node.results import words
-from dicom_node.results.common import NOT_FOR_DIAGNOSIS, UNVERIFIED, object_uid
+from dicom_node.results.common import NOT_FOR_DIAGNOSIS, UNVERIFIED, ExaminedImage, object_uid
 from dicom_node.results.messages.observation import (
     Json,
     algorithm,
@@ -57,26 +57,22 @@ class FhirContext:
     """What the order system says of the image's order and patient."""
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: FhirContext,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: FhirContext) -> ReportObject | None:
     """Write the transaction as UTF-8 JSON, validated by the R4 schema.
 
     None when no pipeline read the image, and for a patient without identifier unless
     the receiver takes such.
     """
+    source, radiograph, findings = examined
     read = analysed(findings)
     to = context.destination
-    if not any(one.findings for one in read):
+    if not any(answer.findings for answer in read):
         return None
     if not text(source, "PatientID") and not to.allow_empty_patient_id:
         return None
     uid = object_uid(source, read, "fhir", to.name)
     # not of the reading, but of what it is about: a correction says it anew in its place
-    pipelines = sorted(one.algorithm.name for one in read)
+    pipelines = sorted(answer.algorithm.name for answer in read)
     about = derive_uid(text(source, "SOPInstanceUID"), "fhir", to.name, context.route, *pipelines)
     shared = _shared(source, context)
     observations = [
@@ -84,8 +80,8 @@ def build(
         for name, device, finding in _each(read)
     ]
     report = _report(source, radiograph, read, context, about) | shared
-    report["result"] = [{"reference": _urn(one)} for one in observations]
-    entries = [_entry(one, context) for one in (*observations, report)]
+    report["result"] = [{"reference": _urn(observation)} for observation in observations]
+    entries = [_entry(resource, context) for resource in (*observations, report)]
     bundle = Bundle.model_validate({"type": "transaction", "entry": entries})
     return ReportObject("fhir", "", uid, "", bundle.model_dump_json().encode())
 
@@ -101,12 +97,12 @@ def judge(content: bytes) -> str:
 
 def _each(read: tuple[Findings, ...]) -> Iterator[tuple[str, Json, Finding]]:
     """Give every finding with its name among them all and the device that made it."""
-    for one in read:
-        device, seen = algorithm(one), Counter[str]()
-        for finding in one.findings:
+    for answer in read:
+        device, seen = algorithm(answer), Counter[str]()
+        for finding in answer.findings:
             seen[finding.code.value] += 1
             number = seen[finding.code.value]
-            yield f"{one.algorithm.name}/{finding.code.value}/{number}", device, finding
+            yield f"{answer.algorithm.name}/{finding.code.value}/{number}", device, finding
 
 
 def _entry(resource: Json, context: FhirContext) -> Json:
@@ -133,7 +129,7 @@ def _shared(source: Dataset, context: FhirContext) -> Json:
         {
             "status": "corrected" if context.corrected else "preliminary",
             "subject": _subject(source, context),
-            "effectiveDateTime": _taken(source),
+            "effectiveDateTime": _acquired_at(source),
             "issued": (made if zone else made.astimezone()).isoformat(timespec="seconds"),
         }
     )
@@ -148,8 +144,8 @@ def _report(
 ) -> Json:
     present = [
         finding.code
-        for one in read
-        for finding in one.findings
+        for answer in read
+        for finding in answer.findings
         if finding.presence is Presence.PRESENT
     ]
     return bare(
@@ -161,18 +157,18 @@ def _report(
             "code": concept(codes.DIAGNOSTIC_IMAGING_REPORT),
             "performer": [{"display": context.institution}] if context.institution else [],
             "imagingStudy": [_study(source)],
-            "conclusion": "\n".join(_said(radiograph, read)),
+            "conclusion": "\n".join(_sentences(radiograph, read)),
             "conclusionCode": [concept(code) for code in dict.fromkeys(present)],
         }
     )
 
 
-def _said(radiograph: Radiograph | None, read: tuple[Findings, ...]) -> Iterator[str]:
-    yield from (words.impression(finding) for one in read for finding in one.findings)
+def _sentences(radiograph: Radiograph | None, read: tuple[Findings, ...]) -> Iterator[str]:
+    yield from (words.impression(finding) for answer in read for finding in answer.findings)
     notes = [] if radiograph is None else list(radiograph.notes)
-    notes += [note for one in read for note in one.notes]
+    notes += [note for answer in read for note in answer.notes]
     yield from (words.capital(note) for note in dict.fromkeys(notes))
-    yield from (f"Algorithm: {words.algorithm(one)}" for one in read)
+    yield from (f"Algorithm: {words.algorithm(answer)}" for answer in read)
     yield from (UNVERIFIED, NOT_FOR_DIAGNOSIS)
 
 
@@ -210,7 +206,7 @@ def _number(value: str, kind: str, issuer: str) -> dict[str, Any]:
     return bare({"type": coded, "value": value, "assigner": bare({"display": issuer})})
 
 
-def _taken(source: Dataset) -> str:
+def _acquired_at(source: Dataset) -> str:
     """Say when the image was acquired; without a known time zone the day alone."""
     for kind in ("Acquisition", "Content", "Study"):
         day, time = text(source, f"{kind}Date"), text(source, f"{kind}Time")

@@ -40,7 +40,7 @@ def observation(device: Json, finding: Finding, uid: str, shared: Json) -> Json:
             "code": concept(finding.code),
             "valueCodeableConcept": concept(codes.PRESENCE[finding.presence]),
             "interpretation": [{"coding": [{"system": INTERPRETATIONS, "code": flag}]}],
-            "note": [{"text": one} for one in _notes(finding)],
+            "note": [{"text": note} for note in _notes(finding)],
             "bodySite": site,
             "device": {"reference": f"#{device['id']}"},
             "component": list(_components(finding)),
@@ -51,24 +51,24 @@ def observation(device: Json, finding: Finding, uid: str, shared: Json) -> Json:
 
 def algorithm(findings: Findings) -> Json:
     """Describe the algorithm as a device: new weights are a new device."""
-    one = findings.algorithm
+    made_by = findings.algorithm
     return bare(
         {
             "resourceType": "Device",
             "id": "algorithm",
-            "identifier": [identified(device_uid(one))],
+            "identifier": [identified(device_uid(made_by))],
             "manufacturer": NODE_MODEL,
-            "deviceName": [{"name": one.name, "type": "model-name"}],
-            "version": [{"value": one.version}],
+            "deviceName": [{"name": made_by.name, "type": "model-name"}],
+            "version": [{"value": made_by.version}],
             "note": [{"text": words.algorithm(findings)}],
         }
     )
 
 
-def concept(one: CodedConcept) -> Json:
+def concept(code: CodedConcept) -> Json:
     """Write a CodeableConcept; the meaning is its text, for displays differ by system."""
-    coding = bare({"system": SYSTEMS.get(one.scheme), "code": one.value})
-    return {"coding": [coding], "text": one.meaning}
+    coding = bare({"system": SYSTEMS.get(code.scheme), "code": code.value})
+    return {"coding": [coding], "text": code.meaning}
 
 
 def identified(uid: str) -> Json:
@@ -102,12 +102,15 @@ def _components(finding: Finding) -> Iterator[Json]:
     side = codes.SIDE.get(finding.side)
     if side is not None:
         yield {"code": concept(codes.LATERALITY), "valueCodeableConcept": concept(side)}
-    for one in finding.measurements:
-        yield {"code": _named(one), "valueQuantity": _quantity(words.amount(one), one.unit)}
+    for measurement in finding.measurements:
+        yield {
+            "code": _named(measurement),
+            "valueQuantity": _quantity(words.amount(measurement), measurement.unit),
+        }
 
 
-def _named(one: Measurement) -> Json:
-    return concept(one.concept) | {"text": one.name}
+def _named(measurement: Measurement) -> Json:
+    return concept(measurement.concept) | {"text": measurement.name}
 
 
 def _quantity(amount: str, unit: CodedConcept) -> Json:

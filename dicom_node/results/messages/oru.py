@@ -26,7 +26,7 @@ from dicom_node.formats.dicom import source as header
 from dicom_node.formats.dicom.source import text
 from dicom_node.formats.hl7 import text as er7
 from dicom_node.results import words
-from dicom_node.results.common import object_uid
+from dicom_node.results.common import ExaminedImage, object_uid
 from dicom_node.results.messages import oru_dialect
 from dicom_node.results.messages.oru_dialect import Observation
 
@@ -54,21 +54,17 @@ class HL7Context:
         return "C" if self.corrected else "P"
 
 
-def build(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: HL7Context,
-) -> ReportObject | None:
+def build(examined: ExaminedImage, context: HL7Context) -> ReportObject | None:
     """Write one OBX group per finding of the pipelines that read the image.
 
     None when no pipeline read it, and for a patient without identifier unless
     the receiver takes such. Raises BadSettings for an unknown charset.
     """
+    source, radiograph, findings = examined
     read = analysed(findings)
     patient_id = text(source, "PatientID")
     to = context.destination
-    if not any(one.findings for one in read):
+    if not any(answer.findings for answer in read):
         return None
     if not patient_id and not to.allow_empty_patient_id:
         return None
@@ -80,11 +76,11 @@ def build(
         _pid(source, patient_id, context),
         er7.segment("PV1", {1: "1", 2: "U"}),
         *_order(source, made, context),
-        *_numbered(_observations(source, radiograph, findings, context, made), to),
+        *_numbered(_observations(examined, context, made), to),
         *_notes(radiograph, read),
         oru_dialect.study_segment(text(source, "StudyInstanceUID")),
     )
-    chosen = (one for one in segments if oru_dialect.sent(one, to))
+    chosen = (segment for segment in segments if oru_dialect.takes_segment(segment, to))
     content = er7.message(chosen).encode(er7.codec(to.charset), "replace")
     return ReportObject("oru", "", uid, "", content)
 
@@ -150,8 +146,8 @@ def _order(source: Dataset, made: str, context: HL7Context) -> tuple[str, str]:
                 1: "1",
                 2: placer,
                 3: filler,
-                4: oru_dialect.named(codes.PLAIN_CHEST_XRAY, context.destination),
-                7: _taken(source),
+                4: oru_dialect.coded_for(codes.PLAIN_CHEST_XRAY, context.destination),
+                7: _acquired_at(source),
                 18: accession,
                 22: made,
                 24: "RAD",
@@ -166,7 +162,7 @@ def _number(told: OrderNumber, written: str) -> str:
     return er7.components(told.value, told.namespace) if told.value else er7.escaped(written)
 
 
-def _taken(source: Dataset) -> str:
+def _acquired_at(source: Dataset) -> str:
     """Say when the image was acquired, as exactly as the source does."""
     for kind in ("Acquisition", "Content", "Study"):
         day = er7.date(text(source, f"{kind}Date"))
@@ -177,52 +173,46 @@ def _taken(source: Dataset) -> str:
 
 def _numbered(observations: Iterator[Observation], to: HL7Destination) -> Iterator[str]:
     for number, fields in enumerate(observations, start=1):
-        yield er7.segment("OBX", {1: str(number), **oru_dialect.spoken(fields, to)})
+        yield er7.segment("OBX", {1: str(number), **oru_dialect.observation_for(fields, to)})
 
 
-def _observations(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    context: HL7Context,
-    made: str,
-) -> Iterator[Observation]:
+def _observations(examined: ExaminedImage, context: HL7Context, made: str) -> Iterator[Observation]:
     to = context.destination
     study = {
         2: "ST",
-        3: oru_dialect.named(codes.DICOM_STUDY, to),
-        5: er7.escaped(text(source, "StudyInstanceUID")),
+        3: oru_dialect.coded_for(codes.DICOM_STUDY, to),
+        5: er7.escaped(text(examined.source, "StudyInstanceUID")),
     }
     # O: a detail of the order, not a result
     yield {**study, 11: "O", 14: made}
-    every = [finding for one in analysed(findings) for finding in one.findings]
+    every = [finding for answer in analysed(examined.findings) for finding in answer.findings]
     for sub_id, finding in enumerate(every, start=1):
         for fields in _group(finding, to):
             yield {**fields, 4: str(sub_id), 11: context.status, 14: made}
     if "NTE" not in to.segments:  # the notice must arrive all the same
         yield {
             2: "TX",
-            3: oru_dialect.named(codes.COMMENT, to),
+            3: oru_dialect.coded_for(codes.COMMENT, to),
             5: NOTICE,
             11: context.status,
             14: made,
         }
     if to.embed_pdf:
         who = (context.made_at, context.sending_application, context.sending_facility, context.zone)
-        yield {**oru_dialect.page(source, radiograph, findings, who), 11: context.status, 14: made}
+        yield {**oru_dialect.page(examined, who), 11: context.status, 14: made}
 
 
 def _group(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
     flag = words.abnormal_flag(finding)
     presence = er7.coded(codes.PRESENCE[finding.presence])
-    yield {2: "CWE", 3: oru_dialect.named(finding.code, to), 5: presence, 8: flag}
+    yield {2: "CWE", 3: oru_dialect.coded_for(finding.code, to), 5: presence, 8: flag}
     absent = finding.presence is Presence.ABSENT
     side = codes.SIDE.get(finding.side)
     if side is not None and not absent:
-        yield {2: "CWE", 3: oru_dialect.named(codes.LATERALITY, to), 5: er7.coded(side)}
+        yield {2: "CWE", 3: oru_dialect.coded_for(codes.LATERALITY, to), 5: er7.coded(side)}
     yield {
         2: "NM",
-        3: oru_dialect.named(codes.PROBABILITY, to),
+        3: oru_dialect.coded_for(codes.PROBABILITY, to),
         5: words.probability(finding),
         6: er7.coded(codes.NO_UNITS),
         7: "0-1",
@@ -230,24 +220,29 @@ def _group(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
     if not absent:
         yield from _sizes(finding, to)
     said = er7.escaped(words.impression(finding))
-    yield {2: "TX", 3: oru_dialect.named(codes.IMPRESSIONS, to), 5: said, 8: flag}
+    yield {2: "TX", 3: oru_dialect.coded_for(codes.IMPRESSIONS, to), 5: said, 8: flag}
 
 
 def _sizes(finding: Finding, to: HL7Destination) -> Iterator[Observation]:
-    concepts = [one.concept for one in finding.measurements]
-    for one in finding.measurements:
-        unit = er7.coded(one.unit)
-        fields = {2: "NM", 3: oru_dialect.named(one.concept, to), 5: words.amount(one), 6: unit}
+    concepts = [measurement.concept for measurement in finding.measurements]
+    for measurement in finding.measurements:
+        unit = er7.coded(measurement.unit)
+        fields = {
+            2: "NM",
+            3: oru_dialect.coded_for(measurement.concept, to),
+            5: words.amount(measurement),
+            6: unit,
+        }
         # two distances, say, are told apart by the method (OBX-17), in words
-        shared = concepts.count(one.concept) > 1
-        yield {**fields, 17: er7.components("", one.name)} if shared else fields
+        shared = concepts.count(measurement.concept) > 1
+        yield {**fields, 17: er7.components("", measurement.name)} if shared else fields
 
 
 def _notes(radiograph: Radiograph | None, read: tuple[Findings, ...]) -> Iterator[str]:
-    said = [NOTICE, *(f"Algorithm: {words.algorithm(one)}" for one in read)]
+    said = [NOTICE, *(f"Algorithm: {words.algorithm(answer)}" for answer in read)]
     said += [] if radiograph is None else radiograph.notes
-    for one in read:
-        said += [f"Size: {finding.size_class}" for finding in one.findings if finding.size_class]
-        said += one.notes
+    for answer in read:
+        said += [f"Size: {finding.size_class}" for finding in answer.findings if finding.size_class]
+        said += answer.notes
     for number, note in enumerate(dict.fromkeys(said), start=1):
         yield er7.segment("NTE", {1: str(number), 2: "L", 3: er7.escaped(note)})

@@ -6,13 +6,11 @@ Each [[hl7]] names its version, its segments, its own codes and its extras.
 import base64
 from datetime import tzinfo
 
-from pydicom.dataset import Dataset
-
 from dicom_node.domain import codes
-from dicom_node.domain.findings import CodedConcept, Findings
-from dicom_node.domain.study import HL7Destination, Radiograph
+from dicom_node.domain.findings import CodedConcept
+from dicom_node.domain.study import HL7Destination
 from dicom_node.formats.hl7 import text
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import pdf
 
 Observation = dict[int, str]
@@ -29,19 +27,19 @@ def message_type(to: HL7Destination) -> str:
     return "ORU^R01^ORU_R01" if to.version in STRUCTURED else "ORU^R01"
 
 
-def sent(segment: str, to: HL7Destination) -> bool:
+def takes_segment(segment: str, to: HL7Destination) -> bool:
     """Say whether the receiver takes a segment; MSH always."""
     name = segment[:3]
     return name == "MSH" or name in to.segments or (name == "ZDS" and to.zds)
 
 
-def named(concept: CodedConcept, to: HL7Destination) -> str:
+def coded_for(concept: CodedConcept, to: HL7Destination) -> str:
     """Write OBX-3 or OBR-4: the receiver's code first, ours as the alternate."""
     own = to.codes.get(concept.value)
     return text.coded(concept) if own is None else f"{text.coded(own)}^{text.coded(concept)}"
 
 
-def spoken(observation: Observation, to: HL7Destination) -> Observation:
+def observation_for(observation: Observation, to: HL7Destination) -> Observation:
     """Put an OBX into the receiver's version."""
     if to.version in STRUCTURED:
         return observation
@@ -55,19 +53,14 @@ def study_segment(study_uid: str) -> str:
     return text.segment("ZDS", {1: text.components(study_uid, "100", "Application", "DICOM")})
 
 
-def page(
-    source: Dataset,
-    radiograph: Radiograph | None,
-    findings: tuple[Findings, ...],
-    made: tuple[float, str, str, tzinfo | None],
-) -> Observation:
+def page(examined: ExaminedImage, made: tuple[float, str, str, tzinfo | None]) -> Observation:
     """Write the PDF report into an OBX (HL7 v2.5.1 chapter 2A, ED).
 
     `made` says when (POSIX s), by which AE title, in which institution and zone.
     """
     made_at, ae_title, institution, zone = made
     context = ReportContext(made_at, "", ae_title, institution, zone=zone)
-    content = base64.b64encode(pdf.printed(source, radiograph, findings, context)).decode()
+    content = base64.b64encode(pdf.print_page(examined, context)).decode()
     return {
         2: "ED",
         3: text.coded(codes.DIAGNOSTIC_IMAGING_REPORT),

@@ -58,11 +58,13 @@ def runs(text: str, main: str = REGULAR) -> Iterator[tuple[str, str]]:
     control characters are left out.
     """
     composed = unicodedata.normalize("NFC", text)
-    shown = [one for one in composed if unicodedata.category(one) not in ("Cc", "Cf")]
-    found = [(face_for(one, main), one) for one in shown]
-    sure = [(name or main, one if name else MISSING) for name, one in found]
+    shown = [
+        character for character in composed if unicodedata.category(character) not in ("Cc", "Cf")
+    ]
+    found = [(face_for(character, main), character) for character in shown]
+    sure = [(name or main, character if name else MISSING) for name, character in found]
     for name, run in groupby(sure, lambda pair: pair[0]):
-        yield name, "".join(one for _, one in run)
+        yield name, "".join(character for _, character in run)
 
 
 def markup(text: str, main: str = REGULAR) -> str:
@@ -76,5 +78,7 @@ def markup(text: str, main: str = REGULAR) -> str:
 def unprintable(text: str) -> int:
     """Count the characters that no face has."""
     composed = unicodedata.normalize("NFC", text)
-    printed = (one for one in composed if unicodedata.category(one) not in ("Cc", "Cf"))
-    return sum(not face_for(one) for one in printed)
+    printed = (
+        character for character in composed if unicodedata.category(character) not in ("Cc", "Cf")
+    )
+    return sum(not face_for(character) for character in printed)

@@ -8,7 +8,7 @@ from reportlab.platypus import Flowable, Image, Spacer
 
 from dicom_node.domain.findings import Finding, Findings, Presence
 from dicom_node.domain.study import Radiograph
-from dicom_node.results.picture.picture import drawn
+from dicom_node.results.picture.picture import draw_picture
 
 INK = HexColor("#2C3E50")
 PALE = HexColor("#D5DAE0")
@@ -21,7 +21,7 @@ def picture(
     radiograph: Radiograph, findings: tuple[Findings, ...], room: tuple[float, float]
 ) -> list[Flowable]:
     """Show the radiograph with its marks, as large as (width, height) in points allow."""
-    image = drawn(radiograph, findings)
+    image = draw_picture(radiograph, findings)
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=88, subsampling=0)  # or the colour of thin lines fades
     buffer.seek(0)

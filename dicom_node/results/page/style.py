@@ -19,12 +19,12 @@ BANNER = ParagraphStyle("banner", parent=STRONG, fontSize=13, leading=17, textCo
 SECTION = ParagraphStyle("section", parent=STRONG, spaceBefore=3)
 
 
-def said(line: str, style: ParagraphStyle) -> Paragraph:
+def paragraph(line: str, style: ParagraphStyle) -> Paragraph:
     """Make a paragraph of a text in any script."""
     return Paragraph(fonts.markup(line, style.fontName), style)
 
 
-def ink(colour: RGB) -> Color:
+def page_colour(colour: RGB) -> Color:
     """Turn a colour of the picture into one of the page."""
     return Color(*(part / 255 for part in colour))
 

@@ -21,7 +21,7 @@ LETTER_ROOM = 24
 """Kept free on each side of the lower edge's letter, which stands in its middle."""
 
 
-def framed(image: Image.Image, radiograph: Radiograph, factor: float) -> Image.Image:
+def add_frame(image: Image.Image, radiograph: Radiograph, factor: float) -> Image.Image:
     """Put a margin around the picture; `factor` is picture pixels per stored pixel.
 
     Directions need a PatientOrientation, millimetres a pixel spacing.

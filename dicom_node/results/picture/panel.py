@@ -13,7 +13,7 @@ from dicom_node.results import words as say
 from dicom_node.results.colours import RGB
 from dicom_node.results.common import NOT_FOR_DIAGNOSIS
 from dicom_node.results.picture.frame import BACKGROUND
-from dicom_node.results.picture.picture import Mark, marked
+from dicom_node.results.picture.picture import Mark, marks_of
 from dicom_node.results.picture.typeface import font, legible
 
 WHITE: RGB = (245, 245, 245)
@@ -45,18 +45,18 @@ class PanelLine:
     swatch: RGB | None = None
 
 
-def beside(
+def draw_panel(
     radiograph: Radiograph, findings: tuple[Findings, ...], made: str, height: int
 ) -> Image.Image:
     """Draw the words as high as a picture, in a panel that is as wide as they need."""
-    said = list(lines(radiograph, findings, made))
-    fitting = (one for one in WIDTHS if _needed(said, one, READABLE) <= height)
+    said = list(panel_lines(radiograph, findings, made))
+    fitting = (width for width in WIDTHS if _needed(said, width, READABLE) <= height)
     return panel(radiograph, findings, made, next(fitting, WIDTHS[-1]), height)
 
 
 def _needed(said: list[PanelLine], width: int, factor: float) -> int:
     """Give the height that words and notice take."""
-    return sum(_laid_out(line, width, factor).height for line in said) + _foot(factor) + PAD
+    return sum(_lay_out(line, width, factor).height for line in said) + _foot(factor) + PAD
 
 
 def _foot(factor: float) -> int:
@@ -75,32 +75,34 @@ def panel(
     The notice stands at the foot whatever the words need; what does not fit even
     at the smallest size is cut above it.
     """
-    said = list(lines(radiograph, findings, made))
+    said = list(panel_lines(radiograph, findings, made))
     sizes = SIZES if height is not None else SIZES[:1]
-    fitting = (one for one in sizes if height is None or _needed(said, width, one) <= height)
+    fitting = (size for size in sizes if height is None or _needed(said, width, size) <= height)
     factor = next(fitting, sizes[-1])
-    blocks = [_laid_out(line, width, factor) for line in said]
-    return _drawn(blocks, (width, height or _needed(said, width, factor)), _foot(factor))
+    blocks = [_lay_out(line, width, factor) for line in said]
+    return _draw_blocks(blocks, (width, height or _needed(said, width, factor)), _foot(factor))
 
 
 def caption(findings: tuple[Findings, ...], width: int) -> Image.Image:
     """Draw the legend that stands under a picture, with the notice."""
-    blocks = [_laid_out(line, width, 1.0) for line in legend(findings)]
+    blocks = [_lay_out(line, width, 1.0) for line in legend(findings)]
     foot = 20 + 2 * PAD
-    return _drawn(blocks, (width, sum(block.height for block in blocks) + foot), foot)
+    return _draw_blocks(blocks, (width, sum(block.height for block in blocks) + foot), foot)
 
 
 def legend(findings: tuple[Findings, ...]) -> Iterator[PanelLine]:
     """Say the result in a word, what is marked, what is not there, what was not read."""
     yield replace(banner(findings), size=22)
     named, absent = names(findings), []
-    for mark in marked(findings):
+    for mark in marks_of(findings):
         if mark.finding.presence is Presence.ABSENT:
             absent.append(named[id(mark.finding)].lower())
         else:
             yield _brief(mark, named[id(mark.finding)])
         pairs = zip(mark.letters, mark.finding.measurements, strict=True)
-        lettered = [f"{letter}: {say.measurement(one)}" for letter, one in pairs if letter]
+        lettered = [
+            f"{letter}: {say.measurement(measurement)}" for letter, measurement in pairs if letter
+        ]
         if lettered:
             yield PanelLine("; ".join(lettered), 18, SOFT, 2)
     if absent:
@@ -112,11 +114,13 @@ def legend(findings: tuple[Findings, ...]) -> Iterator[PanelLine]:
 
 def names(findings: tuple[Findings, ...]) -> dict[int, str]:
     """Name each finding, by its id; what two algorithms look for gets the algorithm's name."""
-    known = [(one, each.algorithm.name) for each in findings for one in each.findings]
-    often = Counter(code for code, _ in {(one.code.value, by) for one, by in known})
+    known = [(finding, each.algorithm.name) for each in findings for finding in each.findings]
+    often = Counter(code for code, _ in {(finding.code.value, by) for finding, by in known})
     return {
-        id(one): f"{one.code.meaning} ({by})" if often[one.code.value] > 1 else one.code.meaning
-        for one, by in known
+        id(finding): f"{finding.code.meaning} ({by})"
+        if often[finding.code.value] > 1
+        else finding.code.meaning
+        for finding, by in known
     }
 
 
@@ -127,35 +131,39 @@ def _brief(mark: Mark, name: str) -> PanelLine:
     if finding.side is not Side.UNDETERMINED:
         parts.append(say.SIDE[finding.side])
     parts.append(f"probability {say.probability(finding)}")
-    swatch = mark.colour if shown(finding) else None
+    swatch = mark.colour if is_marked(finding) else None
     return PanelLine(", ".join(parts), 20, WHITE, 6, swatch=swatch)
 
 
-def shown(finding: Finding) -> bool:
+def is_marked(finding: Finding) -> bool:
     """Say whether the picture marks the finding in its colour."""
     return region_of(finding) is not None or bool(finding.boxes)
 
 
-def lines(radiograph: Radiograph, findings: tuple[Findings, ...], made: str) -> Iterator[PanelLine]:
+def panel_lines(
+    radiograph: Radiograph, findings: tuple[Findings, ...], made: str
+) -> Iterator[PanelLine]:
     """Choose what is said, the most important first."""
     yield banner(findings)
-    marks = marked(findings)
-    absent = [one for one in marks if one.finding.presence is Presence.ABSENT]
-    bare = [one for one in absent if not one.finding.measurements]
+    marks = marks_of(findings)
+    absent = [mark for mark in marks if mark.finding.presence is Presence.ABSENT]
+    bare = [mark for mark in absent if not mark.finding.measurements]
     together = bare if len(bare) > APART else []
     named, oriented = names(findings), radiograph.orientation
     sides = oriented is not None and oriented.shows_sides
-    for mark in sorted(marks, key=lambda one: one.finding.presence is Presence.ABSENT):
+    for mark in sorted(marks, key=lambda mark: mark.finding.presence is Presence.ABSENT):
         if mark not in together:
             yield from _about(mark, named[id(mark.finding)], sides)
     if together:
-        listed = ", ".join(_odds(one.finding, named[id(one.finding)]) for one in together)
+        listed = ", ".join(
+            _absent_in_words(mark.finding, named[id(mark.finding)]) for mark in together
+        )
         yield PanelLine(f"Not detected (probability, threshold): {listed}", 20, WHITE, 14)
     if not sides:
         yield PanelLine("Side not known: the image has no orientation", 18, SOFT, 12)
     notes = (note.removesuffix(".") for note in say.remarks(radiograph, findings)[:-1])
     yield PanelLine(". ".join(notes) + ".", 17, QUIET, 8)
-    yield PanelLine("; ".join(_who(one.algorithm) for one in findings), 16, QUIET, 8)
+    yield PanelLine("; ".join(_who(answer.algorithm) for answer in findings), 16, QUIET, 8)
     yield PanelLine(made, 16, QUIET, 4)
 
 
@@ -166,7 +174,7 @@ def _who(algorithm: Algorithm) -> str:
 
 def banner(findings: tuple[Findings, ...]) -> PanelLine:
     """Say the result in a word."""
-    known = [finding for one in findings for finding in one.findings]
+    known = [finding for answer in findings for finding in answer.findings]
     if any(finding.urgent for finding in known):
         return PanelLine("URGENT", 44, WHITE, 0, ALARM)
     if any(finding.presence is Presence.PRESENT for finding in known):
@@ -178,20 +186,20 @@ def banner(findings: tuple[Findings, ...]) -> PanelLine:
 
 def _about(mark: Mark, name: str, sides: bool) -> Iterator[PanelLine]:
     """Say all of one finding; that its side is unknown only where the image shows sides."""
-    finding, (value, threshold) = mark.finding, say.odds(mark.finding)
+    finding, (value, threshold) = mark.finding, say.probability_and_threshold(mark.finding)
     odds = f"Probability {value} (threshold {threshold}, {say.judged_at(finding)})"
     if finding.presence is Presence.ABSENT:
         yield PanelLine(f"{name}: not detected", 23, WHITE, 14)
         yield PanelLine(odds, 19, SOFT)
     else:
-        swatch = mark.colour if shown(finding) else None
+        swatch = mark.colour if is_marked(finding) else None
         yield PanelLine(f"{name}: {say.STATE[finding.presence]}", 28, WHITE, 16, swatch=swatch)
-        placed = sides and swatch is not None and say.sided(finding)
+        placed = sides and swatch is not None and say.has_side(finding)
         if placed or finding.side is not Side.UNDETERMINED:
             yield PanelLine(f"Side: {say.SIDE[finding.side]}", 24, WHITE)
         yield PanelLine(odds, 22, SOFT)
-    for letter, one in zip(mark.letters, finding.measurements, strict=True):
-        said = say.capital(say.measurement(one))
+    for letter, measurement in zip(mark.letters, finding.measurements, strict=True):
+        said = say.capital(say.measurement(measurement))
         yield PanelLine(f"{letter}: {said}" if letter else said, 22, SOFT)
     if finding.size_class:
         yield PanelLine(f"Size: {finding.size_class}", 22, SOFT)
@@ -199,9 +207,9 @@ def _about(mark: Mark, name: str, sides: bool) -> Iterator[PanelLine]:
         yield PanelLine(say.capital(say.uncertainty(finding.uncertainty)), 22, SOFT)
 
 
-def _odds(finding: Finding, name: str) -> str:
+def _absent_in_words(finding: Finding, name: str) -> str:
     """Say an absent finding in few words."""
-    value, threshold = say.odds(finding)
+    value, threshold = say.probability_and_threshold(finding)
     return f"{name.lower()} {value} (<{threshold})"
 
 
@@ -225,7 +233,7 @@ def leading(size: int) -> int:
     return round(size * 1.3)
 
 
-def _drawn(blocks: list[Block], size: tuple[int, int], foot: int) -> Image.Image:
+def _draw_blocks(blocks: list[Block], size: tuple[int, int], foot: int) -> Image.Image:
     image = Image.new("RGB", size, BACKGROUND)
     canvas = ImageDraw.Draw(image)
     top = 0
@@ -261,7 +269,7 @@ def _draw(canvas: ImageDraw.ImageDraw, block: Block, top: int, width: int) -> No
         y += leading(size)
 
 
-def _laid_out(line: PanelLine, width: int, factor: float) -> Block:
+def _lay_out(line: PanelLine, width: int, factor: float) -> Block:
     size = round(line.size * factor)
     room = width - 2 * PAD - (SWATCH_ROOM if line.swatch else 0)
     rows: list[str] = []

@@ -5,7 +5,7 @@ runs around its region, never over it; what is written stands outside the pictur
 but for names with their probability, and lines' letters.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from string import ascii_lowercase
@@ -19,10 +19,61 @@ from dicom_node.domain.findings import Box, Finding, Findings
 from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import Radiograph
 from dicom_node.results.colours import RGB, colour_of
-from dicom_node.results.picture.frame import framed
-from dicom_node.results.picture.labels import Area, placed
+from dicom_node.results.picture.frame import add_frame
 from dicom_node.results.picture.typeface import font, legible
 from dicom_node.results.words import probability
+
+Area = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels of the picture."""
+GAP = 4.0
+STEPS = 12
+"""How many rows a label may move away from its box."""
+
+
+def place_labels(
+    boxes: Sequence[Area],
+    sizes: Sequence[tuple[float, float]],
+    picture: tuple[int, int],
+    kept: Sequence[Area] = (),
+) -> list[Area]:
+    """Give each label of (width, height) a place at its box, inside (width, height).
+
+    The nearest place wins that is not `kept` free: above the box, below it, then further
+    away. Where everything is taken the first is used: a covered name is better than none.
+    """
+    places: list[Area] = []
+    for box, size in zip(boxes, sizes, strict=True):
+        wanted = [_inside(area, picture) for area in _candidates(box, size)]
+        free = (
+            place
+            for place in wanted
+            if not any(_overlap(place, other) for other in (*kept, *places))
+        )
+        places.append(next(free, wanted[0]))
+    return places
+
+
+def _candidates(box: Area, size: tuple[float, float]) -> Iterator[Area]:
+    left, top, right, bottom = box
+    width, height = size
+    for step in range(STEPS):
+        away = GAP + step * height
+        for x in (left, right - width):
+            yield x, top - away - height, x + width, top - away
+            yield x, bottom + away, x + width, bottom + away + height
+
+
+def _inside(area: Area, picture: tuple[int, int]) -> Area:
+    left, top, right, bottom = area
+    right_by = max(0.0, -left) - max(0.0, right - picture[0])
+    down_by = max(0.0, -top) - max(0.0, bottom - picture[1])
+    return left + right_by, top + down_by, right + right_by, bottom + down_by
+
+
+def _overlap(area: Area, other: Area) -> bool:
+    across = area[0] < other[2] and other[0] < area[2]
+    return across and area[1] < other[3] and other[1] < area[3]
+
 
 LONGEST = 1024
 HALO: RGB = (0, 0, 0)
@@ -60,11 +111,11 @@ def scale_for(shape: tuple[int, int]) -> Scale:
     return Scale(factor, max(1, round(columns * factor)), max(1, round(rows * factor)))
 
 
-def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
+def draw_picture(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image:
     """Draw the radiograph and its findings, with a margin that names the sides."""
     scale = scale_for(radiograph.pixels.shape)
-    picture = np.asarray(_shrunk(_grey(radiograph.pixels), scale).convert("RGB")).copy()
-    marks = marked(findings)
+    picture = np.asarray(_shrink(_grey(radiograph.pixels), scale).convert("RGB")).copy()
+    marks = marks_of(findings)
     for mark in marks:
         region = region_of(mark.finding)
         if region is not None:
@@ -76,7 +127,7 @@ def drawn(radiograph: Radiograph, findings: tuple[Findings, ...]) -> Image.Image
     _draw_names(canvas, marks, lines, scale)
     for line, letter in lines.items():
         _draw_line(canvas, line, letter, scale)
-    return framed(image, radiograph, scale.factor)
+    return add_frame(image, radiograph, scale.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +140,12 @@ class Mark:
     """One per measurement; empty for one without a line."""
 
 
-def marked(findings: tuple[Findings, ...]) -> list[Mark]:
+def marks_of(findings: tuple[Findings, ...]) -> list[Mark]:
     """Choose the marks: the same for the picture and for the words beside it.
 
     Colours go by the segments' numbers, then to findings with boxes alone.
     """
-    known = [finding for one in findings for finding in one.findings]
+    known = [finding for answer in findings for finding in answer.findings]
     regions = [finding for finding in known if region_of(finding) is not None]
     boxed = [finding for finding in known if finding.boxes and region_of(finding) is None]
     number = {id(finding): index for index, finding in enumerate((*regions, *boxed))}
@@ -103,7 +154,10 @@ def marked(findings: tuple[Findings, ...]) -> list[Mark]:
         Mark(
             finding,
             colour_of(number.get(id(finding), 0)),
-            tuple(letter[one.line] if one.line else "" for one in finding.measurements),
+            tuple(
+                letter[measurement.line] if measurement.line else ""
+                for measurement in finding.measurements
+            ),
         )
         for finding in known
     ]
@@ -111,7 +165,12 @@ def marked(findings: tuple[Findings, ...]) -> list[Mark]:
 
 def _letters(findings: list[Finding]) -> dict[Line, str]:
     """Letter the measured lines; measurements along the same line share it."""
-    lines = [one.line for finding in findings for one in finding.measurements if one.line]
+    lines = [
+        measurement.line
+        for finding in findings
+        for measurement in finding.measurements
+        if measurement.line
+    ]
     return dict(zip(dict.fromkeys(lines), cycle(ascii_lowercase), strict=False))
 
 
@@ -121,7 +180,7 @@ def _grey(pixels: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray(np.clip(grey, 0, 255, out=grey).astype(np.uint8))
 
 
-def _shrunk(image: Image.Image, scale: Scale) -> Image.Image:
+def _shrink(image: Image.Image, scale: Scale) -> Image.Image:
     """Resize in two steps: averaging whole blocks first is several times as fast."""
     size, whole = (scale.width, scale.height), int(1 / scale.factor)
     if whole < 2:
@@ -136,7 +195,7 @@ def scaled_mask(mask: NDArray[np.bool_], scale: Scale) -> NDArray[np.bool_]:
     if scale.factor >= 1:
         shown = shown.resize((scale.width, scale.height), Image.Resampling.NEAREST)
     else:
-        shown = _shrunk(shown, scale)
+        shown = _shrink(shown, scale)
     return np.asarray(shown) > 63
 
 
@@ -163,8 +222,8 @@ def _draw_line(canvas: ImageDraw.ImageDraw, line: Line, letter: str, scale: Scal
     tick = np.array([-along[1], along[0]]) * 7
     strokes = [(start, end), (start - tick, start + tick), (end - tick, end + tick)]
     for width, colour in ((6, HALO), (2, STROKE)):
-        for one, other in strokes:
-            canvas.line([*map(float, one), *map(float, other)], fill=colour, width=width)
+        for begin, finish in strokes:
+            canvas.line([*map(float, begin), *map(float, finish)], fill=colour, width=width)
     canvas.text(
         _letter_at(line, scale),
         letter,
@@ -210,7 +269,9 @@ def _draw_names(
     named = list(_named(marks, scale))
     sizes = [_size(text) for _, text, _ in named]
     areas = [area for area, _, _ in named]
-    places = placed(areas, sizes, (scale.width, scale.height), [_room(one, scale) for one in lines])
+    places = place_labels(
+        areas, sizes, (scale.width, scale.height), [_room(line, scale) for line in lines]
+    )
     for (left, top, right, bottom), (_, text, colour) in zip(places, named, strict=True):
         canvas.rectangle((left, top, right, bottom), fill=HALO)
         at = (left + LABEL_EDGE, (top + bottom) / 2)

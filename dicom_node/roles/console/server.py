@@ -45,6 +45,8 @@ class Views:
     missing: Callable[[], tuple[str, ...]]
     """The roles of which no process has lately shown life."""
     metrics: Callable[[], str]
+    full: Callable[[], tuple[str, ...]] = lambda: ()
+    """Where configured peers find no place, in words."""
 
 
 class _Server(BoundedServer):
@@ -86,6 +88,9 @@ def _ready(views: Views) -> Answer:
     if missing:
         words = f"no sign of life from: {', '.join(missing)}\n"
         return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, words
+    full = views.full()
+    if full:
+        return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, "\n".join((*full, ""))
     return HTTPStatus.OK, TEXT, "ready\n"
 
 

@@ -4,13 +4,14 @@ from functools import partial
 
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.archive import free_bytes
-from dicom_node.domain.operations.monitoring import lifeless
+from dicom_node.domain.operations.monitoring import DOOR_FULL, roles_without_heartbeat
 from dicom_node.operations.alarms import sender_names
 from dicom_node.roles.console.metrics import Disk, write_metrics
 from dicom_node.roles.console.server import Views
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.database.clock import DatabaseClock
-from dicom_node.storage.status.beats import take_beats
+from dicom_node.storage.queue.alarms import open_alarms
+from dicom_node.storage.status.beats import take_heartbeats
 from dicom_node.storage.status.readings import take_readings
 
 
@@ -20,6 +21,7 @@ def views(settings: Settings) -> Views:
         snapshot=partial(node.status_snapshot, settings),
         missing=partial(_missing, settings),
         metrics=partial(_metrics, settings),
+        full=partial(_full, settings),
     )
 
 
@@ -31,7 +33,14 @@ def needed_roles(settings: Settings) -> tuple[str, ...]:
 
 def _missing(settings: Settings) -> tuple[str, ...]:
     with node.opened(settings) as engine:
-        return lifeless(needed_roles(settings), take_beats(engine), DatabaseClock(engine)())
+        return roles_without_heartbeat(
+            needed_roles(settings), take_heartbeats(engine), DatabaseClock(engine)()
+        )
+
+
+def _full(settings: Settings) -> tuple[str, ...]:
+    with node.opened(settings) as engine:
+        return open_alarms(engine, DOOR_FULL)
 
 
 def _metrics(settings: Settings) -> str:

@@ -3,9 +3,8 @@
 import hashlib
 import os
 import shutil
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -14,10 +13,8 @@ from dicom_node.domain.work import StoredFile
 from dicom_node.process import crash_points
 from dicom_node.storage.archive import orphans
 from dicom_node.storage.archive.keys import key_of, require_name
-from dicom_node.storage.archive.orphans import SPOOL
-
-_WORTH_A_THREAD = 1 << 20
-"""Bytes; less is hashed sooner than a thread starts."""
+from dicom_node.storage.archive.orphans import IDENTITY, SPOOL
+from dicom_node.storage.archive.spool import FileSpool, Settle, passing_faults
 
 
 class FileArchive:
@@ -33,20 +30,23 @@ class FileArchive:
 
     def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
         """Store the joined chunks durably; see `domain.ports.Archive`."""
-        with _passing_faults(Away):
-            spooled = self._folder(self._root / SPOOL) / f"{uuid.uuid4().hex}.part"
-            try:
-                sha256, size = _write_new(spooled, chunks)
-                crash_points.here("file written")
-                key = key_of(folder, sha256, suffix)
-                target = self._root / key
-                spooled.rename(self._folder(target.parent) / target.name)
-            except BaseException:
-                spooled.unlink(missing_ok=True)
-                raise
-            crash_points.here("file renamed")
-            _flush_folder(target.parent)
-        return StoredFile(key, sha256, size)
+        spool = self.spool()
+        try:
+            with passing_faults():  # making the chunks may fail too
+                for chunk in chunks:
+                    spool.write((chunk,))
+            return spool.keep(folder, suffix)
+        finally:
+            spool.drop()
+
+    def spool(self) -> FileSpool:
+        """Begin a file; raises Away."""
+        return self._begin(self._settle)
+
+    def _begin(self, settle: Settle) -> FileSpool:
+        with passing_faults():
+            spool_folder = self._folder(self._root / SPOOL)
+        return FileSpool(spool_folder / f"{uuid.uuid4().hex}.part", settle)
 
     @contextmanager
     def opened(self, key: str) -> Iterator[Path]:
@@ -68,18 +68,18 @@ class FileArchive:
 
     def delete(self, key: str) -> None:
         """Forget the file; one that is gone already is no error."""
-        with _passing_faults():
+        with passing_faults(TryAgain):
             self._locate(key).unlink(missing_ok=True)
             (self._root / orphans.ASIDE / key).unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
         """Say how much room is left in the file system."""
-        with _passing_faults():
+        with passing_faults(TryAgain):
             return shutil.disk_usage(self._folder(self._root)).free
 
     def tidy_spool(self, older_than_s: float, now: float) -> int:
         """Remove what crashed writers left, and what was set aside long ago."""
-        with _passing_faults():
+        with passing_faults(TryAgain):
             removed = orphans.forget_aside(self._root, now)
             for left in (self._root / SPOOL).glob("*.part"):
                 try:
@@ -97,6 +97,27 @@ class FileArchive:
     def set_aside(self, key: str, before: float) -> bool:
         """Set the file aside unless it was stored anew; see `orphans`."""
         return orphans.set_aside(self._root, key, before)
+
+    def keys_aside(self) -> Iterator[str]:
+        """Give the keys of files that are set aside; see `orphans`."""
+        return orphans.keys_aside(self._root)
+
+    def identity(self) -> str | None:
+        """Give the word that `identify` kept."""
+        with passing_faults():
+            try:
+                return (self._root / IDENTITY).read_text("ascii")
+            except FileNotFoundError:
+                return None
+
+    def identify(self, identity: str) -> None:
+        """Keep a word durably beside the folders."""
+        spool = self._begin(self._settle_identity)
+        try:
+            spool.write((identity.encode("ascii"),))
+            spool.keep("", "")
+        finally:
+            spool.drop()
 
     def close(self) -> None:
         """Leave everything: all of it is durable."""
@@ -134,6 +155,21 @@ class FileArchive:
             raise GiveUp(f"{key!r} is not a key of the archive")
         return self._root.joinpath(*parts)
 
+    def _settle(self, spooled: Path, sha256: str, folder: str, suffix: str) -> str:
+        """Rename a flushed file to its key, so that the name survives a power loss."""
+        crash_points.here("file written")
+        key = key_of(folder, sha256, suffix)
+        target = self._root / key
+        spooled.rename(self._folder(target.parent) / target.name)
+        crash_points.here("file renamed")
+        _flush_folder(target.parent)
+        return key
+
+    def _settle_identity(self, spooled: Path, *_: str) -> str:
+        spooled.rename(self._root / IDENTITY)
+        _flush_folder(self._root)
+        return IDENTITY
+
     def _folder(self, folder: Path) -> Path:
         """Make the folder and see to it once that its own entry is durable.
 
@@ -146,50 +182,6 @@ class FileArchive:
             _flush_folder(folder.parent)
             self._durable.add(folder)
         return folder
-
-
-@contextmanager
-def _passing_faults(kind: type[TryAgain] = TryAgain) -> Iterator[None]:
-    """Turn a fault of the file system (disk full, gone) into one that passes."""
-    try:
-        yield
-    except OSError as error:
-        raise kind(f"archive: {error.strerror or error}") from error
-
-
-def _write_new(path: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
-    """Write and flush a new file; give its SHA-256 (hex) and size."""
-    kept = tuple(chunks)
-    sha256 = _start_hashing(kept)  # takes as long as the disk, so both run at once
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-        for chunk in kept:
-            rest = memoryview(chunk)
-            while rest:  # a raw write may be partial
-                rest = rest[file.write(rest) :]
-        os.fsync(descriptor)
-    return sha256(), sum(map(len, kept))
-
-
-def _start_hashing(chunks: tuple[bytes, ...]) -> Callable[[], str]:
-    """Hash on a thread of its own if that pays; the result waits for it."""
-    digest = hashlib.sha256()
-
-    def update() -> None:
-        for chunk in chunks:
-            digest.update(chunk)
-
-    if sum(map(len, chunks)) < _WORTH_A_THREAD:
-        update()
-        return digest.hexdigest
-    thread = threading.Thread(target=update, name="sha256", daemon=True)
-    thread.start()
-
-    def wait() -> str:
-        thread.join()
-        return digest.hexdigest()
-
-    return wait
 
 
 def _flush_folder(folder: Path) -> None:

@@ -17,6 +17,8 @@ SPOOL = ".spool"
 """The folder below the archive's root where files are that have no key yet."""
 ASIDE = ".aside"
 """The folder of files that no row knows; a reader that misses one looks there."""
+IDENTITY = ".identity"
+"""The file that holds the word by which the database knows its archive."""
 ASIDE_S = 30 * 86_400.0
 """How long they stay there, in seconds."""
 
@@ -24,9 +26,11 @@ ASIDE_S = 30 * 86_400.0
 def old_keys(root: Path, before: float) -> Iterator[str]:
     """Give the keys of files under `root` written before `before` (POSIX seconds)."""
     for folder, folders, names in os.walk(root):
-        folders[:] = [one for one in folders if one not in (SPOOL, ASIDE)]
+        folders[:] = [folder for folder in folders if folder not in (SPOOL, ASIDE)]
         for name in names:
             path = Path(folder) / name
+            if path == root / IDENTITY:
+                continue
             if _written_at(path) < before:
                 yield path.relative_to(root).as_posix()
 
@@ -62,6 +66,12 @@ def bring_back(root: Path, key: str) -> bool:
         os.link(aside, path)
     aside.unlink(missing_ok=True)
     return True
+
+
+def keys_aside(root: Path) -> Iterator[str]:
+    """Give the keys of files that are set aside."""
+    folder = root / ASIDE
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def forget_aside(root: Path, now: float) -> int:

@@ -13,12 +13,12 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from dicom_node.domain.archive import Bucket
+from dicom_node.domain.archive import Bucket, MemorySpool
 from dicom_node.domain.errors import Away, BadSettings, GiveUp, TryAgain
 from dicom_node.domain.work import StoredFile
 from dicom_node.storage.archive.cache import FileCache
 from dicom_node.storage.archive.keys import is_key, key_of, require_name
-from dicom_node.storage.archive.orphans import ASIDE_S
+from dicom_node.storage.archive.orphans import ASIDE_S, IDENTITY
 from dicom_node.storage.archive.s3_credentials import FileCredentials, require_credentials
 
 if TYPE_CHECKING:  # the library has this type for checkers only
@@ -55,6 +55,10 @@ class S3Archive:
         with suppress(Away):  # it is safe; a copy only saves fetching it
             self._cache.add(key, (content,))
         return StoredFile(key, sha256, len(content))
+
+    def spool(self) -> MemorySpool:
+        """Begin a file in memory: an object is sent whole."""
+        return MemorySpool(self.put)
 
     @contextmanager
     def opened(self, key: str) -> Iterator[Path]:
@@ -115,6 +119,27 @@ class S3Archive:
             obstore.delete(self._store, key)
         self._cache.forget(key)
         return True
+
+    def keys_aside(self) -> Iterator[str]:
+        """Give the keys of objects that are set aside."""
+        with self._faults():
+            for key in self._written_before(float("inf"), ASIDE):
+                yield key.removeprefix(ASIDE)
+
+    def identity(self) -> str | None:
+        """Give the word that `identify` kept."""
+        with self._faults():
+            try:
+                return bytes(obstore.get(self._store, IDENTITY).bytes()).decode("ascii")
+            except FileNotFoundError as error:
+                if _code(error) == "NoSuchBucket":
+                    raise
+                return None
+
+    def identify(self, identity: str) -> None:
+        """Keep a word as an object of its own."""
+        with self._faults():
+            obstore.put(self._store, IDENTITY, identity.encode("ascii"), use_multipart=False)
 
     def close(self) -> None:
         """Leave the copies: other processes read them too."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dicom_node.domain.archive import MemorySpool
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
 from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.work import StoredFile
@@ -40,6 +41,10 @@ class SealedArchive:
             register_key(self._register, self._keys.first)
             self._registered = True
         return StoredFile(stored.key, sha256, size)
+
+    def spool(self) -> MemorySpool:
+        """Begin a file in memory: how it is sealed depends on all of its content."""
+        return MemorySpool(self.put)
 
     @contextmanager
     def opened(self, key: str) -> Iterator[Path]:
@@ -77,6 +82,18 @@ class SealedArchive:
     def set_aside(self, key: str, before: float) -> bool:
         """Set the file aside if it is still the old one."""
         return self._inner.set_aside(key, before)
+
+    def keys_aside(self) -> Iterator[str]:
+        """Give the keys of files that are set aside."""
+        return self._inner.keys_aside()
+
+    def identity(self) -> str | None:
+        """Give the word by which the database knows the archive."""
+        return self._inner.identity()
+
+    def identify(self, identity: str) -> None:
+        """Keep such a word, in plain: it says nothing of a patient."""
+        self._inner.identify(identity)
 
     def close(self) -> None:
         """Remove all plain copies of this process."""

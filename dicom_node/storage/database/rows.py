@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 from typing import Any, cast
 
@@ -27,6 +27,25 @@ def insert_into(conn: Connection, table: Table) -> sqlite.Insert | postgresql.In
 def insert_new(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Start an INSERT that leaves a row with the same key as it is."""
     return insert_into(conn, table).on_conflict_do_nothing()
+
+
+def upsert(
+    conn: Connection,
+    table: Table,
+    rows: dict[str, Any] | list[dict[str, Any]],
+    latest: Collection[str] | dict[str, Any],
+    known_by: Sequence[str] = (),
+) -> None:
+    """Insert rows; one that is there already takes over the `latest` columns.
+
+    `latest` names them, or gives values for them. A row is known by the primary key, or
+    by the unique columns `known_by`.
+    """
+    insert = insert_into(conn, table)
+    known_by = known_by or [column.name for column in table.primary_key]
+    if not isinstance(latest, dict):
+        latest = {name: insert.excluded[name] for name in latest}
+    conn.execute(insert.on_conflict_do_update(index_elements=known_by, set_=latest), rows)
 
 
 def plain(text: str) -> str:

@@ -215,6 +215,11 @@ schema_version = Table(
     "schema_version", metadata, *_key(Integer, "version"), *_set(Double, "applied_at")
 )
 
+archive_identity = Table(
+    "archive_identity", metadata, *_key(Text, "identity"), *_set(Double, "noted_at")
+)
+"""At most one row: the word that stands in the archive of this database."""
+
 commitments = Table(
     "commitments",
     metadata,

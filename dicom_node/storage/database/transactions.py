@@ -45,7 +45,7 @@ def transaction(
     database; both in words without parameters or rows, which may name a patient.
     """
     lock: threading.Lock | None = engine.get_execution_options().get("write_lock")
-    queue = _in_turn(lock) if lock is not None and writing else nullcontext()
+    queue = _queue_writers(lock) if lock is not None and writing else nullcontext()
     try:
         with queue, engine.connect() as conn:
             conn = conn.execution_options(writing=writing, durable=durable)
@@ -55,11 +55,11 @@ def transaction(
                     crash_points.here("uncommitted")
     except (SQLAlchemyError, sqlite3.Error) as error:
         # `from None`: the cause's text may hold a row (Postgres' DETAIL)
-        raise _in_our_words(error) from None
+        raise _translate(error) from None
 
 
 @contextmanager
-def _in_turn(lock: threading.Lock) -> Iterator[None]:
+def _queue_writers(lock: threading.Lock) -> Iterator[None]:
     """Queue the writers of this process, fairer and faster than SQLite's polling."""
     if not lock.acquire(timeout=BUSY_S):
         raise TryAgain("database is busy: another writer did not finish")
@@ -69,7 +69,7 @@ def _in_turn(lock: threading.Lock) -> Iterator[None]:
         lock.release()
 
 
-def _in_our_words(error: SQLAlchemyError | sqlite3.Error) -> NodeError:
+def _translate(error: SQLAlchemyError | sqlite3.Error) -> NodeError:
     if isinstance(error, PoolTimeout):
         return TryAgain("database: no connection became free")
     fault = error.orig if isinstance(error, DBAPIError) else error

@@ -37,9 +37,9 @@ Scores = dict[str, list[float]]
 """Probabilities by the finding's meaning, the newest first."""
 
 
-def settle_alarms(engine: Engine, kind: str, words: Collection[str], now: float) -> None:
+def set_alarms(engine: Engine, kind: str, words: Collection[str], now: float) -> None:
     """Make `words` the open alarms of a kind: raise the new, close those that are over."""
-    wanted = {clip(one) for one in words}
+    wanted = {clip(fact) for fact in words}
     still = alarms.c.kind == kind, alarms.c.closed_at.is_(None)
     with transaction(engine, writing=False) as conn:
         if set(conn.scalars(select(alarms.c.words).where(*still))) == wanted == set():
@@ -50,8 +50,15 @@ def settle_alarms(engine: Engine, kind: str, words: Collection[str], now: float)
         conn.execute(ended.values(closed_at=now))
         lasting = update(alarms).where(*still, alarms.c.words.in_(wanted & there))
         conn.execute(lasting.values(last_at=now))
-        for one in sorted(wanted - there):
-            raise_alarm(conn, kind, one, now)
+        for fact in sorted(wanted - there):
+            raise_alarm(conn, kind, fact, now)
+
+
+def open_alarms(engine: Engine, kind: str) -> tuple[str, ...]:
+    """Give the words of the open alarms of a kind; raises TryAgain."""
+    with transaction(engine, writing=False) as conn:
+        found = select(alarms.c.words).where(alarms.c.kind == kind, alarms.c.closed_at.is_(None))
+        return tuple(conn.execute(found).scalars())
 
 
 def habit_of(engine: Engine, ae: str) -> Habit | None:
@@ -118,7 +125,8 @@ def live_scores(engine: Engine, pipeline: str, most: int) -> tuple[Model, Scores
 
 def _scores_in(findings: str) -> list[tuple[str, float]]:
     return [
-        (one["code"]["meaning"], one["probability"]) for one in json.loads(findings)["findings"]
+        (finding["code"]["meaning"], finding["probability"])
+        for finding in json.loads(findings)["findings"]
     ]
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, Table, and_, delete, select
 from sqlalchemy.sql import ColumnElement
 
 from dicom_node.domain.operations.status import Caller
-from dicom_node.storage.database.rows import insert_into, key
+from dicom_node.storage.database.rows import insert_new, key, upsert
 from dicom_node.storage.database.schema import approved_callers, callers, instances, objects
 from dicom_node.storage.database.transactions import transaction
 
@@ -16,11 +16,8 @@ MOST = 1000
 
 def record_unknown_caller(conn: Connection, ae: str, host: str, now: float) -> None:
     """Remember an unknown caller; of too many those that knocked longest ago are forgotten."""
-    knock = insert_into(conn, callers).values(
-        ae=key(ae), host=key(host), times=1, first_at=now, last_at=now
-    )
-    again = {"times": callers.c.times + 1, "last_at": now}
-    conn.execute(knock.on_conflict_do_update(index_elements=["ae", "host"], set_=again))
+    knock = {"ae": key(ae), "host": key(host), "times": 1, "first_at": now, "last_at": now}
+    upsert(conn, callers, knock, {"times": callers.c.times + 1, "last_at": now})
     oldest_kept = select(callers.c.last_at).order_by(callers.c.last_at.desc())
     last_at = oldest_kept.offset(MOST - 1).limit(1).scalar_subquery()
     conn.execute(delete(callers).where(callers.c.last_at < last_at))
@@ -42,9 +39,8 @@ def approve(engine: Engine, ae: str, host: str, now: float) -> bool:
         gone = conn.execute(delete(callers).where(_is(callers, ae, host)))
         if not gone.rowcount:
             return False
-        insert = insert_into(conn, approved_callers)
         row = {"ae": key(ae), "host": key(host), "approved_at": now}
-        conn.execute(insert.values(row).on_conflict_do_nothing())
+        conn.execute(insert_new(conn, approved_callers), row)
         return True
 
 
@@ -53,7 +49,7 @@ def forget(engine: Engine, ae: str, host: str) -> bool:
     with transaction(engine) as conn:
         tables = (approved_callers, callers)
         gone = [conn.execute(delete(table).where(_is(table, ae, host))) for table in tables]
-        return any(one.rowcount for one in gone)
+        return any(deleted.rowcount for deleted in gone)
 
 
 def listed(engine: Engine) -> tuple[tuple[Caller, ...], tuple[tuple[str, str, float], ...]]:
@@ -88,5 +84,5 @@ def known_uids(engine: Engine, sop_instance_uids: Sequence[str]) -> set[str]:
             for table in (instances, objects):
                 column = table.c.sop_instance_uid
                 found = select(column).where(column.in_(keys[start : start + PART]))
-                known.update(named[one] for one in conn.execute(found).scalars())
+                known.update(named[ae] for ae in conn.execute(found).scalars())
     return known

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine, select
 
-from dicom_node.storage.database.rows import ascii_json, insert_into, key
+from dicom_node.storage.database.rows import ascii_json, key, upsert
 from dicom_node.storage.database.schema import capabilities
 from dicom_node.storage.database.transactions import transaction
 
@@ -26,10 +26,7 @@ def remember(
         for sop_class_uid, syntaxes in taken.items()
     ]
     with transaction(engine) as conn:
-        insert = insert_into(conn, capabilities)
-        newer = {"syntaxes": insert.excluded.syntaxes, "asked_at": insert.excluded.asked_at}
-        place = ["destination", "sop_class_uid"]
-        conn.execute(insert.on_conflict_do_update(index_elements=place, set_=newer), rows)
+        upsert(conn, capabilities, rows, ("syntaxes", "asked_at"))
 
 
 def refusals(engine: Engine, now: float) -> dict[str, frozenset[str]]:

@@ -23,7 +23,7 @@ from dicom_node.domain.exchange.commitment import (
     ASK_RETRY,
     MOST_ASKED,
     SEND_RETRY,
-    Heard,
+    CommitmentOutcome,
     Report,
     Request,
     patience_s,
@@ -32,7 +32,7 @@ from dicom_node.domain.exchange.commitment import (
 )
 from dicom_node.domain.study import InstanceRef
 from dicom_node.domain.work import Acknowledgement, Event
-from dicom_node.storage.database.rows import clip, insert_into, key, plain
+from dicom_node.storage.database.rows import clip, key, plain, upsert
 from dicom_node.storage.database.schema import commitment_requests, commitments, deliveries, objects
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.deliveries import raise_dead_letter_alarm
@@ -71,28 +71,16 @@ def request_commitment_later(
     conn: Connection, arrived: Sequence[Acknowledgement], now: float
 ) -> None:
     """Note that a committing peer has taken objects: it is to be asked about them."""
-    columns = deliveries.c.id, deliveries.c.object_id, deliveries.c.instance_id
-    taken = deliveries.c.id.in_([one.delivery_id for one in arrived])
-    for row in conn.execute(select(*columns, deliveries.c.destination).where(taken)).all():
-        insert = insert_into(conn, commitments).values(
-            delivery_id=row.id,
-            object_id=row.object_id,
-            instance_id=row.instance_id,
-            destination=row.destination,
-            state="due",
-            asked=0,
-            failures=0,
-            due_at=0.0,
-            sent_at=now,
-        )
+    taken = select(
+        deliveries.c.id.label("delivery_id"),
+        *deliveries.c["object_id", "instance_id", "destination"],
+    ).where(deliveries.c.id.in_([acknowledgement.delivery_id for acknowledgement in arrived]))
+    for row in conn.execute(taken).all():
+        fresh = {"state": "due", "asked": 0, "failures": 0, "due_at": 0.0, "sent_at": now}
         # who retries a dead letter gives it all its chances again
         count = case((commitments.c.state == "given up", 0), else_=commitments.c.asked)
-        again = {"state": "due", "asked": count, "failures": 0, "due_at": 0.0, "sent_at": now}
-        conn.execute(
-            insert.on_conflict_do_update(
-                index_elements=["delivery_id"], set_=again | {"settled_at": None}
-            )
-        )
+        again = fresh | {"asked": count, "settled_at": None}
+        upsert(conn, commitments, fresh | dict(row._mapping), again, ("delivery_id",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +105,7 @@ class SqlCommitments:
                     _give_up(conn, row, f"not committed: asked {row.asked} times, no report", now)
                 else:
                     going.append(row)
-            return _opened(conn, destination, going, now) if going else None
+            return _open_request(conn, destination, going, now) if going else None
 
     def asked(self, request: Request, now: float, timeout_s: float) -> None:
         """Note that the peer took the request: wait for its report."""
@@ -125,7 +113,7 @@ class SqlCommitments:
             for row in _of(conn, request):
                 waits = {"due_at": now + patience_s(timeout_s, row.asked), "failures": 0}
                 conn.execute(update(commitments).where(commitments.c.id == row.id).values(waits))
-            close_alarms(conn, _untaken(request.destination), now)
+            close_alarms(conn, _not_asked(request.destination), now)
 
     def not_asked(self, request: Request, words: str, now: float) -> None:
         """Note that it did not: the objects are due again after a pause."""
@@ -140,9 +128,11 @@ class SqlCommitments:
                 conn.execute(update(commitments).where(commitments.c.id == row.id).values(later))
                 if failures == PATIENT:
                     said = f"{request.destination} takes no request for storage commitment"
-                    raise_alarm(conn, _untaken(request.destination), said, now)
+                    raise_alarm(conn, _not_asked(request.destination), said, now)
 
-    def hear(self, report: Report, destinations: Sequence[str], now: float) -> Heard | None:
+    def hear(
+        self, report: Report, destinations: Sequence[str], now: float
+    ) -> CommitmentOutcome | None:
         """Take a report of one of `destinations`; None for no transaction of theirs."""
         uid = key(report.transaction_uid)
         known = commitment_requests.c.transaction_uid == uid
@@ -154,8 +144,8 @@ class SqlCommitments:
             ).first()
             if request is None:
                 return None
-            reasons = {key(one): reason for one, reason in report.missing}
-            named = sorted({key(one) for one in report.kept} | set(reasons))
+            reasons = {key(ref): reason for ref, reason in report.missing}
+            named = sorted({key(ref) for ref in report.kept} | set(reasons))
             rows = conn.execute(
                 _SENT.add_columns(_REPLACED.label("replaced"))
                 .where(
@@ -175,15 +165,15 @@ class SqlCommitments:
                 elif reason is not None and row.transaction_uid == uid and row.replaced:
                     _call_off(conn, row, reason, now)
                 elif reason is not None and row.transaction_uid == uid:
-                    heard.note(_mend(conn, row, reason, now))
+                    heard.note(_send_again(conn, row, reason, now))
             conn.execute(
                 update(commitment_requests)
                 .where(known)
                 .values(heard_at=func.coalesce(commitment_requests.c.heard_at, now))
             )
             if heard.committed:
-                close_alarms(conn, _lost(request.destination), now)
-            return Heard(heard.committed, heard.again, heard.given_up)
+                close_alarms(conn, _not_committed(request.destination), now)
+            return CommitmentOutcome(heard.committed, heard.again, heard.given_up)
 
     def tidy(self, committing: Collection[str], before: float) -> int:
         """Release what is owed to peers that are no longer asked; forget old transactions."""
@@ -220,7 +210,9 @@ def due(destination: str, now: float) -> Select[Any]:
     return _SENT.where(commitments.c.destination == plain(destination), commitments.c.due_at <= now)
 
 
-def _opened(conn: Connection, destination: str, rows: Sequence[Row[Any]], now: float) -> Request:
+def _open_request(
+    conn: Connection, destination: str, rows: Sequence[Row[Any]], now: float
+) -> Request:
     uid = f"2.25.{uuid.uuid4().int}"  # PS3.5 B.2
     conn.execute(
         commitment_requests.insert().values(
@@ -231,10 +223,7 @@ def _opened(conn: Connection, destination: str, rows: Sequence[Row[Any]], now: f
         update(commitments)
         .where(_ID.in_([row.id for row in rows]))
         .values(
-            state="asked",
-            transaction_uid=uid,
-            asked=commitments.c.asked + 1,
-            due_at=now + HOLD_S,
+            state="asked", transaction_uid=uid, asked=commitments.c.asked + 1, due_at=now + HOLD_S
         )
     )
     refs = (InstanceRef(row.sop_class_uid, row.sop_instance_uid) for row in rows)
@@ -261,7 +250,7 @@ def _call_off(conn: Connection, row: Row[Any], reason: int, now: float) -> None:
     conn.execute(update(commitments).where(commitments.c.id == row.id).values(left))
 
 
-def _mend(conn: Connection, row: Row[Any], reason: int, now: float) -> bool:
+def _send_again(conn: Connection, row: Row[Any], reason: int, now: float) -> bool:
     """Do what the reason asks for; False when the object was given up."""
     words, what = reason_words(reason), remedy(reason, row.asked)
     if what == "give up":
@@ -286,12 +275,14 @@ def _give_up(conn: Connection, row: Row[Any], words: str, now: float) -> None:
     lose = step(deliveries, Event.LOSE).where(deliveries.c.id == row.delivery_id)
     conn.execute(lose.values(finished_at=now, last_error=clip(words)))
     raise_dead_letter_alarm(conn, row.destination, now)
-    raise_alarm(conn, _lost(row.destination), f"{row.destination} does not keep what it took", now)
+    raise_alarm(
+        conn, _not_committed(row.destination), f"{row.destination} does not keep what it took", now
+    )
 
 
-def _lost(destination: str) -> str:
+def _not_committed(destination: str) -> str:
     return key(f"not committed by {destination}")
 
 
-def _untaken(destination: str) -> str:
+def _not_asked(destination: str) -> str:
     return key(f"commitment not asked of {destination}")

@@ -49,7 +49,7 @@ _earlier = deliveries.alias("earlier")
 _OBJECTS_UNDER_WAY = exists().where(
     _earlier.c.instance_id == deliveries.c.instance_id,
     _earlier.c.after_objects.is_(False),
-    *(_earlier.c.protocol != literal_column(f"'{one}'") for one in SINGLE),
+    *(_earlier.c.protocol != literal_column(f"'{protocol}'") for protocol in SINGLE),
     in_state(_earlier, *UNFINISHED),
 )
 _DUE = (
@@ -163,7 +163,7 @@ def claim(
     )
 
 
-def settle(
+def finish(
     conn: Connection,
     batch: DeliveryBatch,
     arrived: tuple[Acknowledgement, ...],
@@ -184,7 +184,7 @@ def settle(
         if f.failure.due_at is None
     ]
     named = {row["row_id"] for row in (*done, *later, *dead)}
-    named |= {one.delivery_id for one in refused}
+    named |= {missed.delivery_id for missed in refused}
     untried = [{"row_id": d.id} for d in batch.deliveries if d.id not in named]
     for statement, rows in (
         (_FINISH, done),
@@ -195,7 +195,7 @@ def settle(
         run_held(conn, statement, batch, rows, len(rows))
     for _ in dead:
         raise_dead_letter_alarm(conn, batch.destination, now)
-    for words in {one.failure.alarm for one in failed if one.failure.alarm}:
+    for words in {missed.failure.alarm for missed in failed if missed.failure.alarm}:
         raise_alarm(conn, NOT_UNDERSTOOD, f"{batch.destination}: {words}", now)
     if arrived:
         close_alarms(conn, NOT_UNDERSTOOD, now, f"{batch.destination}: ")
@@ -211,16 +211,16 @@ def replace(
     """
     if not refused:
         return ()
-    ids = {"ids": [one.delivery_id for one in refused]}
+    ids = {"ids": [missed.delivery_id for missed in refused]}
     whose = {row.id: row.instance_id for row in conn.execute(_WHOSE, ids)}
     ready = jobs.repeat(conn, sorted(set(whose.values())))
-    going = [one for one in refused if whose[one.delivery_id] in ready]
-    rows = [{"row_id": one.delivery_id, "words": clip(one.failure.words)} for one in going]
+    going = [missed for missed in refused if whose[missed.delivery_id] in ready]
+    rows = [{"row_id": missed.delivery_id, "words": clip(missed.failure.words)} for missed in going]
     run_held(conn, _REPLACE, batch, [row | {"now": now} for row in rows], len(rows))
     return tuple(
-        DeliveryFailure(one.delivery_id, Failure(now + AGAIN_S, one.failure.words))
-        for one in refused
-        if one not in going
+        DeliveryFailure(missed.delivery_id, Failure(now + AGAIN_S, missed.failure.words))
+        for missed in refused
+        if missed not in going
     )
 
 

@@ -61,28 +61,33 @@ _DECIDED = (
 )
 
 
-def arm(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
+def record_escalations(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
     """Write the standbys of an outcome, but for who hears directly; known ones stay."""
-    told = {(one.sop_instance_uid, one.destination) for one in outcome.deliveries}
-    wanted = [s for s in outcome.standbys if (s.sop_instance_uid, s.destination) not in told]
+    told = {(delivery.sop_instance_uid, delivery.destination) for delivery in outcome.deliveries}
+    wanted = [s for s in outcome.escalations if (s.sop_instance_uid, s.destination) not in told]
     if not wanted:
         return
     ids = object_ids(
-        conn, (uid for one in wanted for uid in (one.sop_instance_uid, one.instead_of))
+        conn,
+        (
+            uid
+            for escalation in wanted
+            for uid in (escalation.sop_instance_uid, escalation.instead_of)
+        ),
     )
-    rows = [_row(one, ids, held, now) for one in wanted]
+    rows = [_row(escalation, ids, held, now) for escalation in wanted]
     conn.execute(insert_new(conn, escalations), rows)
 
 
-def _row(one: Escalation, ids: dict[str, int], held: Claim, now: float) -> dict[str, object]:
+def _row(escalation: Escalation, ids: dict[str, int], held: Claim, now: float) -> dict[str, object]:
     return {
         "instance_id": held.instance_id,
         "study_uid": key(held.arrival.instance.study_uid),
-        "message_id": ids[key(one.instead_of)],
-        "place": one.place,
-        "object_id": ids[key(one.sop_instance_uid)],
-        "destination": plain(one.destination),
-        "due_at": one.due_at,
+        "message_id": ids[key(escalation.instead_of)],
+        "place": escalation.place,
+        "object_id": ids[key(escalation.sop_instance_uid)],
+        "destination": plain(escalation.destination),
+        "due_at": escalation.due_at,
         "fate": "waiting",
         "created_at": now,
     }
@@ -97,7 +102,7 @@ def escalate(engine: Engine, now: float) -> int:
         return _advance(conn, list(conn.execute(_OPEN).scalars()), now)
 
 
-def settled(conn: Connection, batch: DeliveryBatch, arrived: bool, now: float) -> None:
+def advance_escalations(conn: Connection, batch: DeliveryBatch, arrived: bool, now: float) -> None:
     """Send or call off what stood by for messages that were taken or refused just now."""
     if batch.protocol != "mllp":
         return
@@ -116,11 +121,11 @@ def _advance(conn: Connection, message_ids: list[int], now: float) -> int:
     sent = 0
     steps = conn.execute(_STEPS, open_ones).all()
     for message_id, rows in groupby(steps, attrgetter("message_id")):
-        sent += _settle(conn, messages.get(message_id), list(rows), now)
+        sent += _advance_message(conn, messages.get(message_id), list(rows), now)
     return sent
 
 
-def _settle(conn: Connection, message: Any, rows: list[Any], now: float) -> int:  # noqa: ANN401 - rows of SQLAlchemy
+def _advance_message(conn: Connection, message: Any, rows: list[Any], now: float) -> int:  # noqa: ANN401 - rows of SQLAlchemy
     by_place = {row.place: row for row in rows}
     state = None if message is None else State(message.state)
     fates = list(decide(state, list(_steps(rows)), now))

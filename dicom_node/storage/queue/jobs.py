@@ -217,17 +217,17 @@ def raise_dead_letter_alarm(
     conn: Connection, instance_ids: Sequence[int], words: str, now: float
 ) -> None:
     """Show discarded jobs: an outcome for each instance, and an alarm."""
-    settle_not_analysed(conn, instance_ids, f"failed: {words}")
+    record_not_analysed(conn, instance_ids, f"failed: {words}")
     for _ in instance_ids:
         raise_alarm(conn, "job_discarded", words, now)
 
 
-def settle_analysed(conn: Connection, instance_id: int) -> None:
+def record_analysed(conn: Connection, instance_id: int) -> None:
     """Say that a pipeline read the instance, whatever became of others."""
     conn.execute(_ANALYSED, {"row_id": instance_id})
 
 
-def settle_not_analysed(conn: Connection, instance_ids: Sequence[int], reason: str) -> None:
+def record_not_analysed(conn: Connection, instance_ids: Sequence[int], reason: str) -> None:
     """Say why, for those instances that no job can change any more."""
     conn.execute(_NOT_ANALYSED, {"ids": instance_ids, "words": clip(NOT_ANALYSED + reason)})
 

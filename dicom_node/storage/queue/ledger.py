@@ -1,5 +1,6 @@
 """The ledger on SQLite or Postgres."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Table, exists, select
@@ -52,9 +53,14 @@ class SqlLedger:
 
     def record(self, arrival: Arrival, admission: Admission) -> Recorded:
         """Write the instance and its jobs, or find that it is known."""
+        return self.record_all([(arrival, admission)])[0]
+
+    def record_all(self, arrived: Sequence[tuple[Arrival, Admission]]) -> list[Recorded]:
+        """Record several in one transaction: all of them, or none and it raises."""
         with transaction(self.engine) as conn:
-            recorded = queue_jobs.record(conn, arrival, admission)
-            if recorded is Recorded.NEW and admission.jobs:
+            recorded = [queue_jobs.record(conn, *one) for one in arrived]
+            admitted = zip(recorded, arrived, strict=True)
+            if any(done is Recorded.NEW and one[1].jobs for done, one in admitted):
                 notify(conn, "jobs")
             return recorded
 
@@ -83,7 +89,7 @@ class SqlLedger:
         with transaction(self.engine, durable=False) as conn:
             return queue_deliveries.claim(conn, worker, now, lease_s, destination)
 
-    def settle_deliveries(
+    def finish_deliveries(
         self,
         batch: DeliveryBatch,
         arrived: tuple[Acknowledgement, ...],
@@ -94,9 +100,9 @@ class SqlLedger:
         """Move every delivery of the batch on; raises LeaseLost."""
         with transaction(self.engine) as conn:
             late = queue_deliveries.replace(conn, batch, refused, now)
-            queue_deliveries.settle(conn, batch, arrived, (*failed, *late), now, refused)
+            queue_deliveries.finish(conn, batch, arrived, (*failed, *late), now, refused)
             notify(conn, "jobs" if refused else "deliveries")
-            escalation.settled(conn, batch, bool(arrived), now)
+            escalation.advance_escalations(conn, batch, bool(arrived), now)
             if batch.destination in self.committing:
                 commitments.request_commitment_later(conn, arrived, now)
 

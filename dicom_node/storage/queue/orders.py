@@ -19,9 +19,9 @@ from sqlalchemy import (
 )
 
 from dicom_node.domain.exchange.orders import (
-    Heard,
     ImageKeys,
     Order,
+    OrderMessage,
     OrderNumber,
     PatientKey,
     Registered,
@@ -34,7 +34,7 @@ from dicom_node.storage.database.rows import ascii_json, key
 from dicom_node.storage.database.schema import instances, jobs, orders, patients
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.jobs import order_at
-from dicom_node.storage.queue.patients import merge, put_patient, resolved
+from dicom_node.storage.queue.patients import current_patient, merge, put_patient
 from dicom_node.storage.queue.transitions import in_state
 
 LOCK = 0x4F524452  # any number, the same in every process ("ORDR")
@@ -55,7 +55,7 @@ class SqlOrderBook:
 
     engine: Engine
 
-    def store(self, heard: Heard, now: float) -> int:
+    def store(self, heard: OrderMessage, now: float) -> int:
         """Write what a message says; gives how many waiting jobs it hastens.
 
         Orders are committed before images are looked for, as images are before `hasten`
@@ -66,18 +66,20 @@ class SqlOrderBook:
                 conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
             for patient in heard.patients:
                 put_patient(conn, patient, now)
-            for one in heard.merges:
-                merge(conn, one, now)
+            for noted in heard.merges:
+                merge(conn, noted, now)
             for order in heard.orders:
                 _put(conn, order, now)
         pressing = [
-            (one, one.priority) for one in heard.orders if one.priority and not one.cancelled
+            (order, order.priority)
+            for order in heard.orders
+            if order.priority and not order.cancelled
         ]
         if not pressing:
             return 0
         with transaction(self.engine) as conn:
             return sum(
-                _raise_priority(conn, _images_of(one), priority) for one, priority in pressing
+                _raise_priority(conn, _images_of(order), priority) for order, priority in pressing
             )
 
     def raise_priority(self, instance: Instance) -> int:
@@ -86,13 +88,10 @@ class SqlOrderBook:
         To be called when its row is committed: an order that comes after that finds
         the jobs by itself, so none slips through between the two.
         """
-        ours = {
-            "study_uid": key(instance.study_uid),
-            "accession": key(instance.accession_number),
-        }
+        ours = {"study_uid": key(instance.study_uid), "accession": key(instance.accession_number)}
         with transaction(self.engine, writing=False) as conn:
             said = conn.execute(_SAID, ours)
-            priority = highest(tuple(one for one in said.scalars() if one is not None))
+            priority = highest(tuple(value for value in said.scalars() if value is not None))
         if priority is None:
             return 0
         with transaction(self.engine) as conn:
@@ -113,7 +112,7 @@ class SqlOrderBook:
         chosen = or_(false(), *ours)
         with transaction(self.engine, writing=False) as conn:
             rows = conn.execute(select(orders).where(chosen).order_by(orders.c.id)).all()
-            patient = resolved(conn, keys.patient)
+            patient = current_patient(conn, keys.patient)
             now_known_as = keys.patient if patient is None else patient.key
             fitting = [row for row in rows if _is_of(conn, row, now_known_as)]
         if not fitting:
@@ -146,7 +145,7 @@ def _is_of(conn: Connection, row: Row[Any], patient: PatientKey) -> bool:
     if not row.patient_id or not patient.patient_id:
         return True
     named = PatientKey(row.patient_id, row.patient_issuer)
-    known = resolved(conn, named)
+    known = current_patient(conn, named)
     return same_patient(named if known is None else known.key, patient)
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, select
+from sqlalchemy import Connection, Row, select
 
 from dicom_node.domain.exchange.orders import Merge, Patient, PatientKey, same_patient
-from dicom_node.storage.database.rows import insert_into, key, plain
+from dicom_node.storage.database.rows import key, plain, upsert
 from dicom_node.storage.database.schema import patients
 
 LONGEST_CHAIN = 20
@@ -19,42 +19,29 @@ def put_patient(conn: Connection, patient: Patient, now: float) -> None:
         "birth_date": plain(patient.birth_date),
         "sex": plain(patient.sex),
     }
-    insert = insert_into(conn, patients).values(
-        _keys(patient.key) | facts | {"merged_into": "", "merged_issuer": "", "updated_at": now}
-    )
-    kept = {
-        name: case((insert.excluded[name] != "", insert.excluded[name]), else_=patients.c[name])
-        for name in facts
-    }
-    conn.execute(
-        insert.on_conflict_do_update(
-            index_elements=["patient_id", "issuer"], set_=kept | {"updated_at": now}
-        )
-    )
+    unmerged = {"merged_into": "", "merged_issuer": "", "updated_at": now}
+    news = [name for name, fact in facts.items() if fact]
+    upsert(conn, patients, _keys(patient.key) | facts | unmerged, (*news, "updated_at"))
 
 
-def merge(conn: Connection, one: Merge, now: float) -> None:
+def merge(conn: Connection, noted: Merge, now: float) -> None:
     """Note that a patient's identifier is used no longer.
 
     The surviving one is alive by this message, whatever an earlier one said, so two
     that were merged crosswise do not lead in a circle.
     """
-    prior, surviving = _as_known(conn, one.prior), _as_known(conn, one.surviving)
+    prior, surviving = _as_known(conn, noted.prior), _as_known(conn, noted.surviving)
     for patient, merged_into in ((prior, surviving), (surviving, PatientKey())):
         values = {
             "merged_into": key(merged_into.patient_id),
             "merged_issuer": key(merged_into.issuer),
             "updated_at": now,
         }
-        insert = insert_into(conn, patients).values(
-            _keys(patient) | {"name": "", "birth_date": "", "sex": ""} | values
-        )
-        conn.execute(
-            insert.on_conflict_do_update(index_elements=["patient_id", "issuer"], set_=values)
-        )
+        unknown = {"name": "", "birth_date": "", "sex": ""}
+        upsert(conn, patients, _keys(patient) | unknown | values, values.keys())
 
 
-def resolved(conn: Connection, known_as: PatientKey) -> Patient | None:
+def current_patient(conn: Connection, known_as: PatientKey) -> Patient | None:
     """Follow the merges from an image's identifier; None where nothing is known of it.
 
     An identifier that several issuers have given out, and whose issuer the image does

@@ -13,11 +13,12 @@ from dicom_node.storage.database.rows import (
     key,
     one_or_many,
     plain,
+    upsert,
 )
 from dicom_node.storage.database.schema import deliveries, objects, replacements, results
 from dicom_node.storage.queue import escalation
 from dicom_node.storage.queue.deliveries import new_row, object_ids
-from dicom_node.storage.queue.jobs import settle_analysed, settle_not_analysed
+from dicom_node.storage.queue.jobs import record_analysed, record_not_analysed
 
 FILE_COLUMNS = ("file_key", "file_sha256", "file_size")
 READING = ("instance_id", "pipeline", "version", "model_sha256", "role", "point")
@@ -31,24 +32,28 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
         rows = [result_row(instance_id, findings, now) for findings in outcome.findings]
         # two routes may name the same operating point: one row may not be written twice at once
         once = {tuple(row[name] for name in READING): row for row in rows}
-        conn.execute(_insert_results(conn), one_or_many(list(once.values())))
+        # what a repeated reading found stays; it is the latest now, in its generation
+        rows = list(once.values())
+        upsert(conn, results, one_or_many(rows), ("created_at", "generation"), READING)
     if outcome.objects:
         conn.execute(_insert_objects(conn), _object_rows(instance_id, outcome, now))
     if outcome.deliveries:
         conn.execute(insert_new(conn, deliveries), _delivery_rows(conn, held, outcome, now))
-    escalation.arm(conn, held, outcome, now)
-    for one in outcome.replaced:
-        insert = insert_into(conn, replacements)
-        row = {**asdict(one), "destination": key(one.destination), "first_at": now, "last_at": now}
-        latest = {"reason": one.reason, "last_at": now}
-        place = ["destination", "wanted", "sent"]
-        conn.execute(insert.on_conflict_do_update(index_elements=place, set_=latest), row)
+    escalation.record_escalations(conn, held, outcome, now)
+    for replacement in outcome.replaced:
+        row = {
+            **asdict(replacement),
+            "destination": key(replacement.destination),
+            "first_at": now,
+            "last_at": now,
+        }
+        upsert(conn, replacements, row, ("reason", "last_at"))
     reasons = [f.not_analysed for f in outcome.findings if f.not_analysed is not None]
     if len(reasons) < len(outcome.findings):
-        settle_analysed(conn, instance_id)
+        record_analysed(conn, instance_id)
     else:
         reason = "; ".join(dict.fromkeys(reasons)) or "no pipeline answered"
-        settle_not_analysed(conn, [instance_id], reason)
+        record_not_analysed(conn, [instance_id], reason)
 
 
 def result_row(
@@ -66,15 +71,6 @@ def result_row(
         "created_at": now,
         "generation": findings.generation,
     }
-
-
-def _insert_results(conn: Connection) -> Insert:
-    """Keep what a repeated reading found; note that it is the latest, in which generation."""
-    insert = insert_into(conn, results)
-    return insert.on_conflict_do_update(
-        index_elements=READING,
-        set_={name: insert.excluded[name] for name in ("created_at", "generation")},
-    )
 
 
 def _insert_objects(conn: Connection) -> Insert:
@@ -109,15 +105,15 @@ def _object_rows(instance_id: int, outcome: Outcome, now: float) -> list[dict[st
 def _delivery_rows(
     conn: Connection, held: Claim, outcome: Outcome, now: float
 ) -> list[dict[str, object]]:
-    ids = object_ids(conn, (one.sop_instance_uid for one in outcome.deliveries))
-    whose = {
-        "instance_id": held.instance_id,
-        "study_uid": key(held.arrival.instance.study_uid),
-    }
+    ids = object_ids(conn, (delivery.sop_instance_uid for delivery in outcome.deliveries))
+    whose = {"instance_id": held.instance_id, "study_uid": key(held.arrival.instance.study_uid)}
     return [
-        new_row(one.destination, one.protocol, one.priority, now)
+        new_row(delivery.destination, delivery.protocol, delivery.priority, now)
         | whose
         # an object that does not exist gives NULL, which the table refuses
-        | {"after_objects": one.after_objects, "object_id": ids.get(key(one.sop_instance_uid))}
-        for one in outcome.deliveries
+        | {
+            "after_objects": delivery.after_objects,
+            "object_id": ids.get(key(delivery.sop_instance_uid)),
+        }
+        for delivery in outcome.deliveries
     ]

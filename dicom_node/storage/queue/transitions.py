@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from dicom_node.domain.errors import LeaseLost
 from dicom_node.domain.work import TRANSITIONS, Claim, DeliveryBatch, Event, RetryRule, State
-from dicom_node.storage.database.rows import clip, insert_into, one_or_many
+from dicom_node.storage.database.rows import clip, one_or_many, upsert
 from dicom_node.storage.database.schema import alarms
 
 LONGEST_LEASE_S = 600.0
@@ -152,15 +152,9 @@ def died_often(rule: RetryRule) -> str:
 
 def raise_alarm(conn: Connection, kind: str, words: str, now: float) -> None:
     """Open an alarm, or count one that is known and open it again."""
-    insert = insert_into(conn, alarms).values(
-        kind=kind, words=clip(words), times=1, first_at=now, last_at=now
-    )
-    conn.execute(
-        insert.on_conflict_do_update(
-            index_elements=["kind", "words"],
-            set_={"times": alarms.c.times + 1, "last_at": now, "closed_at": None},
-        )
-    )
+    row = {"kind": kind, "words": clip(words), "times": 1, "first_at": now, "last_at": now}
+    again = {"times": alarms.c.times + 1, "last_at": now, "closed_at": None}
+    upsert(conn, alarms, row, again, ("kind", "words"))
 
 
 def close_alarms(conn: Connection, kind: str, now: float, prefix: str = "") -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlalchemy import Connection, Engine, delete, select
 
 from dicom_node.domain.operations.monitoring import DAY_S, DiskSample, Gpu, Heartbeat, ServingModel
-from dicom_node.storage.database.rows import ascii_json, insert_into, insert_new, key
+from dicom_node.storage.database.rows import ascii_json, insert_new, key, upsert
 from dicom_node.storage.database.schema import disk_samples, heartbeats
 from dicom_node.storage.database.transactions import transaction
 
@@ -15,7 +15,7 @@ HOUR_S = 3600
 DISK_DAYS = 7
 
 
-def beat(engine: Engine, sign: Heartbeat) -> None:
+def record_heartbeat(engine: Engine, sign: Heartbeat) -> None:
     """Write a process's sign of life over its last one."""
     row = asdict(sign) | {
         "worker": key(sign.worker),
@@ -23,18 +23,16 @@ def beat(engine: Engine, sign: Heartbeat) -> None:
         "gpus": ascii_json([asdict(gpu) for gpu in sign.gpus]),
     }
     with transaction(engine, durable=False) as conn:
-        insert = insert_into(conn, heartbeats).values(row)
-        changed = {name: value for name, value in row.items() if name != "worker"}
-        conn.execute(insert.on_conflict_do_update(index_elements=["worker"], set_=changed))
+        upsert(conn, heartbeats, row, row.keys() - {"worker"})
 
 
-def end_beats(engine: Engine, worker: str) -> None:
+def remove_heartbeat(engine: Engine, worker: str) -> None:
     """Remove the sign of a process that stops in order."""
     with transaction(engine, durable=False) as conn:
         conn.execute(delete(heartbeats).where(heartbeats.c.worker == key(worker)))
 
 
-def read_beats(conn: Connection) -> tuple[Heartbeat, ...]:
+def read_heartbeats(conn: Connection) -> tuple[Heartbeat, ...]:
     """Give the last sign of life of every process."""
     rows = conn.execute(select(heartbeats).order_by(heartbeats.c.role, heartbeats.c.worker))
     return tuple(
@@ -52,13 +50,13 @@ def read_beats(conn: Connection) -> tuple[Heartbeat, ...]:
     )
 
 
-def take_beats(engine: Engine) -> tuple[Heartbeat, ...]:
+def take_heartbeats(engine: Engine) -> tuple[Heartbeat, ...]:
     """Read the signs of life alone; raises TryAgain when the database is away."""
     with transaction(engine, writing=False) as conn:
-        return read_beats(conn)
+        return read_heartbeats(conn)
 
 
-def prune_beats(engine: Engine, now: float) -> None:
+def prune_heartbeats(engine: Engine, now: float) -> None:
     """Forget processes that died an hour ago, and samples older than a week.
 
     Not later: a process that dies and starts again and again leaves a row each time.

@@ -77,7 +77,7 @@ def read_tallies(conn: Connection) -> tuple[Tally, ...]:
 def _anything(engine: Engine) -> bool:
     with transaction(engine, writing=False) as conn:
         chosen = (_UNRECEIVED, _UNSETTLED, _ENDED_JOBS, _ENDED_DELIVERIES)
-        return any(conn.execute(first(one)).first() is not None for one in chosen)
+        return any(conn.execute(first(statement)).first() is not None for statement in chosen)
 
 
 def first(chosen: Select[int], most: int = 1) -> Select[int]:
@@ -99,15 +99,15 @@ def _count_some(conn: Connection, names: Mapping[str, str]) -> tuple[int, Amount
             amounts["not_analysed", (reason,)] += 1
     read = _mark(conn, jobs, _ENDED_JOBS, 1)
     for row in read:
-        _took(amounts, "wait", row.pipeline, row.claimed_at - row.created_at)
-        _took(amounts, "read", row.pipeline, row.finished_at - row.claimed_at)
+        _add_turnaround(amounts, "wait", row.pipeline, row.claimed_at - row.created_at)
+        _add_turnaround(amounts, "read", row.pipeline, row.finished_at - row.claimed_at)
     sent = _mark(conn, deliveries, _ENDED_DELIVERIES, 1)
     received_at = _first_readings(conn, [row.instance_id for row in sent])
     for row in sent:
-        _took(amounts, "deliver", row.destination, row.finished_at - row.created_at)
+        _add_turnaround(amounts, "deliver", row.destination, row.finished_at - row.created_at)
         if row.instance_id in received_at:
             total_s = row.finished_at - received_at[row.instance_id]
-            _took(amounts, "total", row.destination, total_s)
+            _add_turnaround(amounts, "total", row.destination, total_s)
     return len(received) + len(settled) + len(read) + len(sent), amounts
 
 
@@ -132,7 +132,7 @@ def _first_readings(conn: Connection, instance_ids: Sequence[int]) -> dict[int, 
     return {row.id: row.received_at for row in rows}
 
 
-def _took(amounts: Amounts, step: str, where: str, seconds: float) -> None:
+def _add_turnaround(amounts: Amounts, step: str, where: str, seconds: float) -> None:
     seconds = max(0.0, seconds)  # clocks of two hosts
     amounts["turnaround", (step, where, f"{bucket_of(seconds):g}")] += 1
     # whole microseconds: a Counter of numbers of one type
@@ -143,8 +143,7 @@ def _add(conn: Connection, amounts: Amounts) -> None:
     """Raise the tallies, always in one order: two processes cannot wait for each other."""
     insert = insert_into(conn, tallies)
     adding = insert.on_conflict_do_update(
-        index_elements=["name", "labels"],
-        set_={"value": tallies.c.value + insert.excluded.value},
+        index_elements=["name", "labels"], set_={"value": tallies.c.value + insert.excluded.value}
     )
     for (name, labels), amount in sorted(amounts.items()):
         conn.execute(adding, {"name": name, "labels": json.dumps(labels), "value": amount})

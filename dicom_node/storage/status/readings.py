@@ -9,7 +9,7 @@ from dicom_node.domain.work import State
 from dicom_node.storage.database.schema import alarms, deliveries, instances, jobs, score_references
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.transitions import in_state
-from dicom_node.storage.status.beats import read_beats, read_disk
+from dicom_node.storage.status.beats import read_disk, read_heartbeats
 from dicom_node.storage.status.counters import read_tallies
 
 OPEN = (State.AVAILABLE, State.EXECUTING, State.DISCARDED)
@@ -27,7 +27,7 @@ def take_readings(engine: Engine, names: Mapping[str, str], now: float) -> Readi
             at=now,
             tallies=read_tallies(conn),
             backlogs=tuple(_backlogs(conn, now)),
-            heartbeats=read_beats(conn),
+            heartbeats=read_heartbeats(conn),
             alarms=_alarms(conn),
             senders=tuple(_senders(conn, names)),
             drifts=_drifts(conn),

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Engine, Table, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Table, delete, exists, or_, select, update
 
-from dicom_node.domain.archive import KeptFile
+from dicom_node.domain.archive import FileKind, KeptFile
 from dicom_node.domain.work import State
 from dicom_node.storage.database.schema import (
     alarms,
@@ -33,34 +33,31 @@ class SqlRetention:
 
     engine: Engine
 
-    def old_instances(self, before: float, dead_before: float, limit: int) -> tuple[KeptFile, ...]:
-        """List instances received before `before` on which no work is left to do."""
-        at_work = or_(
-            _has(jobs, instances, "instance_id", *UNFINISHED),
-            _has(deliveries, instances, "instance_id", *UNFINISHED),
-        )
-        dead = _has(jobs, instances, "instance_id", State.DISCARDED)
-        at = instances.c.received_at
-        return self._files(
-            instances, at, and_(at < before, ~at_work, ~dead | (at < dead_before)), limit
-        )
+    def old_files(
+        self, of: FileKind, before: float, dead_before: float, limit: int
+    ) -> tuple[KeptFile, ...]:
+        """List files stored before `before` on which no work is left to do."""
+        if of == "instances":
+            table, at = instances, instances.c.received_at
+            waits = or_(
+                _has(jobs, instances, "instance_id", *UNFINISHED),
+                _has(deliveries, instances, "instance_id", *UNFINISHED),
+            )
+            dead = _has(jobs, instances, "instance_id", State.DISCARDED)
+        else:
+            table, at = objects, objects.c.created_at
+            waits = or_(_has(deliveries, objects, "object_id", *UNFINISHED), _UNCOMMITTED)
+            dead = _has(deliveries, objects, "object_id", State.DISCARDED)
+        old = at < before, ~waits, ~dead | (at < dead_before)
+        listing = select(table.c.id, table.c.file_key).where(table.c.expired_at.is_(None), *old)
+        with transaction(self.engine, writing=False) as conn:
+            return tuple(KeptFile(*row) for row in conn.execute(listing.order_by(at).limit(limit)))
 
-    def forget_instances(self, row_ids: Sequence[int], now: float) -> None:
-        """Note that the instances' files are gone."""
-        self._forget(instances, row_ids, now)
-
-    def old_objects(self, before: float, dead_before: float, limit: int) -> tuple[KeptFile, ...]:
-        """List result objects made before `before` that nobody waits for."""
-        at_work = or_(_has(deliveries, objects, "object_id", *UNFINISHED), _UNCOMMITTED)
-        dead = _has(deliveries, objects, "object_id", State.DISCARDED)
-        at = objects.c.created_at
-        return self._files(
-            objects, at, and_(at < before, ~at_work, ~dead | (at < dead_before)), limit
-        )
-
-    def forget_objects(self, row_ids: Sequence[int], now: float) -> None:
-        """Note that the objects' files are gone."""
-        self._forget(objects, row_ids, now)
+    def forget_files(self, of: FileKind, row_ids: Sequence[int], now: float) -> None:
+        """Note that the rows' files are gone."""
+        table = instances if of == "instances" else objects
+        with transaction(self.engine) as conn:
+            conn.execute(update(table).where(table.c.id.in_(row_ids)).values(expired_at=now))
 
     def prune(self, before: float, limit: int) -> int:
         """Remove the rows of old instances, and all that hangs on them."""
@@ -104,18 +101,6 @@ class SqlRetention:
                 kept = table.c.expired_at.is_(None), table.c.file_key.in_(list(keys))
                 known.update(conn.execute(select(table.c.file_key).where(*kept)).scalars())
         return known
-
-    def _files(
-        self, table: Table, at: ColumnElement[float], chosen: ColumnElement[bool], limit: int
-    ) -> tuple[KeptFile, ...]:
-        listing = select(table.c.id, table.c.file_key).where(table.c.expired_at.is_(None), chosen)
-        with transaction(self.engine, writing=False) as conn:
-            rows = conn.execute(listing.order_by(at).limit(limit))
-            return tuple(KeptFile(row.id, row.file_key) for row in rows)
-
-    def _forget(self, table: Table, row_ids: Sequence[int], now: float) -> None:
-        with transaction(self.engine) as conn:
-            conn.execute(update(table).where(table.c.id.in_(row_ids)).values(expired_at=now))
 
 
 def _has(work: Table, owner: Table, link: str, *states: State) -> ColumnElement[bool]:

@@ -31,7 +31,7 @@ from dicom_node.storage.database.schema import (
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.jobs import NOT_ANALYSED
 from dicom_node.storage.queue.transitions import UNFINISHED, in_state
-from dicom_node.storage.status.beats import read_beats
+from dicom_node.storage.status.beats import read_heartbeats
 
 MOST_LISTED = 100
 """Dead letters, alarms, callers and reasons: the newest or most frequent of each."""
@@ -54,13 +54,13 @@ def take_snapshot(engine: Engine, now: float) -> StatusSnapshot:
             ),
             analysed=outcomes.get("analysed", 0),
             pending=outcomes.get("", 0),
-            not_analysed=tuple(sorted(declined, key=lambda one: -one[1])[:MOST_LISTED]),
+            not_analysed=tuple(sorted(declined, key=lambda row: -row[1])[:MOST_LISTED]),
             dead_letters=_dead_letters(conn),
             senders=_senders(conn),
             callers=_callers(conn),
             alarms=_alarms(conn),
             replaced=_replaced(conn),
-            processes=read_beats(conn),
+            processes=read_heartbeats(conn),
             commitments=_commitments(conn, now),
         )
 

@@ -19,7 +19,7 @@ from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Peer, Radiograph
 from dicom_node.flow import infer
 from dicom_node.flow.infer import InferenceContext, work_once
-from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
+from dicom_node.formats.dicom.pixels.radiograph import read_film
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.schema import deliveries, objects
@@ -72,7 +72,7 @@ class Worker:
             SqlLedger(self.node.engine),
             writer(self.settings, self.node.engine, archive),
         )
-        context = InferenceContext(read_header, read_radiograph, {"pneumothorax": self.looking})
+        context = InferenceContext(read_header, read_film, {"pneumothorax": self.looking})
         return work_once(infer.Worker("worker", ledger, archive, context, write, time.time, 30))
 
 

@@ -1,14 +1,15 @@
 """Trouble on our side: the sender keeps its copy, later it works again."""
 
+import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from dicom_node.domain.errors import TryAgain
-from dicom_node.domain.work import Admission, Arrival, Recorded, StoredFile
+from dicom_node.domain.work import Admission, Arrival, Recorded
 from dicom_node.storage.archive.files import FileArchive
+from dicom_node.storage.archive.spool import FileSpool
 from tests.support.encoded import chest
 from tests.support.raw_scu import RawSCU
 from tests.support.receiver import Setup, receiver
@@ -19,10 +20,12 @@ class FullDisk(FileArchive):
 
     full = True
 
-    def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
+    def spool(self) -> FileSpool:
+        spool = super().spool()
         if self.full:
-            raise TryAgain("archive: No space left on device")
-        return super().put(chunks, folder, suffix)
+            os.close(spool._descriptor)
+            spool._descriptor = os.open("/dev/full", os.O_WRONLY)
+        return spool
 
 
 class FailingLedger:

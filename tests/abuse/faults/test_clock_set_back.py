@@ -11,7 +11,7 @@ from apscheduler.triggers import interval
 
 from dicom_node.operations import schedule
 from tests.support.listeners import free_port, until
-from tests.support.ward import MakeWard
+from tests.support.node import MakeNode
 
 SITE = """
 [[peers]]
@@ -37,7 +37,7 @@ class Clock(datetime.datetime):
 
 
 def test_what_a_dead_worker_held_is_rescued_at_once(
-    make_ward: MakeWard, monkeypatch: pytest.MonkeyPatch
+    make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     true = time.time
     monkeypatch.setattr(Clock, "behind_s", 0.0)
@@ -46,10 +46,10 @@ def test_what_a_dead_worker_held_is_rescued_at_once(
         monkeypatch.setattr(module, "datetime", Clock)
     monkeypatch.setattr(schedule, "RESCUE_EVERY_S", 1)
     monkeypatch.setattr(schedule, "STEP_S", 0.2)
-    ward = make_ward(SITE.format(port=free_port()))
-    ledger = ward.parts.ledger
-    ward.receive()
-    with schedule.tidying(ward.parts, {}, Event().wait):
+    node = make_node(SITE.format(port=free_port()))
+    ledger = node.parts.ledger
+    node.receive()
+    with schedule.tidying(node.parts, {}, Event().wait):
         time.sleep(1.5)  # a turn at the old time
         assert ledger.claim_jobs("dead", time.time(), 15.0)
         Clock.behind_s = BACK_S

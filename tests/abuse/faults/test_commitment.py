@@ -10,21 +10,21 @@ from pydicom.dataset import Dataset
 
 from dicom_node.process import crash_points
 from dicom_node.storage.queue.commitments import HOLD_S
-from tests.abuse.faults.test_crash_points import COMMITMENT_POINTS
-from tests.support.commitment.pacs import pacs, report
-from tests.support.commitment.site import Site, site
+from tests.support.committing_node import CommittingNode, committing_node
+from tests.support.committing_pacs import pacs, report
 from tests.support.paths import ROOT
+from tests.support.processes import COMMITMENT_POINTS
 
 
 def kept(transaction_uid: str, uids: list[str]) -> Dataset:
     return report(transaction_uid, uids)
 
 
-def die(made: Site, point: str) -> None:
+def die(made: CommittingNode, point: str) -> None:
     """Let a process of its own ask, and die at a point."""
     mark = made.config.parent / "mark"
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.support.commitment.dying", str(made.config)],
+        [sys.executable, "-m", "tests.support.dying", str(made.config)],
         cwd=ROOT,
         env={**os.environ, crash_points.AT: f"deliver:{point}", crash_points.MARK: str(mark)},
         capture_output=True,
@@ -36,9 +36,9 @@ def die(made: Site, point: str) -> None:
 
 @pytest.mark.parametrize("point", ["uncommitted", *COMMITMENT_POINTS])
 def test_what_was_asked_is_committed_in_the_end(point: str, tmp_path: Path) -> None:
-    with pacs(reports=kept) as running, site(tmp_path, running.port) as made:
+    with pacs(reports=kept) as running, committing_node(tmp_path, running.port) as made:
         uid = made.make()
-        made.deliver()
+        made.deliver_now()
         die(made, point)
         assert made.states() == [
             {

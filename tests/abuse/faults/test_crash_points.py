@@ -10,35 +10,22 @@ import pytest
 from dicom_node.process import crash_points
 from tests.support.listeners import until
 from tests.support.paths import ROOT
-from tests.support.processes import OBJECTS, Ward, crash_at, died, ward
+from tests.support.processes import (
+    COMMITMENT_POINTS,
+    OBJECTS,
+    POINTS,
+    RoleProcesses,
+    crash_at,
+    died,
+    role_processes,
+)
 
 pytestmark = pytest.mark.peers
 
-POINTS: dict[str, tuple[str, ...]] = {
-    "receive": (
-        "file written",
-        "file renamed",
-        "instance stored",
-        "uncommitted",
-        "instance recorded",
-    ),
-    "work": (
-        "jobs claimed",
-        "file written",
-        "file renamed",
-        "results made",
-        "uncommitted",
-        "jobs finished",
-    ),
-    "deliver": ("deliveries claimed", "objects sent", "uncommitted", "deliveries settled"),
-}
-COMMITMENT_POINTS = ("commitment asked", "commitment accepted", "commitment heard")
-"""Tried in test_commitment.py: this ward's PACS is not asked."""
-
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    with ward(tmp_path_factory.mktemp("ward"), tuple(POINTS)) as running:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcesses]:
+    with role_processes(tmp_path_factory.mktemp("ward"), tuple(POINTS)) as running:
         yield running
 
 
@@ -46,7 +33,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     ("role", "point"), [(role, point) for role, points in POINTS.items() for point in points]
 )
 def test_every_acknowledged_film_has_one_result_set_and_one_alert(
-    role: str, point: str, node: Ward
+    role: str, point: str, node: RoleProcesses
 ) -> None:
     environment = crash_at(node.config.parent, role, point)
     node.restart(role, environment)
@@ -64,7 +51,7 @@ def test_every_point_is_in_the_code_and_is_tried() -> None:
     placed = {
         point
         for path in (ROOT / "dicom_node").rglob("*.py")
-        for point in re.findall(r'faults\.here\("([^"]+)"\)', path.read_text())
+        for point in re.findall(r'crash_points\.here\("([^"]+)"\)', path.read_text())
     }
     tried = {point for points in POINTS.values() for point in points} | {*COMMITMENT_POINTS}
     assert placed == known == tried

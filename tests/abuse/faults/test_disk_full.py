@@ -13,9 +13,9 @@ from dicom_node.domain.errors import TryAgain
 from dicom_node.storage.status.status import take_snapshot
 from tests.support.encoded import chest
 from tests.support.listeners import Storescp
+from tests.support.node import MakeNode, Node
 from tests.support.raw_scu import RawSCU
 from tests.support.receiver import Setup, receiver
-from tests.support.ward import MakeWard, Ward
 
 SIZE = "16m"
 SITE = """
@@ -66,11 +66,11 @@ def test_receiving_goes_on_when_there_is_room_again(disk: Path) -> None:
         assert path.read_bytes().endswith(chest())
 
 
-def turns(ward: Ward, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
+def turns(node: Node, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
     """Work and deliver as the roles do, whatever fails; dead leases are rescued."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and not done():
-        for turn in (ward.work, ward.deliver, lambda: ward.parts.ledger.rescue(time.time() + 61)):
+        for turn in (node.work, node.deliver, lambda: node.parts.ledger.rescue(time.time() + 61)):
             with suppress(TryAgain):
                 turn()
         time.sleep(0.1)
@@ -78,23 +78,23 @@ def turns(ward: Ward, seconds: float, done: Callable[[], bool] = lambda: False) 
 
 @pytest.mark.peers
 def test_reporting_and_delivering_go_on_when_there_is_room_again(
-    disk: Path, make_ward: MakeWard, tmp_path: Path
+    disk: Path, make_node: MakeNode, tmp_path: Path
 ) -> None:
     pacs = Storescp(tmp_path / "pacs", ae_title="PACS")
-    ward = make_ward(SITE.format(port=pacs.port))
-    ward.receive()
+    node = make_node(SITE.format(port=pacs.port))
+    node.receive()
     filler = fill(disk)
-    turns(ward, 1.5)
+    turns(node, 1.5)
     filler.unlink()
-    snapshot = take_snapshot(ward.parts.engine, time.time())
+    snapshot = take_snapshot(node.parts.engine, time.time())
     assert (snapshot.jobs.discarded, snapshot.dead_letters, snapshot.analysed) == (0, (), 0)
-    turns(ward, 30, lambda: len(ward.sent()) == 3)
-    assert sorted(kind for _, kind, _ in ward.sent()) == ["sc", "seg", "sr"]
+    turns(node, 30, lambda: len(node.sent()) == 3)
+    assert sorted(kind for _, kind, _ in node.sent()) == ["sc", "seg", "sr"]
     filler = fill(disk)
     with pacs:
-        turns(ward, 2)  # what was sent and not noted is sent again, as the same objects
+        turns(node, 2)  # what was sent and not noted is sent again, as the same objects
         filler.unlink()
-        turns(ward, 60, lambda: {state for _, _, state in ward.sent()} == {"completed"})
+        turns(node, 60, lambda: {state for _, _, state in node.sent()} == {"completed"})
         arrived = sorted(dcmread(path).Modality for path in pacs.files)
     assert arrived == ["OT", "SEG", "SR"]
-    assert {state for _, _, state in ward.sent()} == {"completed"}
+    assert {state for _, _, state in node.sent()} == {"completed"}

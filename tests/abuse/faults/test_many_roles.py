@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.campaign import count, kill_at_random, two_hosts
 from tests.support.postgres_server import postgres_server
-from tests.support.processes import ward
+from tests.support.processes import role_processes
 
 pytestmark = [pytest.mark.peers, pytest.mark.postgres]
 
@@ -19,9 +19,9 @@ def test_random_kills_on_postgres_lose_and_double_nothing(tmp_path: Path) -> Non
             server.stop("immediate")  # as a power cut: connections break, it recovers
             server.start()
 
-        with ward(tmp_path, (), server.create("node"), extra=roles) as hospital:
-            kills = kill_at_random(hospital, 20, [None, *ports], every_s=3, seed=6, also=restart)
-            tally = count(hospital, kills, 300)
+        with role_processes(tmp_path, (), server.create("node"), extra=roles) as node:
+            kills = kill_at_random(node, 20, [None, *ports], every_s=3, seed=6, also=restart)
+            tally = count(node, kills, 300)
     assert tally.faults >= 4
     assert tally.acknowledged >= 4
     assert (tally.lost, tally.doubled, tally.second_alerts) == (0, 0, 0), tally

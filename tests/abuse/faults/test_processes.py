@@ -11,23 +11,23 @@ from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.status.status import take_snapshot
 from tests.support.listeners import until
-from tests.support.processes import OBJECTS, Ward, ward
+from tests.support.processes import OBJECTS, RoleProcesses, role_processes
 
 pytestmark = pytest.mark.peers
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    with ward(tmp_path_factory.mktemp("ward"), ("receive", "work", "deliver")) as running:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcesses]:
+    with role_processes(tmp_path_factory.mktemp("ward"), ("receive", "work", "deliver")) as running:
         yield running
 
 
-def snapshot(node: Ward) -> StatusSnapshot:
+def snapshot(node: RoleProcesses) -> StatusSnapshot:
     with opened(load_settings(node.config)) as engine:
         return take_snapshot(engine, 0.0)
 
 
-def test_a_worker_told_to_stop_finishes_its_image(node: Ward) -> None:
+def test_a_worker_told_to_stop_finishes_its_image(node: RoleProcesses) -> None:
     node.restart("work", {"READER_TAKES_S": "3"})
     study = node.send()
     until(lambda: snapshot(node).jobs.executing == 1, "the image under way")
@@ -40,7 +40,7 @@ def test_a_worker_told_to_stop_finishes_its_image(node: Ward) -> None:
     node.wait_for(study)
 
 
-def test_an_image_that_kills_the_worker_three_times_is_set_aside(node: Ward) -> None:
+def test_an_image_that_kills_the_worker_three_times_is_set_aside(node: RoleProcesses) -> None:
     poison = generate_uid()
     node.restart("work", {"READER_DIES_OF": poison})
     node.send(uid=poison)

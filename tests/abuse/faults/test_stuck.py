@@ -23,23 +23,25 @@ from dicom_node.settings.settings import load_settings
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.status import take_snapshot
 from tests.support.listeners import until
-from tests.support.processes import Ward, ward
-from tests.support.ward import MakeWard
+from tests.support.node import MakeNode
+from tests.support.processes import RoleProcesses, role_processes
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    with ward(tmp_path_factory.mktemp("ward"), ("receive", "work", "deliver")) as running:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcesses]:
+    with role_processes(tmp_path_factory.mktemp("ward"), ("receive", "work", "deliver")) as running:
         yield running
 
 
-def snapshot(node: Ward) -> StatusSnapshot:
+def snapshot(node: RoleProcesses) -> StatusSnapshot:
     with opened(load_settings(node.config)) as engine:
         return take_snapshot(engine, 0.0)
 
 
 @pytest.mark.peers
-def test_a_worker_that_does_not_finish_in_time_ends_and_its_image_is_read(node: Ward) -> None:
+def test_a_worker_that_does_not_finish_in_time_ends_and_its_image_is_read(
+    node: RoleProcesses,
+) -> None:
     node.restart("work", {"READER_TAKES_S": "300", "ROLE_DRAIN_S": "2"})
     study = node.send()
     until(lambda: snapshot(node).jobs.executing == 1, "the image under way")
@@ -54,7 +56,9 @@ def test_a_worker_that_does_not_finish_in_time_ends_and_its_image_is_read(node: 
 
 
 @pytest.mark.peers
-def test_an_image_that_hangs_the_worker_is_set_aside_and_the_queue_goes_on(node: Ward) -> None:
+def test_an_image_that_hangs_the_worker_is_set_aside_and_the_queue_goes_on(
+    node: RoleProcesses,
+) -> None:
     poison = generate_uid()
     node.restart("work", {"READER_HANGS_ON": poison, "HOPELESS_S": "2", "BEAT_S": "0.3"})
     node.send(uid=poison)
@@ -117,10 +121,10 @@ def test_an_error_that_nobody_foresaw_ends_no_loop(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_outbox_that_cannot_go_on_makes_room_for_another(
-    make_ward: MakeWard, monkeypatch: pytest.MonkeyPatch
+    make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peers = (f'[[peers]]\nname = "{one}"\nae_title = "P"\nhost = "h"\nport = 9\n' for one in "ab")
-    parts = make_ward("\n".join(peers)).parts
+    parts = make_node("\n".join(peers)).parts
 
     def broken(_self: SqlLedger, worker: str, *_: object) -> None:
         if "deliver-a" in worker:

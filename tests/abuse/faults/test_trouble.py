@@ -21,11 +21,11 @@ from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.status.status import take_snapshot
 from tests.support.encoded import chest
 from tests.support.listeners import Storescp, free_port
+from tests.support.node import MakeNode, Scripted
 from tests.support.raw_scu import RawSCU
 from tests.support.receiver import receiver
-from tests.support.ward import MakeWard, Scripted
 
-WARD = """
+NODE = """
 [[peers]]
 name = "pacs"
 ae_title = "PACS"
@@ -64,45 +64,45 @@ class Hungry(Scripted):
 
 
 def test_a_disk_that_is_full_while_reporting_postpones_and_loses_nothing(
-    make_ward: MakeWard, tmp_path: Path
+    make_node: MakeNode, tmp_path: Path
 ) -> None:
-    ward = make_ward(WARD.format(port=free_port()))
-    disk = FullForResults(archive_folder(ward.parts.settings))
-    ward.parts = replace(ward.parts, archive=disk)
-    ward.receive()
-    assert ward.work()
-    assert ward.sent() == []
-    snapshot = take_snapshot(ward.parts.engine, time.time())
+    node = make_node(NODE.format(port=free_port()))
+    disk = FullForResults(archive_folder(node.parts.settings))
+    node.parts = replace(node.parts, archive=disk)
+    node.receive()
+    assert node.work()
+    assert node.sent() == []
+    snapshot = take_snapshot(node.parts.engine, time.time())
     assert (snapshot.jobs.available, snapshot.jobs.discarded) == (1, 0)
     disk.full = False
     time.sleep(JOB_RETRY.first_s)
-    assert ward.work()
-    assert sorted(kind for _, kind, _ in ward.sent()) == ["sc", "seg", "sr"]
+    assert node.work()
+    assert sorted(kind for _, kind, _ in node.sent()) == ["sc", "seg", "sr"]
 
 
-def test_a_worker_out_of_memory_tries_again(make_ward: MakeWard) -> None:
-    ward = make_ward(WARD.format(port=free_port()))
-    ward.model = Hungry(shortages=1)
-    ward.receive()
-    assert ward.work()
-    assert ward.sent() == []
+def test_a_worker_out_of_memory_tries_again(make_node: MakeNode) -> None:
+    node = make_node(NODE.format(port=free_port()))
+    node.model = Hungry(shortages=1)
+    node.receive()
+    assert node.work()
+    assert node.sent() == []
     time.sleep(JOB_RETRY.first_s)
-    assert ward.work()
-    assert len(ward.sent()) == 3
+    assert node.work()
+    assert len(node.sent()) == 3
 
 
 @pytest.mark.peers
 def test_a_pacs_that_is_down_for_ten_hours_gets_everything_once(
-    make_ward: MakeWard, tmp_path: Path
+    make_node: MakeNode, tmp_path: Path
 ) -> None:
     pacs = Storescp(tmp_path / "pacs", ae_title="PACS")  # not started yet
-    ward = make_ward(WARD.format(port=pacs.port))
-    ward.receive()
-    assert ward.work()
+    node = make_node(NODE.format(port=pacs.port))
+    node.receive()
+    assert node.work()
     now = time.time()
 
     def turn() -> int:
-        parts = ward.parts
+        parts = node.parts
         senders = destinations.senders(parts.settings)
         return deliver_once(Outbox("d", parts.ledger, parts.archive, senders, lambda: now, 60))
 
@@ -110,12 +110,12 @@ def test_a_pacs_that_is_down_for_ten_hours_gets_everything_once(
     while now < back_at:
         turn()
         now += HOUR / 4
-    assert {state for _, _, state in ward.sent()} == {"available"}
+    assert {state for _, _, state in node.sent()} == {"available"}
     with pacs:
         while turn():
             pass
         assert sorted(dcmread(path).Modality for path in pacs.files) == ["OT", "SEG", "SR"]
-    assert {state for _, _, state in ward.sent()} == {"completed"}
+    assert {state for _, _, state in node.sent()} == {"completed"}
 
 
 def test_success_is_answered_after_file_folder_and_row_are_on_the_disk(

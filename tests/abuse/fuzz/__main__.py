@@ -14,8 +14,8 @@ import time
 from io import FileIO
 from pathlib import Path
 
-from tests.abuse.fuzz.mutations import mutated
 from tests.abuse.fuzz.targets import TARGETS, Target
+from tests.support.mutations import mutated
 
 HANG_S = 20
 """No input may take longer, and on an idle machine none comes near."""

@@ -1,6 +1,7 @@
 """Sound inputs that the fuzzers start from."""
 
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,14 @@ from pydicom.uid import (
 )
 
 from dicom_node.network.dimse.options import IMAGE_SYNTAXES
+from dicom_node.network.dimse.scp import SERVED
+from dicom_node.network.dimse.upper_layer.negotiation import negotiate
+from dicom_node.network.dimse.upper_layer.pdu import (
+    Role,
+    UserInformation,
+    decode_request,
+    encode_accept,
+)
 from tests.support.encoded import CHEST, chest, implicit
 from tests.support.order_messages import PID, adt, message, msh, orm
 from tests.support.paths import ROOT, SHARED
@@ -30,7 +39,19 @@ from tests.support.pixel_files import (
     lut,
     save,
 )
-from tests.support.raw_scu import CR, command_set, pdv, uid, us
+from tests.support.raw_scu import (
+    CR,
+    EXPLICIT,
+    IMPLICIT,
+    P_DATA,
+    VERIFICATION,
+    associate_rq,
+    command_set,
+    pdu,
+    pdv,
+    uid,
+    us,
+)
 from tests.support.stow_callers import BOUNDARY, TYPE, image, multipart
 
 __all__ = ["BOUNDARY"]
@@ -104,8 +125,8 @@ def _chosen(syntax: str, content: bytes) -> bytes:
 
 
 @cache
-def messages() -> tuple[bytes, ...]:
-    """The values of P-DATA-TF PDUs; "PDU!" stands between two PDUs."""
+def associations() -> tuple[bytes, ...]:
+    """Whole associations of an acceptor; "CUT!" stands where bytes come apart."""
     echo = command_set(
         {0x0002: uid("1.2.840.10008.1.1"), 0x0100: us(0x30), 0x0110: us(1), 0x0800: us(0x101)}
     )
@@ -119,11 +140,23 @@ def messages() -> tuple[bytes, ...]:
             0x1000: uid("1.2.3"),
         }
     )
-    return (
-        pdv(1, 3, echo),
-        pdv(1, 3, store) + b"PDU!" + pdv(1, 0, b"content") + pdv(1, 2, b"more"),
-        pdv(1, 1, store[:20]) + pdv(1, 3, store[20:]) + b"PDU!" + pdv(1, 2, chest()[:300]),
+    request = associate_rq(((CR, (EXPLICIT, IMPLICIT)), (VERIFICATION, ())), b"XRAY1", b"CXRAI")
+    values = (
+        pdu(P_DATA, pdv(3, 3, echo)),
+        pdu(P_DATA, pdv(1, 3, store)) + b"CUT!" + pdu(P_DATA, pdv(1, 0, b"x") + pdv(1, 2, b"more")),
+        pdu(P_DATA, pdv(1, 1, store[:20]) + pdv(1, 3, store[20:])) + pdu(P_DATA, pdv(1, 2, b"c")),
     )
+    return tuple(request + value + pdu(5, bytes(4)) for value in values)
+
+
+@cache
+def accepts() -> tuple[bytes, ...]:
+    """What peers answer to an association request, without the head of the PDU."""
+    asked = associate_rq(((CR, (EXPLICIT,)), (VERIFICATION, (IMPLICIT,))), b"XRAY1", b"CXRAI")
+    request = decode_request(asked[6:])
+    ours = UserInformation(16384, "1.2.3", "PEER", (Role(CR, scu=False, scp=True),))
+    accept, _ = negotiate(request, SERVED, ours)
+    return (encode_accept(accept)[6:], encode_accept(replace(accept, user=ours))[6:])
 
 
 @cache

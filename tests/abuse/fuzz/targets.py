@@ -13,6 +13,8 @@ from email.message import Message as Headers
 from io import BytesIO
 from pathlib import Path
 
+from pynetdicom.pdu import A_ASSOCIATE_AC
+
 from dicom_node.domain.errors import BadSettings, GiveUp, NotAnalysable, Refused, TryAgain
 from dicom_node.domain.exchange.orders import Fault, MessageRefused
 from dicom_node.domain.reception import Caller
@@ -21,11 +23,32 @@ from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.dicomweb.request import HeadRefused, bearer, judge_head
 from dicom_node.network.dicomweb.store import refuse_unsupported, store_request
-from dicom_node.network.dimse.messages import Assembler, BrokenMessage, encode_response
+from dicom_node.network.dimse.messages import BrokenMessage, MessageReader, encode_response
 from dicom_node.network.dimse.options import IMAGE_SYNTAXES
-from dicom_node.network.dimse.upper_layer import DataPDU
+from dicom_node.network.dimse.peer_answer import understood
+from dicom_node.network.dimse.scp import SERVED
+from dicom_node.network.dimse.upper_layer.connection import (
+    Connection,
+    Data,
+    ReleaseRequested,
+    Requested,
+)
+from dicom_node.network.dimse.upper_layer.negotiation import judge_request, negotiate
+from dicom_node.network.dimse.upper_layer.pdu import (
+    HEAD_BYTES,
+    MOST_CONTEXTS,
+    PDUError,
+    UserInformation,
+    decode_accept,
+    encode_accept,
+)
 from dicom_node.network.hl7.acknowledgement import acknowledgement
-from dicom_node.network.hl7.mllp import Unframer, frame, parse_acknowledgement, settled
+from dicom_node.network.hl7.mllp import (
+    Unframer,
+    frame,
+    judge_acknowledgement,
+    parse_acknowledgement,
+)
 from dicom_node.network.hl7.orders import parse
 from dicom_node.network.http.body import Body, chunked
 from dicom_node.network.http.multipart import Malformed, TooLarge, parts
@@ -66,22 +89,42 @@ def image(content: bytes) -> None:
             assert low >= 0 and high <= 1, (low, high)
 
 
-def dimse(content: bytes) -> None:
-    """Take P-DATA values cut into PDUs, and answer the messages that they make."""
-    assembler = Assembler()
-    with suppress(BrokenMessage, ValueError):
-        for pdu in content.split(b"PDU!"):
-            for context_id, fragment in DataPDU.decode(bytearray(6) + pdu).values:
-                message = assembler.add(context_id, fragment)
+def association(content: bytes) -> None:
+    """Take a connection from its first byte on, accept it, and answer its messages."""
+    connection, reader = Connection(), MessageReader()
+    for piece in content.split(b"CUT!"):
+        for event in connection.receive(memoryview(piece)):
+            if isinstance(event, Requested) and judge_request(event.request, "CXRAI") is None:
+                accept, agreed = negotiate(event.request, SERVED, UserInformation(16384))
+                decode_accept(connection.accept(accept)[HEAD_BYTES:])
+                assert len(agreed) <= MOST_CONTEXTS
+            elif isinstance(event, Requested):
+                connection.reject(1, 1, 7)
+            elif isinstance(event, ReleaseRequested):
+                connection.release()
+            elif isinstance(event, Data):
+                try:
+                    message = reader.add(event)
+                except BrokenMessage:
+                    connection.abort()
+                    return
                 if message is not None:
                     encode_response(message, 0)
+
+
+def peers_answer(content: bytes) -> None:
+    """Make what a peer answers to an association request fit for pynetdicom."""
+    with suppress(PDUError):
+        pdu = A_ASSOCIATE_AC()
+        pdu.decode(encode_accept(understood(decode_accept(content))))
+        pdu.to_primitive()
 
 
 def hl7_answer(content: bytes) -> None:
     """Judge what an HL7 receiver answers to a result."""
     with suppress(TryAgain, GiveUp):
         for message in Unframer().feed(content):
-            settled(parse_acknowledgement(message))
+            judge_acknowledgement(parse_acknowledgement(message))
 
 
 def order(content: bytes) -> None:
@@ -129,6 +172,14 @@ def settings(content: bytes) -> None:
             load_settings(Path(file.name))
 
 
+_PDUS: tuple[bytes, ...] = (
+    b"CUT!",
+    b"\x50\0\0\x08",
+    b"\x51\0\0\4",
+    b"\x54\0\0\5\0\1",
+    b"\x20\0\0\x04\1\0\0\0",
+    b"\4\0\0\0\0\x0c\0\0\0\x08\1\3",
+)
 _DICOM: tuple[bytes, ...] = (
     b"SQ\0\0\xff\xff\xff\xff",
     b"\xfe\xff\x00\xe0",
@@ -185,7 +236,8 @@ _TOML += (b"[[routes]]\n", b"[[peers]]\n", b"\\u0000", b"[[[[[[", b"{a={", b"197
 TARGETS = (
     Target("header", header, seeds.data_sets, _DICOM),
     Target("image", image, seeds.files, _DICOM + _CODED),
-    Target("dimse", dimse, seeds.messages, (b"PDU!", b"\0\0\0\x06\x01\x03")),
+    Target("association", association, seeds.associations, _PDUS),
+    Target("peers-answer", peers_answer, seeds.accepts, _PDUS),
     Target("hl7-answer", hl7_answer, seeds.acknowledgements, _HL7),
     Target("order", order, seeds.orders, _HL7),
     Target("stow", stow, seeds.bodies, _HTTP),

@@ -10,13 +10,12 @@ from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.exchange.orders import MessageRefused
 from dicom_node.formats.dicom.header import describe_bytes
 from dicom_node.formats.hl7.segments import envelope_of
-from dicom_node.network.dimse.messages import Assembler
 from dicom_node.network.hl7.acknowledgement import acknowledgement
 from dicom_node.network.hl7.orders import parse
 from dicom_node.settings.settings import Settings, load_settings
 from tests.support.encoded import CHEST, explicit
 from tests.support.order_messages import PID, message, msh
-from tests.support.raw_scu import EXPLICIT, command_set, us
+from tests.support.raw_scu import EXPLICIT
 
 VRS = st.sampled_from([b"CS", b"IS", b"DS", b"LO", b"PN", b"UI", b"US", b"SS", b"SQ", b"UN", b"??"])
 ELEMENTS = st.dictionaries(
@@ -34,7 +33,6 @@ KEYS = [
     for section, field in Settings.model_fields.items()
     for key in getattr(field.annotation, "model_fields", {})
 ]
-STORE = {0x0100: us(1), 0x0110: us(1), 0x0800: us(0)}
 
 
 @settings(max_examples=150, deadline=None)
@@ -79,18 +77,3 @@ def test_any_segments_of_an_order_are_answered(segments: list[str]) -> None:
         fault = refusal.fault
     answer = acknowledgement(envelope, fault, 1.0)
     assert answer is not None and b"|M1" in answer
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.integers(0, 9000), max_size=12), st.integers(0, 20_000))
-def test_fragments_of_any_size_are_joined_or_dropped(sizes: list[int], largest: int) -> None:
-    assembler = Assembler()
-    assembler.largest = largest
-    pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
-    assert assembler.add(1, memoryview(b"\3" + command_set(STORE))) is None
-    for piece in pieces:
-        assert assembler.add(1, memoryview(b"\0" + piece)) is None
-    found = assembler.add(1, memoryview(b"\2"))
-    assert found is not None
-    assert found.is_too_large == (sum(sizes) > largest)
-    assert found.content == (b"" if found.is_too_large else b"".join(pieces))

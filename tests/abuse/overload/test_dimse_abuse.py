@@ -14,10 +14,9 @@ import pytest
 
 from dicom_node.domain.study import Peer
 from dicom_node.network.dimse.options import Timeouts
-from dicom_node.network.dimse.upper_layer import EventDrivenDUL
-from tests.abuse.fuzz.mutations import mutated
 from tests.support.encoded import chest
 from tests.support.gauge import ALLOWED, held, unharmed, until
+from tests.support.mutations import mutated
 from tests.support.raw_scu import (
     ASSOCIATE_RJ,
     CR,
@@ -100,26 +99,6 @@ def test_an_association_request_that_drips_in(hasty: Receiver) -> None:
         assert dripped(slow, request) < BOUND_S
 
 
-def test_an_association_request_that_comes_as_the_wait_for_it_ends(
-    node: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    receive = EventDrivenDUL.receive_pdu
-
-    def too_soon(self: EventDrivenDUL, wait: bool = False, timeout: float | None = None) -> object:
-        if not wait:
-            return receive(self, wait, timeout)
-        until(self.peek_next_pdu)
-        return None
-
-    request = associate_rq(((CR, (EXPLICIT,)),), b"XRAY1", b"CXRAI")
-    with unharmed(serving(node)), socket.create_connection(("127.0.0.1", node.port)) as late:
-        with monkeypatch.context() as patched:
-            patched.setattr(EventDrivenDUL, "receive_pdu", too_soon)
-            late.sendall(request)
-            assert ended(late)
-        until(lambda: not node.connections())
-
-
 def test_a_pdu_that_drips_in(hasty: Receiver) -> None:
     with unharmed(serving(hasty)), RawSCU(hasty.port) as scu:
         assert dripped(scu.socket, pdu(P_DATA, bytes(100_000))) < BOUND_S
@@ -184,7 +163,7 @@ def test_what_all_callers_send_at_once_is_bounded(tmp_path: Path) -> None:
 
 
 def held_of(node: Receiver) -> int:
-    return sum(one.dimse.held() for one in node.connections())
+    return sum(one.held for one in node.connections())
 
 
 def test_a_data_set_without_end_is_not_kept(node: Receiver) -> None:

@@ -81,7 +81,7 @@ notify = ["ris", "emr"]
 
 
 @dataclass
-class Site:
+class OneProcess:
     """A running node, and what it printed."""
 
     config: Path
@@ -118,7 +118,7 @@ def indiscreet_pacs() -> Iterator[int]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def node(tmp_path: Path) -> Iterator[OneProcess]:
     prepare()
     ports = {name: free_port() for name in ("dimse", "console", "web", "orders", "closed")}
     (tmp_path / "keys").write_text("A" * 43 + "=\n")
@@ -130,11 +130,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
         with printed.open("wb") as output:
             command = [sys.executable, "-m", "tests.abuse.privacy.one_process", config]
             process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
-        site = Site(config, ports, printed)
+        node = OneProcess(config, ports, printed)
         try:
             ready = {"worker_ready", "scp_started", "stow_started", "orders_ready"}
-            until(lambda: ready <= set(site.events()), "the node", 60)
-            yield site
+            until(lambda: ready <= set(node.events()), "the node", 60)
+            yield node
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
@@ -161,17 +161,17 @@ def films(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def send(site: Site, path: Path, ae_title: str = "MODALITY") -> str:
-    target = Target(Peer("node", "CXRAI", "127.0.0.1", site.ports["dimse"]), ae_title)
+def send(node: OneProcess, path: Path, ae_title: str = "MODALITY") -> str:
+    target = Target(Peer("node", "CXRAI", "127.0.0.1", node.ports["dimse"]), ae_title)
     try:
         return str([one.fate for one in send_paths([path], target, lambda _: None)])
     except NodeError as error:
         return type(error).__name__
 
 
-def post(site: Site, body: bytes) -> int:
+def post(node: OneProcess, body: bytes) -> int:
     kind = 'multipart/related; type="application/dicom"; boundary=cut'
-    url = f"http://127.0.0.1:{site.ports['web']}/studies"
+    url = f"http://127.0.0.1:{node.ports['web']}/studies"
     request = urllib.request.Request(url, body, {"Content-Type": kind})
     try:
         with urllib.request.urlopen(request) as answer:  # noqa: S310 - loopback
@@ -191,35 +191,35 @@ def order(text: str) -> bytes:
     return "\r".join((head, patient, f"ORC|NW|{ACCESSION}", "OBR|1|", "")).encode()
 
 
-def provoke(site: Site, folder: Path) -> None:
+def provoke(node: OneProcess, folder: Path) -> None:
     """Make everything fail that a patient's data goes through."""
     made = films(folder)
     for name in made:
-        send(site, made[name])
-    send(site, made["urgent"], "STRANGER")
-    assert post(site, part(made["junk"].read_bytes())) >= 400
-    assert post(site, part(made["nameless"].read_bytes())) >= 400
-    assert post(site, b"--cut\r\n" + NAME.encode()) >= 400
+        send(node, made[name])
+    send(node, made["urgent"], "STRANGER")
+    assert post(node, part(made["junk"].read_bytes())) >= 400
+    assert post(node, part(made["nameless"].read_bytes())) >= 400
+    assert post(node, b"--cut\r\n" + NAME.encode()) >= 400
     for text in ("ORM^O01|1|P|2.4", "ORM^O01|1|T|2.4", f"ADT^A99^{NAME}|2|P|2.4", f"{NAME}|3|P|9"):
         try:
-            deliver(order(text), "127.0.0.1", site.ports["orders"], Timeouts(5, 10))
+            deliver(order(text), "127.0.0.1", node.ports["orders"], Timeouts(5, 10))
         except NodeError:
             continue
 
 
-def shown(site: Site, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+def shown(node: OneProcess, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """Gather all that is to be seen of the node without asking for a patient's data."""
-    found = {path: site.get(path) for path in ("/", "/status.json", "/metrics", "/healthz")}
+    found = {path: node.get(path) for path in ("/", "/status.json", "/metrics", "/healthz")}
     for arguments in ([], ["--json"]):
-        cli.main(["status", "-c", str(site.config), *arguments])
+        cli.main(["status", "-c", str(node.config), *arguments])
         found[f"status {arguments}"] = capsys.readouterr().out
     return found
 
 
 def test_no_failure_names_the_patient(
-    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    node: OneProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    provoke(site, tmp_path)
+    provoke(node, tmp_path)
     wanted = {
         "instance_received",
         "instance_refused",
@@ -232,22 +232,22 @@ def test_no_failure_names_the_patient(
         "delivery_postponed",
         "part_refused",
     }
-    until(lambda: wanted <= set(site.events()), f"one of {wanted}", 90)
-    settings = load_settings(site.config)
+    until(lambda: wanted <= set(node.events()), f"one of {wanted}", 90)
+    settings = load_settings(node.config)
     gone = {"pacs", "ris"}
     until(
         lambda: gone <= {one.where for one in parts.status_snapshot(settings).dead_letters},
         "the dead letters",
         60,
     )
-    seen = shown(site, capsys)
-    seen["printed"] = site.printed.read_text()
+    seen = shown(node, capsys)
+    seen["printed"] = node.printed.read_text()
     for where, text in seen.items():
         for mark in MARKS:
             assert mark not in text, f"{where}: {text[max(0, text.index(mark) - 300) :][:400]}"
     dead = parts.status_snapshot(settings).dead_letters
     assert any(NAME in one.words for one in dead), "the PACS did not quote the patient"
-    cli.main(["status", "-c", str(site.config), "--quoted"])
+    cli.main(["status", "-c", str(node.config), "--quoted"])
     assert NAME in capsys.readouterr().out  # who asks for a destination's words has them
     log = Path(settings.audit.file)
     verify(log)

@@ -21,13 +21,12 @@ from dicom_node.assembly.parts import opened
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import instances
 from dicom_node.storage.status.status import take_snapshot
-from tests.abuse.faults.test_crash_points import POINTS
 from tests.abuse.torture.mutants import mutants, whole_head
 from tests.support.campaign import Tally, count, kill_at_random, two_hosts
 from tests.support.listeners import HL7Listener, until
 from tests.support.paths import ROOT, SHARED
 from tests.support.postgres_server import postgres_server
-from tests.support.processes import Ward, crash_at, died, ward
+from tests.support.processes import POINTS, RoleProcesses, crash_at, died, role_processes
 from tests.support.raw_scu import Closed, RawSCU
 from tests.support.rude_pacs import RUDE_ANSWERS, RudePacs
 
@@ -51,7 +50,7 @@ class Row:
 def crash_points(folder: Path, _minutes: float) -> Tally:
     """Let every role die at every point, once each."""
     tried = [(role, point) for role, points in POINTS.items() for point in points]
-    with ward(folder, ROLES) as node:
+    with role_processes(folder, ROLES) as node:
         for role, point in tried:
             environment = crash_at(folder, role, point)
             node.restart(role, environment)
@@ -70,7 +69,7 @@ def random_kills(folder: Path, minutes: float) -> Tally:
             server.stop("immediate")
             server.start()
 
-        with ward(folder, (), server.create("node"), extra=roles) as node:
+        with role_processes(folder, (), server.create("node"), extra=roles) as node:
             kills = kill_at_random(
                 node, 60 * minutes, [None, *ports], every_s=3, seed=1, also=restart
             )
@@ -80,7 +79,7 @@ def random_kills(folder: Path, minutes: float) -> Tally:
 def rude_peers(folder: Path, minutes: float) -> Tally:
     """Send to a PACS that refuses and aborts half of the time, and a RIS that fails first."""
     pacs, ris = RudePacs(folder / "pacs", seed=1), HL7Listener(*RUDE_ANSWERS * 8, "AA")
-    with ward(folder, ROLES, receivers=(pacs, ris)) as node:
+    with role_processes(folder, ROLES, receivers=(pacs, ris)) as node:
         for _ in range(max(4, int(10 * minutes))):
             node.send()
         tally = count(node, 0, 180)
@@ -91,7 +90,7 @@ def rude_peers(folder: Path, minutes: float) -> Tally:
 
 def bad_inputs(folder: Path, minutes: float) -> Tally:
     """Send damaged files: none may bring a process down or vanish once acknowledged."""
-    with ward(folder, ROLES) as node:
+    with role_processes(folder, ROLES) as node:
         node.send()
         shared = sorted((SHARED / "data" / "dicom").rglob("*.dcm"))
         sources = [node.film, *filter(whole_head, shared)]
@@ -110,7 +109,7 @@ def bad_inputs(folder: Path, minutes: float) -> Tally:
         )
 
 
-def _taken(node: Ward, content: bytes, uid: str, source: Path) -> bool:
+def _taken(node: RoleProcesses, content: bytes, uid: str, source: Path) -> bool:
     """Send a damaged file; say whether the node acknowledged it."""
     meta = read_file_meta_info(source)
     classes = ((str(meta.MediaStorageSOPClassUID), (str(meta.TransferSyntaxUID),)),)
@@ -122,14 +121,14 @@ def _taken(node: Ward, content: bytes, uid: str, source: Path) -> bool:
         return False  # an abort is a fair answer
 
 
-def _with_outcome(node: Ward) -> set[str]:
+def _with_outcome(node: RoleProcesses) -> set[str]:
     """Give the images that were analysed, or not and are shown with the reason."""
     done = select(instances.c.sop_instance_uid).where(instances.c.outcome.is_not(None))
     with opened(load_settings(node.config)) as engine, engine.connect() as conn:
         return set(conn.execute(done).scalars())
 
 
-def _drain(node: Ward) -> None:
+def _drain(node: RoleProcesses) -> None:
     """Wait until no job is left."""
 
     def idle() -> bool:

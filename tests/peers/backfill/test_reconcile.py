@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from dicom_node.assembly.parts import Parts, open_parts
 from dicom_node.commands import cli
-from dicom_node.operations.reconciliation import at_night, nightly, probe
+from dicom_node.operations.reconciliation import nightly_trigger, probe, reconcile_nightly
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.status.status import take_snapshot
 from tests.support.listeners import Orthanc
@@ -46,7 +46,7 @@ def test_missing_images_raise_an_alarm_until_they_are_here(
 ) -> None:
     fill(pacs, [radiograph(1, YESTERDAY), radiograph(2, YESTERDAY), radiograph(3, "20200101")])
     with parts_of(nightly_config) as parts:
-        nightly(parts, go_on)
+        reconcile_nightly(parts, go_on)
         assert [kind for kind, _ in alarms(parts)] == ["missing_at_node"]
         assert "pacs: 2 images of 2 studies of" in alarms(parts)[0][1]
         assert "TEST^PATIENT" not in alarms(parts)[0][1]
@@ -66,12 +66,12 @@ def test_a_pacs_that_is_away_raises_an_alarm(pacs: Orthanc, nightly_config: Path
     text = nightly_config.read_text()
     nightly_config.write_text(text.replace(f"port = {pacs.dicom_port}", "port = 9"))
     with parts_of(nightly_config) as parts, capture_logs():
-        nightly(parts, go_on)
+        reconcile_nightly(parts, go_on)
         assert [kind for kind, _ in alarms(parts)] == ["reconciliation_failed"]
         assert "cannot connect to 127.0.0.1:9" in alarms(parts)[0][1]
     nightly_config.write_text(text)
     with parts_of(nightly_config) as parts:
-        nightly(parts, go_on)
+        reconcile_nightly(parts, go_on)
         assert alarms(parts) == []
 
 
@@ -84,7 +84,7 @@ def test_a_night_that_fails_for_whatever_reason_raises_an_alarm(
     fill(pacs, [radiograph(1, YESTERDAY)])
     nightly_config.write_text(nightly_config.read_text() + "fetch = true\n")
     with parts_of(nightly_config) as parts, capture_logs() as logs:
-        nightly(parts, broken)
+        reconcile_nightly(parts, broken)
         assert alarms(parts) == [("reconciliation_failed", "pacs: ValueError")]
     assert "Anna" not in str(logs)
 
@@ -109,10 +109,10 @@ def test_check_says_whether_the_pacs_lets_us_ask(
 
 
 def test_a_night_has_its_hour_only_with_a_peer(config: Path, nightly_config: Path) -> None:
-    night = at_night(load_settings(nightly_config))
+    night = nightly_trigger(load_settings(nightly_config))
     assert night is not None
     wanted = load_settings(nightly_config).reconcile.at
     first = night.get_next_fire_time(None, datetime.now().astimezone())
     assert first.strftime("%H:%M") == wanted
     config.write_text(nightly_config.read_text().replace('peer = "pacs"', 'peer = ""'))
-    assert at_night(load_settings(config)) is None
+    assert nightly_trigger(load_settings(config)) is None

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from dicom_node.commands import cli
 from dicom_node.domain.study import Peer
 from dicom_node.flow import backfill as flow
-from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.formats.dicom.file_meta import file_head
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.scu import echo
 from dicom_node.roles.receive import run as run_receive

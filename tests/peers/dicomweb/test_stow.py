@@ -14,8 +14,8 @@ from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.exchange.destinations import StowDestination
 from dicom_node.domain.work import Acknowledgement, Undelivered
 from dicom_node.network.dicomweb.scu import probe, send
-from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.schema import deliveries, objects
+from tests.support.archives import NamedFiles
 from tests.support.dimse_peers import wrap
 from tests.support.hospital import configure, running_node
 from tests.support.listeners import Orthanc, free_port
@@ -88,14 +88,14 @@ def test_orthanc_refuses_one_object_and_stores_the_others(tmp_path: Path) -> Non
     path = tmp_path / UIDS[1]
     wrap(path, b"\x08\x00\x18\x00UI\x06\x002.25.1", "1.2.840.10008.1.2.1")
     with Orthanc(dicom_web=True) as orthanc:
-        outcomes = send(made, FileArchive(tmp_path), cloud(orthanc))
+        outcomes = send(made, NamedFiles(tmp_path), cloud(orthanc))
         assert [type(one) for one in sorted(outcomes, key=lambda one: one.delivery_id)] == [
             Acknowledgement,
             Undelivered,
             Acknowledgement,
         ]
         assert len(orthanc.rest("/instances")) == 2
-        again = send(made, FileArchive(tmp_path), cloud(orthanc))
+        again = send(made, NamedFiles(tmp_path), cloud(orthanc))
         assert sum(isinstance(one, Acknowledgement) for one in again) == 2
         assert len(orthanc.rest("/instances")) == 2
         assert probe(cloud(orthanc)).ok
@@ -103,7 +103,7 @@ def test_orthanc_refuses_one_object_and_stores_the_others(tmp_path: Path) -> Non
 
 def test_orthanc_that_wants_a_login_is_tried_again(tmp_path: Path) -> None:
     with Orthanc(dicom_web=True, user=("alice", "secret")) as orthanc:
-        (outcome,) = send(batch(tmp_path, UIDS[:1]), FileArchive(tmp_path), cloud(orthanc))
+        (outcome,) = send(batch(tmp_path, UIDS[:1]), NamedFiles(tmp_path), cloud(orthanc))
         assert isinstance(outcome, Undelivered)
         assert str(outcome.error).startswith("HTTP 401: not authenticated")
         assert not probe(cloud(orthanc)).ok

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commitment.site import receiving, site
+from tests.support.committing_node import committing_node, receiving
 from tests.support.listeners import Orthanc, free_port, until
 
 pytestmark = pytest.mark.peers
@@ -24,11 +24,11 @@ def test_orthanc_commits_and_tells_what_is_missing(
 ) -> None:
     server, port = orthanc
     with (
-        site(tmp_path, server.dicom_port, ae_title="ORTHANC", node_port=port) as made,
+        committing_node(tmp_path, server.dicom_port, ae_title="ORTHANC", node_port=port) as made,
         receiving(made),
     ):
         kept, lost = made.make(), made.make()
-        while made.deliver():
+        while made.deliver_now():
             pass
         found = {
             server.rest(f"/instances/{one}/tags?simplify")["SOPInstanceUID"]: one
@@ -39,8 +39,8 @@ def test_orthanc_commits_and_tells_what_is_missing(
         made.ask()
         until(lambda: "asked" not in made.states(), "Orthanc's report")
         assert made.states() == ["committed", "sending"]
-        assert made.rows("words")[1] == "not committed: 0x0112 no such object instance"
-        assert made.deliver() == 1
+        assert made.values("words")[1] == "not committed: 0x0112 no such object instance"
+        assert made.deliver_now() == 1
         made.ask()
         until(lambda: made.states() == ["committed"] * 2, "Orthanc's second report")
         assert len(server.rest("/instances")) == 2

@@ -21,15 +21,10 @@ from tests.support.certificates import Authority, Pair
 from tests.support.dimse_peers import SC, SEG, make_object, raw_peer
 from tests.support.listeners import Orthanc, Storescp
 from tests.support.receiver import Setup, receiver
-from tests.support.tls_files import files_of
-from tests.unit.network.dimse.test_tls import entry
+from tests.support.tls_files import entry, files_of, options
 
 pytestmark = pytest.mark.peers
 LIMITS = Timeouts(5, 5, 10, 10)
-
-
-def options(pair: Pair, ca: Path) -> list[str]:
-    return ["+tls", str(pair.key), str(pair.certificate), "+cf", str(ca)]
 
 
 @pytest.fixture

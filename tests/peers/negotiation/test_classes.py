@@ -14,13 +14,14 @@ from dicom_node.commands.status import in_words
 from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
 from dicom_node.storage.queue.capabilities import refused_by
 from dicom_node.storage.status.status import take_snapshot
-from tests.support.listeners import Storescp, free_port
+from tests.support.dimse_peers import restricted
+from tests.support.listeners import free_port
+from tests.support.node import MakeNode
 from tests.support.validators import errors_of, structured_report
-from tests.support.ward import MakeWard
 
 pytestmark = pytest.mark.peers
 
-WARD = """
+NODE = """
 [[peers]]
 name = "pacs"
 ae_title = "PACS"
@@ -32,30 +33,11 @@ name = "chest"
 outputs = {outputs}
 send_to = ["pacs"]
 """
-PROFILE = """
-[[TransferSyntaxes]]
-[Taken]
-TransferSyntax1 = {syntax}
-[[PresentationContexts]]
-[Some]
-{contexts}
-[[Profiles]]
-[Restricted]
-PresentationContexts = Some
-"""
-
-
-def restricted(folder: Path, *classes: str, syntax: str = "LittleEndianExplicit") -> Storescp:
-    """A storescp that takes these SOP classes in this transfer syntax alone."""
-    lines = [f"PresentationContext{n} = {uid}\\Taken" for n, uid in enumerate(classes, start=1)]
-    profile = folder / "peer.cfg"
-    profile.write_text(PROFILE.format(syntax=syntax, contexts="\n".join(lines)))
-    return Storescp(folder / "peer", "-xf", str(profile), "Restricted", ae_title="PACS")
 
 
 def configured(port: int, outputs: list[str], sr_class: str = "comprehensive") -> str:
     wanted = str(outputs).replace("'", '"')
-    return WARD.format(port=port, outputs=wanted, sr_class=sr_class)
+    return NODE.format(port=port, outputs=wanted, sr_class=sr_class)
 
 
 LADDER = [
@@ -66,10 +48,10 @@ LADDER = [
 ]
 
 
-def test_a_peer_that_cannot_be_asked_is_not_said_to_refuse(make_ward: MakeWard) -> None:
-    parts = make_ward(configured(free_port(), ["sr", "sc"])).parts
+def test_a_peer_that_cannot_be_asked_is_not_said_to_refuse(make_node: MakeNode) -> None:
+    parts = make_node(configured(free_port(), ["sr", "sc"])).parts
     with capture_logs() as logs:
-        (check,) = acceptance_checks(parts.settings, parts.engine, parts.settings.peers[0])
+        (check,) = acceptance_checks(parts, parts.settings.peers[0])
     assert (check.ok, check.words) == (False, "cannot be asked now; the log says why")
     assert [line["event"] for line in logs] == ["peer_not_asked"]
 
@@ -77,15 +59,15 @@ def test_a_peer_that_cannot_be_asked_is_not_said_to_refuse(make_ward: MakeWard) 
 @pytest.mark.parametrize("asked_before", [True, False])
 @pytest.mark.parametrize(("sr_class", "taken"), LADDER)
 def test_the_richest_report_that_a_peer_takes_arrives_once(
-    sr_class: str, taken: list[str], asked_before: bool, make_ward: MakeWard, tmp_path: Path
+    sr_class: str, taken: list[str], asked_before: bool, make_node: MakeNode, tmp_path: Path
 ) -> None:
     with restricted(tmp_path, *taken) as peer:
-        ward = make_ward(configured(peer.port, ["sr"], sr_class))
+        node = make_node(configured(peer.port, ["sr"], sr_class))
         if asked_before:
-            ask_all(ward.parts.settings, ward.parts.engine)
-        ward.receive()
+            ask_all(node.parts)
+        node.receive()
         with capture_logs() as logs:
-            ward.settle()
+            node.settle()
         (arrived,) = peer.files
         ds = dcmread(arrived)
         assert ds.SOPClassUID == taken[0]
@@ -97,7 +79,7 @@ def test_the_richest_report_that_a_peer_takes_arrives_once(
         assert UID(SR_SOP_CLASSES[sr_class]) in told["reason"]  # type: ignore[index] # a key
         refusals = [line["event"] for line in logs].count("delivery_refused")
         assert refusals == (0 if asked_before else 1)
-        snapshot = take_snapshot(ward.parts.engine, 0.0)
+        snapshot = take_snapshot(node.parts.engine, 0.0)
         assert [(one.wanted, one.sent) for one in snapshot.replaced] == [
             (told["wanted"], told["sent"])
         ]
@@ -106,32 +88,32 @@ def test_the_richest_report_that_a_peer_takes_arrives_once(
 
 
 def test_all_kinds_that_fall_to_the_overlay_are_one_overlay(
-    make_ward: MakeWard, tmp_path: Path
+    make_node: MakeNode, tmp_path: Path
 ) -> None:
     with restricted(tmp_path, SOP_CLASSES["sc"]) as peer:
-        ward = make_ward(configured(peer.port, ["seg", "sr", "text_sr", "sc", "gsps", "pdf"]))
-        ward.receive()
+        node = make_node(configured(peer.port, ["seg", "sr", "text_sr", "sc", "gsps", "pdf"]))
+        node.receive()
         with capture_logs() as logs:
-            ward.settle()
+            node.settle()
         assert [line["event"] for line in logs].count("peer_asked") == 1
         (arrived,) = peer.files
         assert dcmread(arrived).Modality == "OT"
-        counted = Counter((kind, state) for _, kind, state in ward.sent())
+        counted = Counter((kind, state) for _, kind, state in node.sent())
         assert counted[("sc", "completed")] == 1
         assert {state for (kind, state) in counted if kind != "sc"} == {"cancelled"}
 
 
 @pytest.mark.parametrize("asked_before", [True, False])
 def test_a_report_refers_to_no_segmentation_that_the_peer_refused(
-    asked_before: bool, make_ward: MakeWard, tmp_path: Path
+    asked_before: bool, make_node: MakeNode, tmp_path: Path
 ) -> None:
     classes = [SR_SOP_CLASSES["comprehensive"], SOP_CLASSES["sc"]]
     with restricted(tmp_path, *classes) as peer:
-        ward = make_ward(configured(peer.port, ["sr", "seg"]))
+        node = make_node(configured(peer.port, ["sr", "seg"]))
         if asked_before:
-            ask_all(ward.parts.settings, ward.parts.engine)
-        ward.receive()
-        ward.settle()
+            ask_all(node.parts)
+        node.receive()
+        node.settle()
         arrived = {ds.Modality: ds for ds in map(dcmread, peer.files)}
         # where it was not known before, the report had gone out and is not sent again
         assert len(peer.files) == 2
@@ -142,13 +124,13 @@ def test_a_report_refers_to_no_segmentation_that_the_peer_refused(
 
 @pytest.mark.parametrize("outputs", [["seg", "sr", "text_sr", "sc", "gsps", "kos", "pdf"]])
 def test_a_peer_of_implicit_little_endian_gets_it(
-    outputs: list[str], make_ward: MakeWard, tmp_path: Path
+    outputs: list[str], make_node: MakeNode, tmp_path: Path
 ) -> None:
     classes = [SR_SOP_CLASSES["comprehensive"], *SOP_CLASSES.values()]
     with restricted(tmp_path, *classes, syntax="LittleEndianImplicit") as peer:
-        ward = make_ward(configured(peer.port, outputs))
-        ward.receive()
-        ward.settle()
+        node = make_node(configured(peer.port, outputs))
+        node.receive()
+        node.settle()
         assert len(peer.files) == len(outputs)
         for path in peer.files:
             assert dcmread(path).file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
@@ -156,14 +138,14 @@ def test_a_peer_of_implicit_little_endian_gets_it(
 
 
 def test_a_peer_that_takes_nothing_is_an_alarm_and_no_loop(
-    make_ward: MakeWard, tmp_path: Path
+    make_node: MakeNode, tmp_path: Path
 ) -> None:
     with restricted(tmp_path, "1.2.840.10008.5.1.4.1.1.2") as peer:
-        ward = make_ward(configured(peer.port, ["sr", "seg"]))
-        ward.receive()
-        assert ward.settle() <= 4
+        node = make_node(configured(peer.port, ["sr", "seg"]))
+        node.receive()
+        assert node.settle() <= 4
         assert not peer.files
-        snapshot = take_snapshot(ward.parts.engine, 0.0)
+        snapshot = take_snapshot(node.parts.engine, 0.0)
         assert [alarm.kind for alarm in snapshot.alarms] == ["delivery_discarded"]
         assert sorted(letter.subject.split()[0] for letter in snapshot.dead_letters) == [
             "seg",
@@ -172,20 +154,20 @@ def test_a_peer_that_takes_nothing_is_an_alarm_and_no_loop(
         assert all("does not accept" in letter.words for letter in snapshot.dead_letters)
 
 
-def test_a_peer_that_is_away_keeps_what_is_known_of_it(make_ward: MakeWard) -> None:
-    ward = make_ward(configured(free_port(), ["sr"]))
-    ask_all(ward.parts.settings, ward.parts.engine)
-    assert refused_by(ward.parts.engine, "pacs", 0.0) == frozenset()
+def test_a_peer_that_is_away_keeps_what_is_known_of_it(make_node: MakeNode) -> None:
+    node = make_node(configured(free_port(), ["sr"]))
+    ask_all(node.parts)
+    assert refused_by(node.parts.engine, "pacs", 0.0) == frozenset()
 
 
-def test_check_says_what_a_peer_will_get(make_ward: MakeWard, tmp_path: Path) -> None:
+def test_check_says_what_a_peer_will_get(make_node: MakeNode, tmp_path: Path) -> None:
     with restricted(
         tmp_path, SOP_CLASSES["text_sr"], SOP_CLASSES["seg"], "1.2.840.10008.1.1"
     ) as peer:
-        ward = make_ward(configured(peer.port, ["sr", "seg", "sc"]))
+        node = make_node(configured(peer.port, ["sr", "seg", "sc"]))
         said = {
             line.name: (line.ok, line.words)
-            for line in checks.all_checks(ward.parts.settings)
+            for line in checks.all_checks(node.parts.settings)
             if line.name.startswith("pacs")
         }
     assert said["pacs sr"] == (

@@ -9,12 +9,12 @@ from pydicom.dataset import Dataset
 from dicom_node.commands.cli import main
 from dicom_node.domain.findings import Presence
 from tests.support.listeners import HL7Listener, Orthanc, Storescp
+from tests.support.node import MakeNode, Scripted
 from tests.support.validators import entity_errors, errors_of, structured_report
-from tests.support.ward import MakeWard, Scripted, Ward
 
 pytestmark = pytest.mark.peers
 
-WARD = """
+NODE = """
 [[peers]]
 name = "pacs"
 ae_title = "PACS"
@@ -31,18 +31,6 @@ outputs = ["seg", "sr", "text_sr", "sc"]
 send_to = ["pacs"]
 notify = ["ris"]
 """
-
-
-def study_of(ward: Ward) -> str:
-    return str(dcmread(ward.film, stop_before_pixels=True).StudyInstanceUID)
-
-
-def read_again(ward: Ward, model: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
-    ward.model = model
-    config = ward.parts.settings.node.data_dir.parent / "node.toml"
-    assert main(["reanalyse", "-c", str(config), "--study", study_of(ward)]) == 0
-    assert "1 images wait" in capsys.readouterr().out
-    ward.settle()
 
 
 def by_modality(paths: list[Path]) -> dict[str, list[Dataset]]:
@@ -70,15 +58,15 @@ def result_status(message: bytes) -> tuple[str, set[str]]:
 
 
 def test_a_changed_conclusion_replaces_rejects_and_corrects(
-    make_ward: MakeWard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_node: MakeNode, tmp_path: Path
 ) -> None:
     with Storescp(tmp_path / "pacs") as pacs, HL7Listener() as ris:
-        ward = make_ward(WARD.format(pacs=pacs.port, ris=ris.port, rejects="true"))
-        ward.receive()
-        ward.settle()
+        node = make_node(NODE.format(pacs=pacs.port, ris=ris.port, rejects="true"))
+        node.receive()
+        node.settle()
         first = set(pacs.files)
         assert [result_status(one) for one in ris.messages] == [("P", {"P"})]
-        read_again(ward, Scripted("2", Presence.ABSENT), capsys)
+        node.read_again(Scripted("2", Presence.ABSENT))
 
         new = [path for path in pacs.files if path not in first]
         old, later = by_modality(sorted(first)), by_modality(new)
@@ -103,47 +91,41 @@ def test_a_changed_conclusion_replaces_rejects_and_corrects(
             assert not errors_of(path)
             if dcmread(path, stop_before_pixels=True).Modality in ("SR", "KO"):
                 structured_report(path)
-        assert not entity_errors([ward.film, *sorted(first), *new])
+        assert not entity_errors([node.film, *sorted(first), *new])
 
 
-def test_an_unchanged_conclusion_is_not_told_again(
-    make_ward: MakeWard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unchanged_conclusion_is_not_told_again(make_node: MakeNode, tmp_path: Path) -> None:
     with Storescp(tmp_path / "pacs") as pacs, HL7Listener() as ris:
-        ward = make_ward(WARD.format(pacs=pacs.port, ris=ris.port, rejects="false"))
-        ward.receive()
-        ward.settle()
-        read_again(ward, Scripted("2"), capsys)
+        node = make_node(NODE.format(pacs=pacs.port, ris=ris.port, rejects="false"))
+        node.receive()
+        node.settle()
+        node.read_again(Scripted("2"))
         assert len(ris.messages) == 1
         later = by_modality(pacs.files)
         assert "KO" not in later  # nobody asked for rejection notes
         assert sorted(len(predecessors(ds)) for ds in later["SR"]) == [0, 0, 1, 1]
 
 
-def test_the_same_reading_again_sends_nothing(
-    make_ward: MakeWard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_same_reading_again_sends_nothing(make_node: MakeNode, tmp_path: Path) -> None:
     with Storescp(tmp_path / "pacs") as pacs, HL7Listener() as ris:
-        ward = make_ward(WARD.format(pacs=pacs.port, ris=ris.port, rejects="true"))
-        ward.receive()
-        ward.settle()
-        before = ward.sent()
-        read_again(ward, Scripted("1"), capsys)
-        assert ward.sent() == before
+        node = make_node(NODE.format(pacs=pacs.port, ris=ris.port, rejects="true"))
+        node.receive()
+        node.settle()
+        before = node.sent()
+        node.read_again(Scripted("1"))
+        assert node.sent() == before
         assert len(ris.messages) == 1
 
 
-def test_a_third_reading_rejects_the_second_alone(
-    make_ward: MakeWard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_third_reading_rejects_the_second_alone(make_node: MakeNode, tmp_path: Path) -> None:
     with Storescp(tmp_path / "pacs") as pacs, HL7Listener() as ris:
-        ward = make_ward(WARD.format(pacs=pacs.port, ris=ris.port, rejects="true"))
-        ward.receive()
-        ward.settle()
-        read_again(ward, Scripted("2"), capsys)
+        node = make_node(NODE.format(pacs=pacs.port, ris=ris.port, rejects="true"))
+        node.receive()
+        node.settle()
+        node.read_again(Scripted("2"))
         second = {ds.SOPInstanceUID for one in by_modality(pacs.files).values() for ds in one}
         known = set(pacs.files)
-        read_again(ward, Scripted("3", Presence.ABSENT), capsys)
+        node.read_again(Scripted("3", Presence.ABSENT))
         (note,) = by_modality([path for path in pacs.files if path not in known])["KO"]
         rejected = [one for one in note.ContentSequence if one.ValueType in ("IMAGE", "COMPOSITE")]
         assert len(rejected) == 4
@@ -153,19 +135,17 @@ def test_a_third_reading_rejects_the_second_alone(
         assert [result_status(one)[0] for one in ris.messages] == ["P", "C"]
 
 
-def test_a_model_that_serves_again_is_heard_again(
-    make_ward: MakeWard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_that_serves_again_is_heard_again(make_node: MakeNode, tmp_path: Path) -> None:
     """As after `models rollback`: its first results were taken back meanwhile."""
     with Storescp(tmp_path / "pacs") as pacs, HL7Listener() as ris:
-        ward = make_ward(WARD.format(pacs=pacs.port, ris=ris.port, rejects="true"))
-        ward.receive()
-        ward.settle()
+        node = make_node(NODE.format(pacs=pacs.port, ris=ris.port, rejects="true"))
+        node.receive()
+        node.settle()
         first = by_modality(pacs.files)
-        read_again(ward, Scripted("2", Presence.ABSENT), capsys)
+        node.read_again(Scripted("2", Presence.ABSENT))
         known = set(pacs.files)
         for _ in range(2):  # the second time nothing is new
-            read_again(ward, Scripted("1"), capsys)
+            node.read_again(Scripted("1"))
             said = [(result_status(one)[0], b"|AA|" in one) for one in ris.messages]
             assert said == [("P", True), ("C", False), ("C", True)]
             back = by_modality([path for path in pacs.files if path not in known])
@@ -180,11 +160,11 @@ def test_a_model_that_serves_again_is_heard_again(
         assert replaced in {
             str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in known
         }
-        read_again(ward, Scripted("2", Presence.ABSENT), capsys)
+        node.read_again(Scripted("2", Presence.ABSENT))
         assert len({one.split(b"|")[9] for one in ris.messages}) == len(ris.messages) == 4
 
 
-STOW_WARD = """
+STOW_NODE = """
 [[stow]]
 name = "cloud"
 url = "http://{orthanc.host}:{orthanc.http_port}/dicom-web"
@@ -196,27 +176,25 @@ send_to = ["cloud"]
 """
 
 
-def test_a_dicomweb_server_gets_rejection_notes_too(
-    make_ward: MakeWard, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dicomweb_server_gets_rejection_notes_too(make_node: MakeNode) -> None:
     with Orthanc(dicom_web=True) as orthanc:
-        ward = make_ward(STOW_WARD.format(orthanc=orthanc))
-        ward.receive()
-        ward.settle()
+        node = make_node(STOW_NODE.format(orthanc=orthanc))
+        node.receive()
+        node.settle()
         first = set(orthanc.rest("/instances"))
-        read_again(ward, Scripted("2", Presence.ABSENT), capsys)
+        node.read_again(Scripted("2", Presence.ABSENT))
         later = set(orthanc.rest("/instances")) - first
         tags = [orthanc.rest(f"/instances/{one}/simplified-tags") for one in later]
         assert sorted(one["Modality"] for one in tags) == ["KO", "OT", "SR"]
         (note,) = (one for one in tags if one["Modality"] == "KO")
         assert note["ConceptNameCodeSequence"][0]["CodeValue"] == "113001"
-        assert {row[2] for row in ward.sent()} == {"completed"}
+        assert {row[2] for row in node.sent()} == {"completed"}
 
 
 def test_a_study_that_is_not_here_is_said(
-    make_ward: MakeWard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_node: MakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_ward(WARD.format(pacs=1, ris=2, rejects="false"))
+    make_node(NODE.format(pacs=1, ris=2, rejects="false"))
     assert main(["reanalyse", "-c", str(tmp_path / "node.toml"), "--study", "1.2.3"]) == 1
     assert main(["reanalyse", "-c", str(tmp_path / "node.toml"), "--since", "2020-01-01"]) == 1
     assert capsys.readouterr().out == "0 images wait to be read again\n" * 2

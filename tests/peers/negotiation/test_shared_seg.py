@@ -10,15 +10,14 @@ from pydicom.dataset import Dataset
 from dicom_node.commands.demo.phantom import phantom_dx
 from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
 from dicom_node.domain.findings import Presence
-from tests.peers.negotiation.test_classes import restricted
-from tests.peers.negotiation.test_followup import read_again
+from tests.support.dimse_peers import restricted
 from tests.support.listeners import Storescp
+from tests.support.node import MakeNode, Node, Scripted
 from tests.support.validators import entity_errors, errors_of
-from tests.support.ward import MakeWard, Scripted, Ward
 
 pytestmark = pytest.mark.peers
 
-WARD = """
+NODE = """
 [[peers]]
 name = "pacs"
 ae_title = "PACS"
@@ -39,15 +38,15 @@ def shape(request: pytest.FixtureRequest) -> tuple[int, int]:
     return shape
 
 
-def read(make_ward: MakeWard, port: int, folder: Path, shape: tuple[int, int]) -> Ward:
+def read(make_node: MakeNode, port: int, folder: Path, shape: tuple[int, int]) -> Node:
     """Have a film of this shape read by two pipelines that both find a region."""
-    ward = make_ward(WARD.format(port=port))
-    ward.film, ward.more = folder / "odd.dcm", (Scripted(name="pneumonia"),)
+    node = make_node(NODE.format(port=port))
+    node.film, node.more = folder / "odd.dcm", (Scripted(name="pneumonia"),)
     phantom = phantom_dx(2, "right", made_at=1.7e9, rows=shape[0], columns=shape[1])
-    phantom.save_as(ward.film, enforce_file_format=True)
-    ward.receive()
-    ward.settle()
-    return ward
+    phantom.save_as(node.film, enforce_file_format=True)
+    node.receive()
+    node.settle()
+    return node
 
 
 def arrived(pacs: Storescp) -> dict[str, list[Dataset]]:
@@ -70,11 +69,11 @@ def named(content: Dataset) -> set[tuple[str, int]]:
 
 
 def test_frames_begin_with_a_byte_and_the_report_names_them(
-    make_ward: MakeWard, tmp_path: Path, shape: tuple[int, int]
+    make_node: MakeNode, tmp_path: Path, shape: tuple[int, int]
 ) -> None:
     aligned = shape[0] * shape[1] % 8 == 0
     with Storescp(tmp_path / "pacs") as pacs:
-        ward = read(make_ward, pacs.port, tmp_path, shape)
+        node = read(make_node, pacs.port, tmp_path, shape)
         found = arrived(pacs)
         assert {kind: len(all_) for kind, all_ in found.items()} == {
             "SEG": 1 if aligned else 2,
@@ -94,17 +93,15 @@ def test_frames_begin_with_a_byte_and_the_report_names_them(
         referred = {str(one.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for one in evidence}
         assert {uid for uid, _ in segments} < referred
         assert not any(errors_of(path) for path in pacs.files)
-        assert not entity_errors([ward.film, *pacs.files])
+        assert not entity_errors([node.film, *pacs.files])
 
 
-def test_a_later_reading_rejects_them_all(
-    make_ward: MakeWard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_later_reading_rejects_them_all(make_node: MakeNode, tmp_path: Path) -> None:
     with Storescp(tmp_path / "pacs") as pacs:
-        ward = read(make_ward, pacs.port, tmp_path, (401, 321))
+        node = read(make_node, pacs.port, tmp_path, (401, 321))
         first = arrived(pacs)
-        ward.more = (Scripted("2", Presence.ABSENT, name="pneumonia"),)
-        read_again(ward, Scripted("2", Presence.ABSENT), capsys)
+        node.more = (Scripted("2", Presence.ABSENT, name="pneumonia"),)
+        node.read_again(Scripted("2", Presence.ABSENT))
         (note,) = arrived(pacs)["KO"]
         rejected = {
             str(one.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
@@ -114,9 +111,9 @@ def test_a_later_reading_rejects_them_all(
         assert rejected == {str(ds.SOPInstanceUID) for kind in first.values() for ds in kind}
 
 
-def test_a_peer_without_segmentations_gets_one_overlay(make_ward: MakeWard, tmp_path: Path) -> None:
+def test_a_peer_without_segmentations_gets_one_overlay(make_node: MakeNode, tmp_path: Path) -> None:
     with restricted(tmp_path, SR_SOP_CLASSES["comprehensive"], SOP_CLASSES["sc"]) as pacs:
-        ward = read(make_ward, pacs.port, tmp_path, (401, 321))
+        node = read(make_node, pacs.port, tmp_path, (401, 321))
         assert Counter(dcmread(path).Modality for path in pacs.files) == {"SR": 1, "OT": 1}
-        done = sorted(kind for _, kind, state in ward.sent() if state == "completed")
+        done = sorted(kind for _, kind, state in node.sent() if state == "completed")
         assert done == ["sc", "sr"]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.findings import Findings, Presence
 from dicom_node.domain.work import ReportObject
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.picture import panel
-from dicom_node.results.picture.picture import drawn
+from dicom_node.results.picture.picture import draw_picture
 from dicom_node.results.registry import BUILDERS
 from tests.support.samples import findings, radiograph, source
 from tests.support.validators import errors_of
@@ -23,7 +23,7 @@ CONTOUR = replace(PLAIN, overlay="contour")
 
 
 def capture(context: ReportContext, known: tuple[Findings, ...]) -> ReportObject:
-    made = BUILDERS["sc"](source(), radiograph(), known, context)
+    made = BUILDERS["sc"](ExaminedImage(source(), radiograph(), known), context)
     assert made is not None
     return made
 
@@ -35,7 +35,7 @@ def pixels(made: ReportObject) -> NDArray[np.uint8]:
 
 def test_both_forms_show_the_same_picture() -> None:
     known = findings()
-    picture = np.asarray(drawn(radiograph(), known))
+    picture = np.asarray(draw_picture(radiograph(), known))
     height, width = picture.shape[:2]
     beside, below = pixels(capture(PLAIN, known)), pixels(capture(CONTOUR, known))
     for shown in (beside, below):
@@ -52,7 +52,10 @@ def test_contour_has_uids_of_its_own_and_the_default_keeps_its() -> None:
     assert plain.series_uid != contour.series_uid
     assert capture(CONTOUR, known).sop_instance_uid == contour.sop_instance_uid
     for kind in ("seg", "sr", "gsps", "kos", "pdf", "text_sr"):
-        made = [BUILDERS[kind](source(), radiograph(), known, one) for one in (PLAIN, CONTOUR)]
+        made = [
+            BUILDERS[kind](ExaminedImage(source(), radiograph(), known), one)
+            for one in (PLAIN, CONTOUR)
+        ]
         assert made[0] is not None
         assert made[0] == made[1], kind
 
@@ -61,7 +64,7 @@ def test_a_set_per_pipeline_has_uids_of_its_own() -> None:
     known = findings()
     for kind in ("sr", "sc", "pdf"):
         sets = [known, known[:1], known[1:2]]
-        made = [BUILDERS[kind](source(), radiograph(), one, PLAIN) for one in sets]
+        made = [BUILDERS[kind](ExaminedImage(source(), radiograph(), one), PLAIN) for one in sets]
         assert len({one.sop_instance_uid for one in made if one is not None}) == 3, kind
         assert len({one.series_uid for one in made if one is not None}) == 3, kind
 
@@ -89,7 +92,7 @@ def test_an_overlay_does_not_depend_on_the_patient() -> None:
         mine = pixels(capture(context, findings()))
         other = source()
         other.PatientName, other.PatientID, other.AccessionNumber = "Else^Someone", "9", "B2"
-        made = BUILDERS["sc"](other, radiograph(), findings(), context)
+        made = BUILDERS["sc"](ExaminedImage(other, radiograph(), findings()), context)
         assert made is not None
         assert b"HIDDEN7" not in made.content
         assert np.array_equal(pixels(made), mine)
@@ -111,6 +114,6 @@ def test_what_two_pipelines_look_for_is_told_apart() -> None:
     said = [line.text for line in panel.legend(known)]
     assert said[1].startswith("Pneumothorax (pneumothorax): PRESENT")
     assert said[-1] == "Not detected: pneumothorax (chest_findings)"
-    beside = [line.text for line in panel.lines(radiograph(), known, "Made now")]
+    beside = [line.text for line in panel.panel_lines(radiograph(), known, "Made now")]
     assert "Pneumothorax (pneumothorax): PRESENT" in beside
     assert "Pneumothorax (chest_findings): not detected" in beside

@@ -16,7 +16,7 @@ from dicom_node.domain.work import ReportObject
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.options import prepare
 from dicom_node.network.dimse.scu import outgoing, store
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import rejection
 from dicom_node.results.registry import BUILDERS
 from tests.support.listeners import Orthanc, Storescp
@@ -51,7 +51,7 @@ def built(charset: str) -> Iterator[ReportObject]:
     image = replace(radiograph(), ref=ref)
     known = findings()
     for kind, build in BUILDERS.items():
-        yield made(build(ds, image, known, CONTEXT))
+        yield made(build(ExaminedImage(ds, image, known), CONTEXT))
         if kind == "sr":
             classes: tuple[SRClass, ...] = ("comprehensive3d", "enhanced")
             later = (
@@ -62,11 +62,11 @@ def built(charset: str) -> Iterator[ReportObject]:
             )
             for number, context in enumerate(later):
                 wanted = known[number:] if number else other
-                yield made(build(ds, image, wanted, context))
-    old = made(BUILDERS["seg"](ds, image, known, CONTEXT))
+                yield made(build(ExaminedImage(ds, image, wanted), context))
+    old = made(BUILDERS["seg"](ExaminedImage(ds, image, known), CONTEXT))
     ref = InstanceRef(old.sop_class_uid, old.sop_instance_uid)
     before = (Sent("pacs", "seg", "seg", ref, old.series_uid, 1.6e9),)
-    yield made(rejection.build(ds, image, known, replace(CONTEXT, before=before)))
+    yield made(rejection.build(ExaminedImage(ds, image, known), replace(CONTEXT, before=before)))
 
 
 def made(one: ReportObject | None) -> ReportObject:

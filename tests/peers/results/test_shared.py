@@ -12,7 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacing
 from dicom_node.domain.work import ReportObject
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.registry import BUILDERS
 
 pytestmark = [pytest.mark.peers, pytest.mark.data]
@@ -38,7 +38,9 @@ def test_every_shared_chest(
         image = plain(ds)
         outcomes = (positive(image.pixels.shape), negative, refused)
         for findings in outcomes if number == 0 else outcomes[:1]:
-            made = [build(ds, image, (findings,), context) for build in BUILDERS.values()]
+            made = [
+                build(ExaminedImage(ds, image, (findings,)), context) for build in BUILDERS.values()
+            ]
             results = [one for one in made if one is not None]
             assert complaints(inflated(path, ds, tmp_path), results) == [], path.name
 

@@ -9,7 +9,7 @@ import pytest
 from dicom_node.domain.exchange.substitution import SR_SOP_CLASSES
 from dicom_node.domain.findings import Findings, Presence
 from dicom_node.domain.study import SRClass
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.registry import BUILDERS
 from tests.support.samples import findings, radiograph, source
 from tests.support.validators import errors_of, structured_report
@@ -52,7 +52,7 @@ def test_every_class_says_all_of_every_outcome(
 ) -> None:
     known, counted = OUTCOMES[outcome]
     context = ReportContext(1_700_000_000.0, "0.1.0", sr_class=sr_class)
-    made = BUILDERS["sr"](source(), radiograph(), known(), context)
+    made = BUILDERS["sr"](ExaminedImage(source(), radiograph(), known()), context)
     assert made is not None
     assert made.sop_class_uid == SR_SOP_CLASSES[sr_class]
     path = tmp_path / "sr.dcm"
@@ -68,7 +68,7 @@ def test_every_class_says_all_of_every_outcome(
 @pytest.mark.parametrize("sr_class", TITLES)
 def test_a_refusal_is_a_text_for_every_class(sr_class: SRClass, tmp_path: Path) -> None:
     context = ReportContext(1_700_000_000.0, "0.1.0", sr_class=sr_class)
-    made = BUILDERS["sr"](source(), None, findings()[2:], context)
+    made = BUILDERS["sr"](ExaminedImage(source(), None, findings()[2:]), context)
     assert made is not None
     path = tmp_path / "sr.dcm"
     path.write_bytes(made.content)

@@ -12,7 +12,7 @@ from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Box, Findings, Side
 from dicom_node.domain.study import Orientation, Radiograph, Spacing, SRClass
 from dicom_node.domain.work import ReportObject
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.registry import BUILDERS
 
 pytestmark = pytest.mark.peers
@@ -93,7 +93,7 @@ def test_positive_for_every_kind_of_source(
 ) -> None:
     path, ds = stored(**SOURCES[kind_of_source])
     image = image_of(ds, radiograph)
-    made = [build(ds, image, (positive(),), context) for build in BUILDERS.values()]
+    made = [build(ExaminedImage(ds, image, (positive(),)), context) for build in BUILDERS.values()]
     assert None not in made
     assert complaints(path, made) == []
 
@@ -137,12 +137,14 @@ def test_every_outcome(
     path, ds = stored()
     findings = outcomes(positive, negative, refused)[outcome]
     image = None if outcome == "refused" else radiograph(ds)
-    results = {kind: build(ds, image, findings, context) for kind, build in BUILDERS.items()}
+    results = {
+        kind: build(ExaminedImage(ds, image, findings), context) for kind, build in BUILDERS.items()
+    }
     silent = {kind for kind, made in results.items() if made is None}
     assert silent == SILENT[outcome]
     other: tuple[SRClass, ...] = ("comprehensive3d", "enhanced")
     reports = [
-        BUILDERS["sr"](ds, image, findings, replace(context, sr_class=sr_class))
+        BUILDERS["sr"](ExaminedImage(ds, image, findings), replace(context, sr_class=sr_class))
         for sr_class in other
     ]
     said = (*results.values(), *reports)

@@ -20,7 +20,7 @@ from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.options import prepare
 from dicom_node.settings.settings import load_settings
 from tests.support.listeners import HL7Listener, Storescp, free_port, until
-from tests.support.processes import CONFIGURATION, Role, Ward
+from tests.support.processes import CONFIGURATION, Role, RoleProcesses
 from tests.support.s3_server import S3Server, s3_server
 
 pytestmark = [pytest.mark.s3, pytest.mark.peers]
@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def hospital(tmp_path: Path, store: S3Server) -> Iterator[Ward]:
+def node(tmp_path: Path, store: S3Server) -> Iterator[RoleProcesses]:
     """One role per host; each host has a folder of its own."""
     prepare()
     film = tmp_path / "film.dcm"
@@ -57,56 +57,58 @@ def hospital(tmp_path: Path, store: S3Server) -> Iterator[Ward]:
             (host / "node.toml").write_text(text + archive)
             roles.append(Role(name, host / "node.toml"))
         parts.open_parts(load_settings(roles[0].config), migrate=True).close()
-        yield Ward(roles[0].config, pacs, ris, roles, film)
+        yield RoleProcesses(roles[0].config, pacs, ris, roles, film)
         for role in roles:
             role.end(signal.SIGKILL)
 
 
-def test_a_film_travels_from_host_to_host(hospital: Ward, store: S3Server) -> None:
-    for role in hospital.roles:
+def test_a_film_travels_from_host_to_host(node: RoleProcesses, store: S3Server) -> None:
+    for role in node.roles:
         role.start()
-    hospital.wait_for(hospital.send())
-    folders = [role.config.parent / "var" for role in hospital.roles]
+    node.wait_for(node.send())
+    folders = [role.config.parent / "var" for role in node.roles]
     assert not any((folder / "archive").exists() for folder in folders)
     assert all(any((folder / "cache").iterdir()) for folder in folders)
     shutil.rmtree(folders[1])  # a host is lost with all that it had; another takes its place
-    hospital.role("work").end(signal.SIGKILL)
-    hospital.role("work").start()
-    hospital.wait_for(hospital.send())
-    for study in hospital.sent:
-        assert len(hospital.alerts(study)) == 1
+    node.role("work").end(signal.SIGKILL)
+    node.role("work").start()
+    node.wait_for(node.send())
+    for study in node.sent:
+        assert len(node.alerts(study)) == 1
 
 
-def test_work_waits_for_a_store_that_is_away(hospital: Ward, store: S3Server) -> None:
-    hospital.role("receive").start()
-    study = hospital.send()
+def test_work_waits_for_a_store_that_is_away(node: RoleProcesses, store: S3Server) -> None:
+    node.role("receive").start()
+    study = node.send()
     store.stop()
-    hospital.role("work").start()
-    hospital.role("deliver").start()
-    log = hospital.role("work").config.parent / "node-work.log"
+    node.role("work").start()
+    node.role("deliver").start()
+    log = node.role("work").config.parent / "node-work.log"
     until(lambda: log.read_text().count("jobs_postponed") >= 3, "three postponements", 90)
     assert "jobs_discarded" not in log.read_text()
     assert "is away" in log.read_text()
     store.start()
-    hospital.wait_for(study)
-    assert len(hospital.alerts(study)) == 1
+    node.wait_for(study)
+    assert len(node.alerts(study)) == 1
 
 
-def test_nothing_is_acknowledged_while_the_store_is_away(hospital: Ward, store: S3Server) -> None:
-    hospital.role("receive").start()
-    first = hospital.send()
+def test_nothing_is_acknowledged_while_the_store_is_away(
+    node: RoleProcesses, store: S3Server
+) -> None:
+    node.role("receive").start()
+    first = node.send()
     store.stop()
-    port = load_settings(hospital.config).node.port
+    port = load_settings(node.config).node.port
     us = Target(Peer("node", "CXRAI", "127.0.0.1", port), "MODALITY")
-    ds = dcmread(hospital.film)
+    ds = dcmread(node.film)
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    ds.save_as(hospital.film)
-    (answer,) = scu.store([scu.outgoing(hospital.film)], us)
+    ds.save_as(node.film)
+    (answer,) = scu.store([scu.outgoing(node.film)], us)
     assert isinstance(answer, TryAgain) and "A700" in str(answer)
     store.start()
-    (answer,) = scu.store([scu.outgoing(hospital.film)], us)
+    (answer,) = scu.store([scu.outgoing(node.film)], us)
     assert isinstance(answer, str) and "0000" in answer
-    assert hospital.sent == [first]
+    assert node.sent == [first]
 
 
 def test_check_says_how_the_store_is(

@@ -1,29 +1,15 @@
 """The variants of one film, each read once by the shipped models."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dicom_node.commands import analyze
-from tests.support.variants import VARIANTS, decoded, written
+from tests.support.variants import VARIANTS, Read, decoded, written
 
 FILM = "siim_ptx_00028876_003.dcm"
 """A pneumothorax that the shipped model finds in every variant."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """A variant and what `analyze` made of it."""
-
-    source: Path
-    folder: Path
-    result: Mapping[str, Any]
-
-    def object(self, kind: str) -> Path:
-        return self.folder / f"{kind}.dcm"
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,8 @@ from typing import Any
 import pydicom
 import pytest
 
-from tests.peers.variants.conftest import Read
 from tests.support import validators
-from tests.support.variants import LOSSY, SPACING_MM, VARIANTS
+from tests.support.variants import LOSSY, SPACING_MM, VARIANTS, Read
 
 pytestmark = [pytest.mark.peers, pytest.mark.data]
 KINDS = ("seg", "sr", "text_sr", "sc", "gsps", "kos", "pdf")

@@ -5,35 +5,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pydicom
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.peers.viewers.site import Site
-from tests.peers.viewers.viewport import PATIENCE_S, new_page
+from tests.peers.viewers.server import ViewerServer
+from tests.peers.viewers.viewport import FILM, PATIENCE_S, PLUGINS, Case, first_visit
 from tests.support.listeners import Orthanc
 from tests.support.paths import ROOT
 from tests.support.variants import decoded, written
 
 OHIF = ROOT / "build" / "viewers" / "package" / "dist"
 CORNERSTONE = ROOT / "build" / "viewers" / "cornerstone" / "dist"
-PLUGINS = Path("/usr/share/orthanc/plugins")
-FILM = "siim_ptx_00011618_004"
-"""A pneumothorax that a radiologist outlined (`cxr/masks`), and that the node finds."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One film and what the node made of it."""
-
-    source: Path
-    folder: Path
-    study_uid: str
-    findings: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +80,7 @@ def browser() -> Iterator[Browser]:
 def ohif(pacs: Orthanc, browser: Browser, case: Case) -> Iterator[Page]:
     """OHIF with the study open."""
     require(OHIF)
-    with Site(OHIF, pacs.http_port) as site:
+    with ViewerServer(OHIF, pacs.http_port) as site:
         address = f"{site.address}/viewer?StudyInstanceUIDs={case.study_uid}"
         page = first_visit(browser, address)
         yield page
@@ -109,18 +94,11 @@ def require(dist: Path) -> None:
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
 
 
-def first_visit(browser: Browser, address: str) -> Page:
-    """Open a study in OHIF and skip its tour."""
-    page = new_page(browser, address)
-    page.get_by_text("Skip all").click()
-    return page
-
-
 @pytest.fixture(scope="module")
 def cornerstone(pacs: Orthanc) -> Iterator[str]:
     """The address of the plain cornerstone3D page."""
     require(CORNERSTONE)
-    with Site(CORNERSTONE, pacs.http_port) as site:
+    with ViewerServer(CORNERSTONE, pacs.http_port) as site:
         yield site.address
 
 

@@ -12,9 +12,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from pydicom.dataset import Dataset
 
-from tests.peers.viewers.conftest import FILM, Case
 from tests.peers.viewers.overlay import assert_on_the_finding, masks_of, overlap, painted_in
-from tests.peers.viewers.viewport import canvas, fitted, new_page
+from tests.peers.viewers.viewport import FILM, Case, canvas, fitted, new_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.data]
 Visit = Callable[[Case], Page]

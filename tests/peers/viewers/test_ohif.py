@@ -9,9 +9,17 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.peers.viewers.conftest import FILM, Case, first_visit
 from tests.peers.viewers.overlay import assert_on_the_finding, masks_of, overlap, painted_in
-from tests.peers.viewers.viewport import PATIENCE_S, Pixels, canvas, fitted, opened
+from tests.peers.viewers.viewport import (
+    FILM,
+    PATIENCE_S,
+    Case,
+    Pixels,
+    canvas,
+    first_visit,
+    fitted,
+    opened,
+)
 from tests.support.listeners import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.data]

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from tests.peers.viewers.conftest import PLUGINS, Case
-from tests.peers.viewers.viewport import canvas, fitted, new_page
+from tests.peers.viewers.viewport import PLUGINS, Case, canvas, fitted, new_page
 from tests.support.listeners import Orthanc
 
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.data]

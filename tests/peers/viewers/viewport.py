@@ -2,13 +2,19 @@
 
 import base64
 import time
+from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize
 
+PLUGINS = Path("/usr/share/orthanc/plugins")
+FILM = "siim_ptx_00011618_004"
+"""A pneumothorax that a radiologist outlined (`cxr/masks`), and that the node finds."""
 SIZE: ViewportSize = {"width": 1400, "height": 900}
 CANVAS = "canvas.cornerstone-canvas"
 PATIENCE_S = 180.0
@@ -64,3 +70,20 @@ def fitted(image: Image.Image, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     resized = image.resize(size, Image.Resampling.BILINEAR)
     placed.paste(resized, ((width - size[0]) // 2, (height - size[1]) // 2))
     return np.asarray(placed)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One film and what the node made of it."""
+
+    source: Path
+    folder: Path
+    study_uid: str
+    findings: dict[str, Any]
+
+
+def first_visit(browser: Browser, address: str) -> Page:
+    """Open a study in OHIF and skip its tour."""
+    page = new_page(browser, address)
+    page.get_by_text("Skip all").click()
+    return page

@@ -22,8 +22,8 @@ from dicom_node.results.common import operating_point
 from dicom_node.storage.database.schema import deliveries, objects, results
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
 from pipelines.serving.session import Session, SharedSession
+from tests.support.node import CONFIGURATION, MakeNode, Node
 from tests.support.paths import ROOT
-from tests.support.site import MakeSite, Site
 
 POINTS = {
     "high_sensitivity": OperatingPoint("high_sensitivity", 0.1, 0.95, 0.6),
@@ -105,31 +105,33 @@ def _words(finding: Finding) -> str:
 
 
 def test_routes_with_different_points_send_different_objects(
-    make_site: MakeSite, phantoms: dict[str, Path]
+    make_node: MakeNode, phantoms: dict[str, Path]
 ) -> None:
-    site = make_site(TWO_POINTS)
-    site.receive(phantoms["none"])  # a probability between the two thresholds
-    assert site.work(site.reader())
-    assert [row.kind for row in site.rows(objects)] in (["sr", "sr"], ["sr", "sr", "seg"])
-    assert len({row.sop_instance_uid for row in site.rows(objects)}) == len(site.rows(objects))
-    assert len(site.rows(deliveries)) == len(site.rows(objects))
-    specific, sensitive = (json.loads(row.findings)["findings"][0] for row in site.rows(results))
+    node = make_node(CONFIGURATION + TWO_POINTS)
+    node.receive(phantoms["none"])  # a probability between the two thresholds
+    assert node.work(node.configured())
+    assert [row.kind for row in node.rows(objects)] in (["sr", "sr"], ["sr", "sr", "seg"])
+    assert len({row.sop_instance_uid for row in node.rows(objects)}) == len(node.rows(objects))
+    assert len(node.rows(deliveries)) == len(node.rows(objects))
+    specific, sensitive = (json.loads(row.findings)["findings"][0] for row in node.rows(results))
     assert (specific["present"], sensitive["present"]) == ("absent", "present")
     assert specific["probability"] == sensitive["probability"]
     assert specific["operating_point"]["name"] == "high_specificity"
     assert sensitive["operating_point"]["threshold"] == 0.0005
-    assert [row.role for row in site.rows(results)] == ["live", "live"]
-    assert len({row.point for row in site.rows(results)}) == 2
+    assert [row.role for row in node.rows(results)] == ["live", "live"]
+    assert len({row.point for row in node.rows(results)}) == 2
 
 
 def test_the_same_point_twice_makes_each_object_once(
-    make_site: MakeSite, phantoms: dict[str, Path]
+    make_node: MakeNode, phantoms: dict[str, Path]
 ) -> None:
-    site = make_site('[[routes]]\nname = "b"\noutputs = ["sr", "seg"]\nsend_to = ["pacs"]\n')
-    site.receive(phantoms["right"])
-    assert site.work(site.reader())
-    assert sorted(row.kind for row in site.rows(objects)) == ["seg", "sr"]
-    assert len(site.rows(results)) == 1
+    node = make_node(
+        CONFIGURATION + '[[routes]]\nname = "b"\noutputs = ["sr", "seg"]\nsend_to = ["pacs"]\n'
+    )
+    node.receive(phantoms["right"])
+    assert node.work(node.configured())
+    assert sorted(row.kind for row in node.rows(objects)) == ["seg", "sr"]
+    assert len(node.rows(results)) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,17 +142,19 @@ def test_the_same_point_twice_makes_each_object_once(
         ('operating_point = "sharp"', "routes.0.operating_point = 'sharp'"),
     ],
 )
-def test_mistakes_are_named(make_site: MakeSite, line: str, words: str) -> None:
+def test_mistakes_are_named(make_node: MakeNode, line: str, words: str) -> None:
     with pytest.raises(BadSettings, match=words):
-        make_site(line)
+        make_node(CONFIGURATION + line)
 
 
 def test_a_route_says_which_pipelines_follow_its_point(
-    site: Site, pipeline: PneumothoraxPipeline
+    node: Node, pipeline: PneumothoraxPipeline
 ) -> None:
     loaded = {"pneumothorax": pipeline}
-    assert list(pipelines.adjusted(site.settings, loaded)) == []
-    (route,) = site.settings.routes
+    assert list(pipelines.routes_with_points(node.settings, loaded)) == []
+    (route,) = node.settings.routes
     asking = replace(route, operating_point="balanced")
-    settings = site.settings.model_copy(update={"routes": (asking,)})
-    assert list(pipelines.adjusted(settings, loaded)) == [(asking, "pneumothorax", pipeline)]
+    settings = node.settings.model_copy(update={"routes": (asking,)})
+    assert list(pipelines.routes_with_points(settings, loaded)) == [
+        (asking, "pneumothorax", pipeline)
+    ]

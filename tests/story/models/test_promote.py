@@ -18,7 +18,7 @@ from dicom_node.storage.database.schema import results
 from dicom_node.storage.models import install, linked, models_dir, switch
 from pipelines.phantom.chest import Condition, chest_phantom
 from tests.support.challengers import challenger
-from tests.support.site import Site
+from tests.support.node import Node
 
 TASK = "pneumothorax"
 FILMS: tuple[tuple[int, Condition], ...] = (
@@ -53,13 +53,13 @@ def validation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_worse_challenger_is_refused_with_figures(
-    site: Site, validation: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    node: Node, validation: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def models(action: str, *more: str) -> int:
-        return cli.main(["models", action, TASK, *more, "-c", str(site.config)])
+        return cli.main(["models", action, TASK, *more, "-c", str(node.config)])
 
     data = ("--data", str(validation))
-    store = pipelines.model_store_of(site.settings)
+    store = pipelines.model_store_of(node.settings)
     # so high that every probability rounds to 1: no image is told from another
     blind = challenger(tmp_path / "blind", shift=2000.0)
     assert models("shadow", str(blind)) == 0
@@ -82,35 +82,35 @@ def test_a_worse_challenger_is_refused_with_figures(
 
 
 def test_a_running_worker_takes_up_what_is_promoted(
-    site: Site, phantoms: dict[str, Path], tmp_path: Path
+    node: Node, phantoms: dict[str, Path], tmp_path: Path
 ) -> None:
     stop = threading.Event()
-    worker = threading.Thread(target=run_work, args=(site.settings, stop))
+    worker = threading.Thread(target=run_work, args=(node.settings, stop))
 
     def versions_after(count: int) -> list[str]:
         until = time.monotonic() + 120
-        while len(site.rows(results)) < count and time.monotonic() < until:
+        while len(node.rows(results)) < count and time.monotonic() < until:
             time.sleep(0.05)
-        return [row.version for row in site.rows(results)]
+        return [row.version for row in node.rows(results)]
 
     worker.start()
     try:
-        site.receive(phantoms["none"])
+        node.receive(phantoms["none"])
         (shipped,) = versions_after(1)
-        store = pipelines.model_store_of(site.settings)
+        store = pipelines.model_store_of(node.settings)
         source = challenger(tmp_path / "next", shift=0.5)
         ref = install(store, TASK, source, lambda _: None)
         switch(store, TASK, "current", ref)
         time.sleep(0.2)  # a turn of the idle worker
-        site.receive(phantoms["right"])
+        node.receive(phantoms["right"])
         assert versions_after(2) == [shipped, "9.9.9"]
     finally:
         stop.set()
         worker.join(60)
 
 
-def test_readers_meet_a_whole_model_at_every_moment_of_a_switch(site: Site, tmp_path: Path) -> None:
-    store = pipelines.model_store_of(site.settings)
+def test_readers_meet_a_whole_model_at_every_moment_of_a_switch(node: Node, tmp_path: Path) -> None:
+    store = pipelines.model_store_of(node.settings)
     made = [challenger(tmp_path / name, 1.0, version=name) for name in ("one", "two")]
     refs = [install(store, TASK, folder, lambda _: None) for folder in made]
     switch(store, TASK, "current", refs[0])

@@ -28,18 +28,18 @@ from dicom_node.storage.models import (
     write_down,
 )
 from tests.support.challengers import SHIPPED, challenger
-from tests.support.site import MakeSite, Site
+from tests.support.node import CONFIGURATION, MakeNode, Node
 
 TASK = "pneumothorax"
 Models = Callable[..., int]
 
 
 @pytest.fixture
-def models(site: Site) -> Models:
+def models(node: Node) -> Models:
     """Run `dicom-node models ACTION pneumothorax ... -c F`."""
 
     def run(action: str, *more: str) -> int:
-        return cli.main(["models", action, TASK, *more, "-c", str(site.config)])
+        return cli.main(["models", action, TASK, *more, "-c", str(node.config)])
 
     return run
 
@@ -55,7 +55,7 @@ def probability(row: object) -> float:
 
 
 def test_the_whole_life(
-    site: Site,
+    node: Node,
     models: Models,
     eager: Path,
     phantoms: dict[str, Path],
@@ -63,17 +63,17 @@ def test_the_whole_life(
 ) -> None:
     assert models("compare") == 2  # nothing to compare with
     assert models("shadow", str(eager)) == 0
-    reader = pipelines.reader(site.settings, site.parts.engine)
-    uids = {name: site.receive(path) for name, path in phantoms.items()}
-    assert site.work(reader) and site.work(reader) and not site.work(reader)
+    reader = pipelines.reader(node.settings, node.parts.engine)
+    uids = {name: node.receive(path) for name, path in phantoms.items()}
+    assert node.work(reader) and node.work(reader) and not node.work(reader)
 
-    live = [row for row in site.rows(results) if row.role == "live"]
-    shadow = [row for row in site.rows(results) if row.role == "shadow"]
+    live = [row for row in node.rows(results) if row.role == "live"]
+    shadow = [row for row in node.rows(results) if row.role == "shadow"]
     assert len(live) == len(shadow) == 2
     assert {row.version for row in shadow} == {"9.9.9"}
-    made_by_live = site.rows(objects)
+    made_by_live = node.rows(objects)
     assert sorted(row.kind for row in made_by_live) == ["seg", "sr", "sr"]
-    assert len(site.rows(deliveries)) == 3  # nothing of the challenger's is sent
+    assert len(node.rows(deliveries)) == 3  # nothing of the challenger's is sent
 
     capsys.readouterr()
     assert models("compare", "--json") == 0
@@ -91,13 +91,13 @@ def test_the_whole_life(
 
     assert models("promote") == 1  # neither --data nor --force
     assert models("promote", "--force") == 0
-    assert pipelines.load_pipeline(site.settings, TASK).version == "9.9.9"
-    store = pipelines.model_store_of(site.settings)
+    assert pipelines.load_pipeline(node.settings, TASK).version == "9.9.9"
+    store = pipelines.model_store_of(node.settings)
     assert linked(store, TASK, "challenger") is None
-    assert cli.main(["models", "list", "-c", str(site.config)]) == 0
+    assert cli.main(["models", "list", "-c", str(node.config)]) == 0
     assert "9.9.9  promoted" in capsys.readouterr().out
     assert models("rollback") == 0
-    assert pipelines.load_pipeline(site.settings, TASK).version != "9.9.9"
+    assert pipelines.load_pipeline(node.settings, TASK).version != "9.9.9"
     assert models("rollback") == 1
     assert "no model served before it" in capsys.readouterr().err
     lines = (store.root / TASK / "history.jsonl").read_text().splitlines()
@@ -106,7 +106,7 @@ def test_the_whole_life(
 
 
 def test_a_challenger_that_does_not_verify_is_refused(
-    site: Site, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    node: Node, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert models("shadow", str(challenger(tmp_path / "drifted", 5.0, honest=False))) == 1
     assert "phantom" in capsys.readouterr().err
@@ -117,7 +117,7 @@ def test_a_challenger_that_does_not_verify_is_refused(
     assert "a version of its own" in capsys.readouterr().err
     assert models("shadow", str(tmp_path / "nowhere")) == 2
     assert models("shadow") == 2
-    store = pipelines.model_store_of(site.settings)
+    store = pipelines.model_store_of(node.settings)
     assert linked(store, TASK, "challenger") is None
     assert list((store.root / TASK / "versions").glob("*")) == []
 
@@ -126,11 +126,11 @@ def _shipped() -> str:
     return describe(SHIPPED).version
 
 
-def test_shadow_stops(make_site: MakeSite, eager: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    site = make_site('operating_point = "high_specificity"\n')
+def test_shadow_stops(make_node: MakeNode, eager: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node = make_node(CONFIGURATION + 'operating_point = "high_specificity"\n')
 
     def models(action: str, *more: str) -> int:
-        return cli.main(["models", action, *more, "-c", str(site.config)])
+        return cli.main(["models", action, *more, "-c", str(node.config)])
 
     assert models("shadow", TASK, "--stop") == 2  # there is none
     assert models("shadow", TASK, str(eager)) == 0
@@ -138,9 +138,9 @@ def test_shadow_stops(make_site: MakeSite, eager: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "ok      challenger pneumothorax weights: version 9.9.9" in said
     assert "route chest pneumothorax: Pneumothorax judged at high_specificity, threshold" in said
-    assert pipelines.reader(site.settings, site.parts.engine).shadow is not None
+    assert pipelines.reader(node.settings, node.parts.engine).shadow is not None
     assert models("shadow", TASK, "--stop") == 0
-    assert pipelines.reader(site.settings, site.parts.engine).shadow is None
+    assert pipelines.reader(node.settings, node.parts.engine).shadow is None
 
 
 @dataclass
@@ -160,35 +160,35 @@ class Failing:
         return ()
 
 
-def shadowed(site: Site, failing: Pipeline) -> InferenceContext:
+def shadowed(node: Node, failing: Pipeline) -> InferenceContext:
     def keep(instance_id: int, findings: Findings, now: float) -> None:
         raise AssertionError("a failed reading is not kept")
 
-    return replace(pipelines.reader(site.settings), shadow=Shadow({TASK: failing}, keep))
+    return replace(pipelines.reader(node.settings), shadow=Shadow({TASK: failing}, keep))
 
 
-def test_a_failing_challenger_never_fails_the_job(site: Site, phantoms: dict[str, Path]) -> None:
+def test_a_failing_challenger_never_fails_the_job(node: Node, phantoms: dict[str, Path]) -> None:
     failing = Failing()
-    site.receive(phantoms["right"])
-    assert site.work(shadowed(site, failing))
+    node.receive(phantoms["right"])
+    assert node.work(shadowed(node, failing))
     assert failing.asked == 1
-    assert [row.state for row in site.rows(jobs)] == ["completed"]
-    assert [row.role for row in site.rows(results)] == ["live"]
+    assert [row.state for row in node.rows(jobs)] == ["completed"]
+    assert [row.role for row in node.rows(results)] == ["live"]
 
 
 def test_a_broken_challenger_does_not_keep_the_worker_from_starting(
-    site: Site, models: Models, eager: Path
+    node: Node, models: Models, eager: Path
 ) -> None:
     assert models("shadow", str(eager)) == 0
-    store = pipelines.model_store_of(site.settings)
+    store = pipelines.model_store_of(node.settings)
     folder = models_dir(store, TASK, "challenger")
     assert folder is not None
     (folder / TASK / "model.onnx").write_bytes(b"damaged on disk")
-    assert pipelines.reader(site.settings, site.parts.engine).shadow is None
+    assert pipelines.reader(node.settings, node.parts.engine).shadow is None
 
 
-def test_a_switch_shows_one_model_or_the_other(site: Site, eager: Path) -> None:
-    store = pipelines.model_store_of(site.settings)
+def test_a_switch_shows_one_model_or_the_other(node: Node, eager: Path) -> None:
+    store = pipelines.model_store_of(node.settings)
     second = challenger(eager.parent / "second", 1.0, version="9.9.10")
     both = [install(store, TASK, folder, lambda _: None) for folder in (eager, second)]
     assert install(store, TASK, eager, lambda _: None) == both[0]  # the same is one
@@ -203,7 +203,7 @@ def test_a_switch_shows_one_model_or_the_other(site: Site, eager: Path) -> None:
     assert linked(store, TASK) == both[1]
     # a model once installed is never changed, so the source may go
     (second / "model.toml").write_text("")
-    assert pipelines.load_pipeline(site.settings, TASK).version == "9.9.10"
+    assert pipelines.load_pipeline(node.settings, TASK).version == "9.9.10"
     (place.parent / both[1].folder / "model.toml").unlink()
     with pytest.raises(BadSettings, match="leads to no model"):
         models_dir(store, TASK)
@@ -211,9 +211,9 @@ def test_a_switch_shows_one_model_or_the_other(site: Site, eager: Path) -> None:
 
 
 def test_rollback_mends_a_lost_model_and_a_torn_history(
-    site: Site, models: Models, eager: Path, capsys: pytest.CaptureFixture[str]
+    node: Node, models: Models, eager: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = pipelines.model_store_of(site.settings)
+    store = pipelines.model_store_of(node.settings)
     ref = install(store, TASK, eager, lambda _: None)
     shipped = linked(store, TASK)
     assert shipped is not None

@@ -1,8 +1,8 @@
 """A node turned by hand."""
 
-from tests.support.ward import (
+from tests.support.node import (
     film,
-    make_ward,
+    make_node,
 )
 
-__all__ = ["film", "make_ward"]
+__all__ = ["film", "make_node"]

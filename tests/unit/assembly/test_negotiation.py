@@ -7,10 +7,10 @@ from pydicom import dcmread
 
 from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
 from dicom_node.storage.status.status import take_snapshot
+from tests.support.node import MakeNode
 from tests.support.stow_servers import Answer, Request, StowServer, answer_json
-from tests.support.ward import MakeWard
 
-WARD = """
+NODE = """
 [[stow]]
 name = "cloud"
 url = "{url}"
@@ -38,25 +38,25 @@ class Archive:
         return 202 if good else 409, JSON, answer_json(good, bad)
 
 
-def test_it_falls_down_the_ladder_by_the_answers_to_its_objects(make_ward: MakeWard) -> None:
+def test_it_falls_down_the_ladder_by_the_answers_to_its_objects(make_node: MakeNode) -> None:
     archive = Archive(SR_SOP_CLASSES["enhanced"], SOP_CLASSES["sc"])
     with StowServer(archive) as server:
-        ward = make_ward(WARD.format(url=server.destination().url))
-        ward.receive()
-        ward.settle()
+        node = make_node(NODE.format(url=server.destination().url))
+        node.receive()
+        node.settle()
         assert archive.stored == {SR_SOP_CLASSES["enhanced"]: 1, SOP_CLASSES["sc"]: 1}
-        snapshot = take_snapshot(ward.parts.engine, 0.0)
+        snapshot = take_snapshot(node.parts.engine, 0.0)
         replaced = {(one.wanted, one.sent) for one in snapshot.replaced}
         assert {("sr (comprehensive3d)", "sr (enhanced)"), ("seg", "sc")} <= replaced
         assert not snapshot.dead_letters
 
 
-def test_one_that_takes_nothing_is_an_alarm_and_no_loop(make_ward: MakeWard) -> None:
+def test_one_that_takes_nothing_is_an_alarm_and_no_loop(make_node: MakeNode) -> None:
     with StowServer(Archive()) as server:
-        ward = make_ward(WARD.format(url=server.destination().url))
-        ward.receive()
-        assert ward.settle() <= 12
-        snapshot = take_snapshot(ward.parts.engine, 0.0)
+        node = make_node(NODE.format(url=server.destination().url))
+        node.receive()
+        assert node.settle() <= 12
+        snapshot = take_snapshot(node.parts.engine, 0.0)
         assert [alarm.kind for alarm in snapshot.alarms] == ["delivery_discarded"]
         assert len(snapshot.dead_letters) >= 1
-        assert ward.settle() == 0
+        assert node.settle() == 0

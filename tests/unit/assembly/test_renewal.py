@@ -18,15 +18,15 @@ from dicom_node.domain.study import Peer
 from dicom_node.network.dimse.options import prepare
 from dicom_node.network.dimse.scu import echo
 from dicom_node.network.hl7.mllp import Timeouts, deliver
-from dicom_node.network.tls.contexts import certificate_shown, client_context, server_context
+from dicom_node.network.tls.contexts import client_context, fetch_certificate, server_context
 from dicom_node.operations.certificates import certificate_faults
 from dicom_node.roles import dicomweb, orders
 from dicom_node.settings.settings import load_settings
 from tests.support.certificates import Authority, Pair
-from tests.support.listeners import free_port
+from tests.support.listeners import SecureHL7Listener, free_port
+from tests.support.order_messages import MESSAGE
 from tests.support.receiver import Setup, receiver
 from tests.support.tls_files import files_of
-from tests.unit.network.hl7.test_tls import MESSAGE, SecureHL7Listener
 
 CONFIGURATION = """
 [tls]
@@ -96,7 +96,7 @@ def test_callers_see_the_new_certificate(
     door = role(parts)
     door.start()
     seen = renewed(
-        lambda: certificate_shown("127.0.0.1", door.port, 5, lambda: caller), authority, tmp_path
+        lambda: fetch_certificate("127.0.0.1", door.port, 5, lambda: caller), authority, tmp_path
     )
     door.stop(1)
     assert None not in seen and seen[0] != seen[1]

@@ -24,10 +24,9 @@ from dicom_node.roles.console.views import views
 from dicom_node.settings.settings import Settings, load_settings
 from tests.support.certificates import Authority, Pair
 from tests.support.encoded import chest
-from tests.support.listeners import free_port
+from tests.support.listeners import SecureHL7Listener, free_port
 from tests.support.raw_scu import RawSCU
 from tests.support.tls_files import files_of
-from tests.unit.network.hl7.test_tls import SecureHL7Listener
 
 CONFIGURATION = """
 [node]

@@ -2,9 +2,9 @@ from base64 import b64decode
 from pathlib import Path
 
 from dicom_node.assembly import parts as node
+from dicom_node.assembly.retrieval import telling
 from dicom_node.audit import rows
-from dicom_node.audit.node import audited, digests, opened
-from dicom_node.audit.queries import telling
+from dicom_node.audit.node import audit_senders, digests, open_audit
 from dicom_node.audit.retention import AuditedRetention
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.exchange.retrieval import Inquiry
@@ -49,7 +49,7 @@ def test_what_is_delivered_and_what_is_not_is_told(settings: Settings) -> None:
         ),
         "ris": (Acknowledgement(3, "AA"),),
     }
-    senders = audited(
+    senders = audit_senders(
         {name: lambda _batch, _path, said=said: said for name, said in outcomes.items()},
         parts.audit,
         settings,
@@ -101,7 +101,7 @@ def test_what_retention_erases_is_gone_and_told(settings: Settings) -> None:
 
 
 def test_a_question_to_a_pacs_is_told_as_it_is_sent(settings: Settings) -> None:
-    audit = opened(settings)
+    audit = open_audit(settings)
     telling(audit, settings, "xray", "")(Inquiry("DX", None, "ACC1"))
     telling(audit, settings, "", "cloud")(Inquiry("DX", None, "ACC 1"))
     audit.close()
@@ -125,7 +125,7 @@ def test_a_sender_that_raises_is_told_of_too(settings: Settings) -> None:
 
     parts = node.open_parts(settings, migrate=True)
     sent = (Delivery(1, "xray", "dicom", 2, "seg", "1.2.840.66", "2.25.1", "1.2", FILE),)
-    sender = audited({"xray": fail}, parts.audit, settings, parts.engine)["xray"]
+    sender = audit_senders({"xray": fail}, parts.audit, settings, parts.engine)["xray"]
     (missed,) = sender(DeliveryBatch("xray", "dicom", sent, "w", 0.0), Path)
     assert isinstance(missed, Undelivered)
     parts.close()

@@ -13,19 +13,23 @@ CARGO = TransferredInstances(
     "1.2.3", "PAT\x001<&>", (("1.2.840.1", ("1.2.3.4", "1.2.3.5")), ("1.2.840\x01.2", ()))
 )
 EVENTS = {
-    "start": events.activity(HERE, "receive", 1.5, started=True),
-    "stop": events.activity(HERE, "receive", 2e9, started=False),
-    "begun": events.begun(PACS, HERE, CARGO, 10.0),
-    "transferred": events.transferred(PACS, HERE, CARGO, 10.0, "R"),
-    "failed": events.transferred(HERE, PACS, CARGO, 10.0, "C", "8"),
-    "exported": events.exported(HERE, Endpoint("ris", ""), CARGO, 10.0),
-    "queried": events.queried(HERE, PACS, "1.2.840.10008", b"\x08\x00", 10.0),
-    "erased": events.erased(HERE, CARGO, 10.0, whole=True),
-    "erased in part": events.erased(HERE, TransferredInstances("", ""), 10.0, whole=False),
-    "alert": events.alerted(HERE, events.NODE_AUTHENTICATION, "<X>@::1", "unknown", 10.0),
-    "login": events.shown(HERE, Endpoint("", "::1"), 10.0, right=True),
-    "wrong login": events.shown(HERE, Endpoint("", "::1"), 10.0, right=False),
-    "changed": events.changed(HERE, "root", events.SOFTWARE_CONFIGURATION, "model", 10.0),
+    "start": events.application_activity(HERE, "receive", 1.5, started=True),
+    "stop": events.application_activity(HERE, "receive", 2e9, started=False),
+    "begun": events.begin_transferring(PACS, HERE, CARGO, 10.0),
+    "transferred": events.instances_transferred(PACS, HERE, CARGO, 10.0, "R"),
+    "failed": events.instances_transferred(HERE, PACS, CARGO, 10.0, "C", "8"),
+    "exported": events.data_export(HERE, Endpoint("ris", ""), CARGO, 10.0),
+    "queried": events.query(HERE, PACS, "1.2.840.10008", b"\x08\x00", 10.0),
+    "erased": events.instances_deleted(HERE, CARGO, 10.0, whole=True),
+    "erased in part": events.instances_deleted(
+        HERE, TransferredInstances("", ""), 10.0, whole=False
+    ),
+    "alert": events.security_alert(HERE, events.NODE_AUTHENTICATION, "<X>@::1", "unknown", 10.0),
+    "login": events.user_authentication(HERE, Endpoint("", "::1"), 10.0, right=True),
+    "wrong login": events.user_authentication(HERE, Endpoint("", "::1"), 10.0, right=False),
+    "changed": events.configuration_changed(
+        HERE, "root", events.SOFTWARE_CONFIGURATION, "model", 10.0
+    ),
 }
 
 
@@ -61,7 +65,7 @@ def test_a_transfer_names_both_ends_the_study_its_instances_and_the_patient() ->
 
 
 def test_words_of_an_alert_cannot_become_markup() -> None:
-    event: AuditEvent = events.alerted(
+    event: AuditEvent = events.security_alert(
         HERE, events.NODE_AUTHENTICATION, "a", "</AuditMessage>\x00", 1.0
     )
     message = etree.fromstring(as_xml(event, "CXRAI@host"))

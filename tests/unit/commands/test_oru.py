@@ -6,8 +6,8 @@ import pytest
 
 from dicom_node.commands import cli
 from dicom_node.domain.errors import GiveUp
-from dicom_node.formats.hl7.check import judge
-from tests.unit.settings.test_hl7 import HEAD
+from dicom_node.formats.hl7.segments import judge
+from tests.support.oru_messages import HEAD
 
 
 def test_the_example_needs_no_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,16 +11,16 @@ import numpy as np
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
-from dicom_node.domain.errors import Away, NotAnalysable
+from dicom_node.domain.errors import Away
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import Arrival, Claim, Failure, Outcome
 from dicom_node.flow.batch import MOST, work_batch
-from dicom_node.flow.infer import InferenceContext, Reading, Worker, work_on
-from dicom_node.storage.archive.files import FileArchive
+from dicom_node.flow.infer import Film, InferenceContext, Reading, Worker, work_on
 from dicom_node.storage.database.schema import jobs, results
 from dicom_node.storage.queue.ledger import SqlLedger
+from tests.support.archives import NamedFiles
 from tests.support.rows import ONE_JOB, arrival, claimed, column
 
 BAD = "in/" + "0" * 63 + "4"
@@ -61,7 +61,7 @@ def small(number: int) -> Arrival:
     return replace(one, instance=replace(one.instance, rows=300, columns=300))
 
 
-class AwayOnce(FileArchive):
+class AwayOnce(NamedFiles):
     """An archive that cannot be reached when the first path is asked for."""
 
     away = True
@@ -77,11 +77,11 @@ def work(
     ledger: SqlLedger,
     folder: Path,
     pipeline: Batching,
-    archive_of: Callable[[Path], FileArchive] = FileArchive,
+    archive_of: Callable[[Path], NamedFiles] = NamedFiles,
 ) -> bool:
-    def decode(path: Path) -> tuple[str, Radiograph]:
+    def decode(path: Path) -> Film:
         if str(path).endswith(BAD):
-            raise NotAnalysable("damaged")
+            return "header", "damaged"
         uid = f"1.2.3.{int(path.name, 16)}"
         return "header", Radiograph(np.zeros((300, 300), np.float32), InstanceRef("1.2", uid))
 
@@ -176,7 +176,7 @@ def test_failing_work_that_passed_to_another_worker_is_left_to_it(
     claim, pipeline = claimed(ledger, 2000.0), Batching()
     assert ledger.rescue(9000.0) == 1
     reader = InferenceContext(Path.read_bytes, never, {"pneumothorax": pipeline})
-    archive = FileArchive(tmp_path)  # it lacks the file
+    archive = NamedFiles(tmp_path)  # it lacks the file
     with capture_logs() as events:
         work_on(claim, Worker("w", ledger, archive, reader, never, lambda: 2000.0, 60.0))
     assert [event["event"] for event in events] == ["jobs_claimed", "jobs_lease_lost"]

@@ -11,7 +11,7 @@ from dicom_node.domain.errors import GiveUp, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import InstanceRef, Radiograph
-from dicom_node.flow.infer import InferenceContext, PipelineRequest, read, run_pipelines
+from dicom_node.flow.infer import Film, InferenceContext, PipelineRequest, read, run_pipelines
 
 IMAGE = Radiograph(np.zeros((300, 300), np.float32), InstanceRef("1.2", "1.2.3"))
 
@@ -45,17 +45,15 @@ class Speaking:
 class Files:
     """Decoders that count."""
 
-    error: NotAnalysable | None = None
+    fault: str = ""
     decoded: list[Path] = field(default_factory=list)
 
     def header(self, path: Path) -> Any:  # noqa: ANN401 - opaque to the story
         return "header"
 
-    def decode(self, path: Path) -> tuple[Any, Radiograph]:
+    def decode(self, path: Path) -> Film:
         self.decoded.append(path)
-        if self.error is not None:
-            raise self.error
-        return "header", IMAGE
+        return "header", self.fault or IMAGE
 
 
 def reader(files: Files, *pipelines: Speaking, gate: Speaking | None = None) -> InferenceContext:
@@ -87,7 +85,7 @@ def test_the_gate_lets_pass() -> None:
 
 
 def test_what_cannot_be_decoded_is_declined_with_the_reason() -> None:
-    files = Files(NotAnalysable("truncated pixel data"))
+    files = Files("truncated pixel data")
     reading = read(Path("x"), ("a", "b"), reader(files, Speaking("a"), Speaking("b")))
     assert [one.not_analysed for one in reading.findings] == ["truncated pixel data"] * 2
     assert (reading.source, reading.radiograph) == ("header", None)

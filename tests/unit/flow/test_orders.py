@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from dicom_node.domain.errors import GiveUp, TryAgain
-from dicom_node.domain.exchange.orders import Fault, Heard
+from dicom_node.domain.exchange.orders import Fault, OrderMessage
 from dicom_node.flow.orders import OrderContext, Reply, hear
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.hl7.orders import parse
@@ -18,9 +18,9 @@ class Book:
     """Takes what it is told, or fails."""
 
     error: Exception | None = None
-    heard: Heard | None = None
+    heard: OrderMessage | None = None
 
-    def store(self, heard: Heard, now: float) -> int:
+    def store(self, heard: OrderMessage, now: float) -> int:
         if self.error is not None:
             raise self.error
         self.heard = heard

@@ -251,16 +251,16 @@ def test_who_stands_by_hears_one_after_the_other() -> None:
     ris = replace(RIS, escalation=("ward", "mute", "pager"), escalate_after_s=60)
     receivers, route = (ris, ward, mute, pager), Route("chest", notify=("ris",), urgent_only=False)
     made = planned(POSITIVE, route=route, receivers=receivers, patient_id="")
-    assert [(one.destination, one.place, one.due_at) for one in made.standbys] == [
+    assert [(one.destination, one.place, one.due_at) for one in made.escalations] == [
         ("ward", 1, NOW + 60),
         ("pager", 3, NOW + 180),
     ]
     message, *spares = made.objects
-    assert {one.instead_of for one in made.standbys} == {message.uid}
-    assert [one.uid for one in spares] == [one.sop_instance_uid for one in made.standbys]
+    assert {one.instead_of for one in made.escalations} == {message.uid}
+    assert [one.uid for one in spares] == [one.sop_instance_uid for one in made.escalations]
     assert [one.destination for one in made.deliveries] == ["ris"]
     healthy = planned(NEGATIVE, route=route, receivers=receivers, patient_id="")
-    assert (len(healthy.deliveries), healthy.standbys) == (1, ())
+    assert (len(healthy.deliveries), healthy.escalations) == (1, ())
 
 
 def test_a_claim_whose_routes_are_gone_is_given_up() -> None:

@@ -15,8 +15,8 @@ from dicom_node.domain.study import Peer
 from dicom_node.domain.work import Admission, Arrival, Recorded
 from dicom_node.flow.callers import CallerPolicy, admit_caller
 from dicom_node.flow.receive import Reception, receive
-from dicom_node.formats.dicom.header import describe, describe_bytes, read_header
-from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.formats.dicom.file_meta import file_head
+from dicom_node.formats.dicom.header import describe, describe_bytes, describe_file, read_header
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.engine import migrate, open_database
 from dicom_node.storage.queue.ledger import SqlLedger
@@ -37,7 +37,7 @@ def reception(tmp_path: Path) -> Iterator[Reception]:
     engine = open_database(f"sqlite:///{tmp_path}/node.db")
     migrate(engine)
     archive = FileArchive(tmp_path / "archive")
-    yield Reception(archive, SqlLedger(engine), describe_bytes, (Route("chest"),), 0)
+    yield Reception(archive, SqlLedger(engine), describe_file, (Route("chest"),), 0)
     engine.dispose()
 
 

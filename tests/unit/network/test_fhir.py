@@ -14,10 +14,10 @@ from dicom_node.domain.work import (
     StoredFile,
     Undelivered,
 )
-from dicom_node.network.fhir import post, probe, send, settled
+from dicom_node.network.fhir import judge_answer, post, probe, send
 from dicom_node.results.example import example
 from dicom_node.results.messages import fhir
-from dicom_node.storage.archive.files import FileArchive
+from tests.support.archives import NamedFiles
 from tests.support.fhir_server import FhirServer, outcome
 from tests.support.listeners import free_port
 
@@ -25,7 +25,7 @@ from tests.support.listeners import free_port
 @pytest.fixture(scope="module")
 def message() -> bytes:
     to = FhirDestination("emr", "http://localhost/fhir")
-    made = fhir.build(*example(), fhir.FhirContext(1.7e9, to))
+    made = fhir.build(example(), fhir.FhirContext(1.7e9, to))
     assert made is not None
     return made.content
 
@@ -94,13 +94,13 @@ def test_the_servers_words_are_a_note_and_not_the_message(message: bytes) -> Non
 )
 def test_a_success_that_is_no_transactions_answer_is_no_delivery(body: bytes) -> None:
     with pytest.raises(TryAgain, match="not the answer to a FHIR transaction"):
-        settled(200, body)
+        judge_answer(200, body)
 
 
 @pytest.mark.parametrize("body", [b"x", b"[1]", b'{"issue": 3}', b'{"issue": [3, {"details": 3}]}'])
 def test_any_refusal_is_read(body: bytes) -> None:
     with pytest.raises(GiveUp) as caught:
-        settled(400, body)
+        judge_answer(400, body)
     assert not hasattr(caught.value, "__notes__")
 
 
@@ -165,7 +165,7 @@ def test_the_sender_answers_for_each_message(message: bytes, tmp_path: Path) -> 
     )
     batch = DeliveryBatch("emr", "fhir", deliveries, "w", 0.0)
     with FhirServer() as server:
-        stored, gone = send(batch, FileArchive(tmp_path), server.destination())
+        stored, gone = send(batch, NamedFiles(tmp_path), server.destination())
     assert stored == Acknowledgement(0, "HTTP 200: 4 created, 0 known already")
     assert isinstance(gone, Undelivered)
     assert gone.delivery_id == 1

@@ -6,21 +6,21 @@ import pytest
 
 from dicom_node.audit import trail as audit_trail
 from dicom_node.audit.chain import verify
-from dicom_node.audit.events import Endpoint, activity
+from dicom_node.audit.events import Endpoint, application_activity
 from dicom_node.audit.trail import Place, Trail, backlog
 from dicom_node.domain.errors import TryAgain
 from dicom_node.domain.operations.tls import TlsFiles
-from dicom_node.network.syslog import Server, framed, send
+from dicom_node.network.syslog import Server, frame, send
 from dicom_node.network.tls.contexts import Following, client_context
 from tests.support.audit import SyslogServer
 from tests.support.certificates import Authority
 from tests.support.listeners import free_port, until
 
-STARTED = activity(Endpoint("CXRAI", "here"), "receive", 1.0, started=True)
+STARTED = application_activity(Endpoint("CXRAI", "here"), "receive", 1.0, started=True)
 
 
 def test_a_message_is_framed_as_rfc_5424_says() -> None:
-    head, _, message = framed("<é/>", 0.25, "my host", 7).partition(b"\xef\xbb\xbf")
+    head, _, message = frame("<é/>", 0.25, "my host", 7).partition(b"\xef\xbb\xbf")
     assert head == b"<85>1 1970-01-01T00:00:00.250+00:00 my-host dicom-node 7 DICOM+RFC3881 - "
     assert message.decode() == "<é/>"
 

@@ -18,7 +18,7 @@ from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.schema import instances, results, score_references
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue import alarms as alarm_facts
-from dicom_node.storage.queue.alarms import settle_alarms
+from dicom_node.storage.queue.alarms import set_alarms
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.readings import take_readings
 from dicom_node.storage.status.status import take_snapshot
@@ -40,13 +40,13 @@ def open_alarms(engine: Engine) -> list[tuple[str, str, int]]:
 
 
 def test_alarms_rise_once_last_and_close(engine: Engine) -> None:
-    settle_alarms(engine, "outbox_age", ("pacs waits", "ris waits"), 1.0)
-    settle_alarms(engine, "outbox_age", ("pacs waits",), 2.0)
-    settle_alarms(engine, "drift", (), 2.0)
+    set_alarms(engine, "outbox_age", ("pacs waits", "ris waits"), 1.0)
+    set_alarms(engine, "outbox_age", ("pacs waits",), 2.0)
+    set_alarms(engine, "drift", (), 2.0)
     assert open_alarms(engine) == [("outbox_age", "pacs waits", 1)]
-    settle_alarms(engine, "outbox_age", (), 3.0)
+    set_alarms(engine, "outbox_age", (), 3.0)
     assert open_alarms(engine) == []
-    settle_alarms(engine, "outbox_age", ("pacs waits",), 4.0)
+    set_alarms(engine, "outbox_age", ("pacs waits",), 4.0)
     assert open_alarms(engine) == [("outbox_age", "pacs waits", 2)]  # a second time
 
 

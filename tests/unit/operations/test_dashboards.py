@@ -14,9 +14,9 @@ from sqlalchemy import Engine
 from dicom_node.domain.operations.monitoring import Gpu, Heartbeat, ServingModel
 from dicom_node.domain.work import Admission
 from dicom_node.roles.console.metrics import Disk, write_metrics
-from dicom_node.storage.queue.alarms import Model, keep_drift, keep_reference, settle_alarms
+from dicom_node.storage.queue.alarms import Model, keep_drift, keep_reference, set_alarms
 from dicom_node.storage.queue.ledger import SqlLedger
-from dicom_node.storage.status.beats import beat
+from dicom_node.storage.status.beats import record_heartbeat
 from dicom_node.storage.status.counters import count_rows
 from dicom_node.storage.status.readings import take_readings
 from tests.support.paths import ROOT
@@ -37,8 +37,8 @@ def text(engine: Engine, ledger: SqlLedger) -> str:
     count_rows(engine, {"CR1": "room 1"})
     models = (ServingModel("pneumothorax", "1.0", "cpu"),)
     gpus = (Gpu("0", 1, 2, 0.5),)
-    beat(engine, Heartbeat("work@h:1", "work", 1.0, 2000.0, 1, 1, models, gpus))
-    settle_alarms(engine, "queue_age", ("late",), 2000.0)
+    record_heartbeat(engine, Heartbeat("work@h:1", "work", 1.0, 2000.0, 1, 1, models, gpus))
+    set_alarms(engine, "queue_age", ("late",), 2000.0)
     model = Model("pneumothorax", "1.0", "ab")
     keep_reference(engine, model, {"Pneumothorax": [0.1, 0.2]}, 2000.0)
     keep_drift(engine, model, {"Pneumothorax": 0.3}, 2000.0)

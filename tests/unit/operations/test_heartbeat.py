@@ -11,7 +11,7 @@ from dicom_node.domain.operations.monitoring import Gpu, ServingModel
 from dicom_node.operations.heartbeat import STUCK_S, HeartbeatWriter, heartbeat, read_gpus
 from dicom_node.roles.console.views import needed_roles, views
 from dicom_node.settings.settings import DatabaseSection, NodeSection, Settings
-from dicom_node.storage.status.beats import take_beats
+from dicom_node.storage.status.beats import take_heartbeats
 from tests.support.listeners import until
 from tests.support.postgres_server import PostgresServer
 
@@ -30,11 +30,11 @@ def test_a_role_beats_while_it_runs_and_then_no_more(tmp_path: Path) -> None:
     assert shown.missing() == needed_roles(settings) == ("receive", "work", "deliver")
     with heartbeat(parts, "receive"):
         until(lambda: shown.missing() == ("work", "deliver"), "the receiver's beat")
-        (sign,) = take_beats(parts.engine)
+        (sign,) = take_heartbeats(parts.engine)
         assert sign.resident_bytes > 1 << 20
         assert sign.open_files > 3
         assert 'dicom_node_role_processes{role="receive"} 1.0' in shown.metrics()
-    assert take_beats(parts.engine) == ()
+    assert take_heartbeats(parts.engine) == ()
     parts.close()
 
 
@@ -60,8 +60,8 @@ def test_a_worker_beats_only_once_its_loop_turns(tmp_path: Path) -> None:
         assert not pulse.alive()
         pulse.models = (ServingModel("pneumothorax", "1.0", "cpu"),)
         assert pulse.watch(lambda: 5)() == 5
-        until(lambda: take_beats(parts.engine) != (), "the worker's beat")
-        assert take_beats(parts.engine)[0].models == pulse.models
+        until(lambda: take_heartbeats(parts.engine) != (), "the worker's beat")
+        assert take_heartbeats(parts.engine)[0].models == pulse.models
         assert pulse.turned_at is not None
         pulse.turned_at -= STUCK_S + 1
         assert not pulse.alive()  # a stuck loop is no life

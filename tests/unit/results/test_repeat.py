@@ -8,9 +8,9 @@ from dicom_node.domain.exchange.substitution import SR_SOP_CLASSES, ObjectForm
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ObjectKind, ReportObject
-from dicom_node.results.common import ReportContext, device_uid, tracking
+from dicom_node.results.common import ExaminedImage, ReportContext, device_uid, tracking
 from dicom_node.results.dicom import text_sr
-from dicom_node.results.registry import BUILDERS, warm_up
+from dicom_node.results.registry import BUILDERS
 
 Make = Callable[..., Findings]
 KINDS: tuple[ObjectKind, ...] = tuple(BUILDERS)
@@ -45,8 +45,8 @@ def test_a_repeat_has_the_same_uids_and_other_weights_have_others(
 def test_refusal_and_reading_do_not_share_a_uid(
     source: Callable[..., Dataset], positive: Make, refused: Findings, context: ReportContext
 ) -> None:
-    read = text_sr.build(source(), None, (positive(),), context)
-    declined = text_sr.build(source(), None, (refused,), context)
+    read = text_sr.build(ExaminedImage(source(), None, (positive(),)), context)
+    declined = text_sr.build(ExaminedImage(source(), None, (refused,)), context)
     assert read.sop_instance_uid != declined.sop_instance_uid
 
 
@@ -63,10 +63,6 @@ def test_new_weights_are_a_new_device() -> None:
     assert device_uid(old, new) == device_uid(new, old)
 
 
-def test_warm_up_builds_every_kind() -> None:
-    warm_up(KINDS)
-
-
 def test_class_of_every_kind_is_known_before_it_is_built(
     source: Callable[..., Dataset],
     radiograph: Callable[..., Radiograph],
@@ -76,6 +72,9 @@ def test_class_of_every_kind_is_known_before_it_is_built(
     ds = source()
     for kind, build in BUILDERS.items():
         for sr_class in SR_SOP_CLASSES:
-            made = build(ds, radiograph(ds), (positive(),), replace(context, sr_class=sr_class))
+            made = build(
+                ExaminedImage(ds, radiograph(ds), (positive(),)),
+                replace(context, sr_class=sr_class),
+            )
             assert made is not None
             assert made.sop_class_uid == ObjectForm(kind, sr_class).sop_class_uid

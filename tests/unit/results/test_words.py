@@ -18,7 +18,7 @@ def test_probability_and_threshold_compare_as_they_do_unrounded(
         if 0 < value < 1:
             point = OperatingPoint("high_specificity", threshold, 0.9, 0.9)
             changed = positive(probability=float(value), operating_point=point)
-            said, limit = words.odds(changed.findings[0])
+            said, limit = words.probability_and_threshold(changed.findings[0])
             assert (float(said) >= float(limit)) == (value >= threshold), (value, said, limit)
             assert 0 < float(said) < 1
             assert abs(float(said) - value) <= 0.005

@@ -6,8 +6,8 @@ import pytest
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.settings.settings import load_settings
+from tests.support.oru_messages import HEAD
 
-HEAD = '[[hl7]]\nname = "ris"\nhost = "127.0.0.1"\nport = 2575\n'
 SECOND = HEAD.replace("ris", "ris2")
 
 

@@ -102,7 +102,7 @@ def _quantiles(
     present = np.flatnonzero(seen)
     order = present[np.argsort(values[present])]
     summed = np.cumsum(seen[order])
-    low, high = (values[order[np.searchsorted(summed, one * summed[-1])]] for one in shares)
+    low, high = (values[order[np.searchsorted(summed, share * summed[-1])]] for share in shares)
     return float(low), float(high)
 
 

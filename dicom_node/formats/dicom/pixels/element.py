@@ -1,32 +1,23 @@
 """The Pixel Data element: find it, take what the image needs."""
 
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import SEEK_END, BytesIO
-from pathlib import Path
 from typing import BinaryIO
 
-from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from dicom_node.domain.errors import NotAnalysable
-from dicom_node.formats.dicom.parsing import ReadLimitedFile
+from dicom_node.formats.dicom.parsing import (
+    UNDEFINED_LENGTH,
+    ElementHead,
+    inflate,
+    read_file_meta,
+)
 
-FLOAT_PIXEL_DATA = 0x7FE00008
 PIXEL_DATA = 0x7FE00010
-UNDEFINED_LENGTH = 0xFFFFFFFF
 ITEM = b"\xfe\xff\x00\xe0"
 SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0"
-LARGEST_HEADER = 64 << 20
-"""Bytes before the pixels; a deflated data set that has more is a bomb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,65 +35,26 @@ class PixelElement:
     little_endian: bool
 
 
-@contextmanager
-def open_pixels(path: Path, transfer_syntax_uid: str, largest: int) -> Iterator[PixelElement]:
-    """Open a stored file at its Pixel Data; nothing of the value is read yet.
+def pixel_element(
+    file: BinaryIO, head: ElementHead | None, syntax: str, largest: int
+) -> PixelElement:
+    """Find the value of Pixel Data in an open file whose header was read; reads none of it.
 
     `largest` bytes of pixels are inflated at most. Raises NotAnalysable when
     there is no Pixel Data.
     """
-    with path.open("rb") as file:
-        _skip_file_meta(file)
-        stream: BinaryIO = file
-        if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-            stream = BytesIO(_inflate(file.read(), LARGEST_HEADER + largest))
-        yield _find(stream, transfer_syntax_uid)
-
-
-def _skip_file_meta(file: BinaryIO) -> None:
-    file.seek(132 if file.read(132)[128:] == b"DICM" else 0)
-    _parse_until(file, implicit=False, little=True, stop=lambda tag: tag >> 16 != 2)
-
-
-def _inflate(content: bytes, limit: int) -> bytes:
-    """Inflate (PS3.5 A.5) up to `limit`; what is cut is found by its length."""
-    try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, limit)
-    except zlib.error as error:
-        raise NotAnalysable("deflated data set is damaged") from error
-
-
-def _find(stream: BinaryIO, syntax: str) -> PixelElement:
-    little = syntax != ExplicitVRBigEndian
-    implicit = syntax == ImplicitVRLittleEndian
-    found = _parse_until(stream, implicit, little, stop=lambda tag: tag >= FLOAT_PIXEL_DATA)
-    if found is None or found[0] != PIXEL_DATA:
+    if head is None or head.tag != PIXEL_DATA:
         raise NotAnalysable("no pixel data")
-    _, vr, length = found
     # PS3.5 7.1: tag, VR and 2 or 4 bytes of length
-    start = stream.tell() + (12 if vr in EXPLICIT_VR_LENGTH_32 else 8)
-    return PixelElement(stream, start, length, stream.seek(0, SEEK_END), vr or "", little)
-
-
-def _parse_until(
-    stream: BinaryIO, implicit: bool, little: bool, stop: Callable[[int], bool]
-) -> tuple[int, str | None, int] | None:
-    """Leave the stream at the first element that `stop` wants; describe it."""
-    found: list[tuple[int, str | None, int]] = []
-
-    def stop_when(tag: BaseTag, vr: str | None, length: int) -> bool:
-        if stop(tag):
-            found.append((int(tag), vr, length))
-        return bool(found)
-
-    try:
-        read_dataset(ReadLimitedFile(stream).binary, implicit, little, stop_when=stop_when)
-    except (OSError, MemoryError):
-        raise  # a passing fault of this machine, not of the file
-    except Exception as error:
-        # pydicom raises anything on damaged bytes
-        raise NotAnalysable(f"data set cannot be decoded ({type(error).__name__})") from error
-    return found[0] if found else None
+    start = head.position + (12 if head.vr in EXPLICIT_VR_LENGTH_32 else 8)
+    stream = file
+    if syntax == DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        read_file_meta(file)
+        stream = BytesIO(inflate(file, start + largest))
+    end = stream.seek(0, SEEK_END)
+    little = syntax != ExplicitVRBigEndian
+    return PixelElement(stream, start, head.length, end, head.vr, little)
 
 
 def native_bytes(element: PixelElement, needed: int) -> tuple[bytes, bool]:

@@ -1,6 +1,7 @@
 """Pixels: a stored file to a radiograph that can be read."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from pydicom.uid import (
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.study import Instance, Radiograph, Spacing
 from dicom_node.formats.dicom.attributes import text
-from dicom_node.formats.dicom.header import describe, names_spacing, read_header, spacing
+from dicom_node.formats.dicom.header import describe, names_spacing, read_to_pixels, spacing
+from dicom_node.formats.dicom.parsing import ElementHead
 from dicom_node.formats.dicom.pixels.codestream import Codestream
 from dicom_node.formats.dicom.pixels.decode import (
     LOSSY,
@@ -31,7 +33,7 @@ from dicom_node.formats.dicom.pixels.element import (
     PixelElement,
     encapsulated_bytes,
     native_bytes,
-    open_pixels,
+    pixel_element,
 )
 from dicom_node.formats.dicom.pixels.module import PixelModule, pixel_module
 
@@ -47,20 +49,39 @@ SMALL_COMPRESSED = 1 << 20
 
 
 def read_radiograph(path: Path) -> tuple[Dataset, Radiograph]:
-    """Read a stored Part 10 file.
+    """Read a stored file as `read_film` does; raises NotAnalysable where it has no image."""
+    ds, radiograph = read_film(path)
+    if isinstance(radiograph, str):
+        raise NotAnalysable(radiograph)
+    return ds, radiograph
 
-    Gives the header (without Pixel Data) and the image as it is displayed. Raises
-    NotAnalysable, with the reason in words, for pixels that are damaged, cut short,
-    not one grayscale frame, or in an encoding that cannot be decoded. Zeroed bytes
-    inside uncompressed pixels or in JPEG 2000 (under 1 kB) cannot be found.
+
+def read_film(path: Path) -> tuple[Dataset, Radiograph | str]:
+    """Read a stored Part 10 file: its header, and the image or why there is none.
+
+    The header comes without Pixel Data, the image as it is displayed. There is none,
+    with the reason in words, of pixels that are damaged, cut short, not one grayscale
+    frame, or in an encoding that cannot be decoded. Zeroed bytes inside uncompressed
+    pixels or in JPEG 2000 (under 1 kB) cannot be found. Raises NotAnalysable when the
+    data set cannot be parsed.
     """
-    ds, instance = _header(path)
+    with path.open("rb") as file:
+        ds, pixels = read_to_pixels(file)
+        try:
+            return ds, _radiograph(ds, file, pixels)
+        except NotAnalysable as error:
+            return ds, str(error)
+
+
+def _radiograph(ds: Dataset, file: BinaryIO, pixels: ElementHead | None) -> Radiograph:
+    instance = _described(ds)
     module = pixel_module(ds, instance)
     syntax = instance.transfer_syntax_uid
-    patterns, values, remarks = _stored_pixels(path, syntax, module)
+    element = pixel_element(file, pixels, syntax, LARGEST_GROWTH * module.length)
+    patterns, values, remarks = _stored_pixels(element, syntax, module)
     shown = display(ds, patterns, values, module)
     measured = spacing(ds)
-    radiograph = Radiograph(
+    return Radiograph(
         pixels=shown.pixels,
         ref=instance.ref,
         spacing=measured,
@@ -68,13 +89,11 @@ def read_radiograph(path: Path) -> tuple[Dataset, Radiograph]:
         view_position=instance.view_position,
         notes=(*_header_notes(ds, instance, measured), *remarks, *shown.notes),
     )
-    return ds, radiograph
 
 
-def _header(path: Path) -> tuple[Dataset, Instance]:
+def _described(ds: Dataset) -> Instance:
     try:
-        ds = read_header(path)
-        return ds, describe(ds)
+        return describe(ds)
     except (OSError, MemoryError, NotAnalysable):
         raise
     except Exception as error:
@@ -97,15 +116,13 @@ def _header_notes(ds: Dataset, instance: Instance, measured: Spacing | None) -> 
 
 
 def _stored_pixels(
-    path: Path, syntax: str, module: PixelModule
+    element: PixelElement, syntax: str, module: PixelModule
 ) -> tuple[Patterns, NDArray[np.int32], tuple[str, ...]]:
     """Give bit patterns, the value that each stands for, and remarks."""
-    with open_pixels(path, syntax, LARGEST_GROWTH * module.length) as element:
-        if syntax in NATIVE:
-            patterns, extra = _native(element, module)
-            return patterns, _values(module), ("extra bytes after the pixel data",) * extra
-        largest = LARGEST_GROWTH * module.length + SMALL_COMPRESSED
-        stream = encapsulated_bytes(element, largest)
+    if syntax in NATIVE:
+        patterns, extra = _native(element, module)
+        return patterns, _values(module), ("extra bytes after the pixel data",) * extra
+    stream = encapsulated_bytes(element, LARGEST_GROWTH * module.length + SMALL_COMPRESSED)
     if syntax == RLELossless:
         patterns = decode_rle(stream, module.rows, module.columns, module.bits_allocated)
         return patterns, _values(module), ()

@@ -21,7 +21,7 @@ from dicom_node.network.dimse.scu import outgoing, store
 from dicom_node.roles.receive import run as run_receive
 from dicom_node.settings.settings import Settings
 from tests.support.listeners import _listens, until
-from tests.unit.commands.conformance.conftest import Configure, dicom, lookup, table
+from tests.support.statements import Configure, dicom, lookup, table
 
 MOST = 128
 """Presentation contexts of one association (PS3.8 9.3.2.2)."""

@@ -18,7 +18,7 @@ from dicom_node.domain.reception import STORE_STATUSES
 from dicom_node.network.dicomweb import store
 from dicom_node.settings.settings import load_settings
 from tests.support.paths import ROOT
-from tests.unit.commands.conformance.conftest import Configure, dicom, ihe, lookup, table
+from tests.support.statements import Configure, dicom, ihe, lookup, table
 
 
 class Reader(HTMLParser):
@@ -133,9 +133,7 @@ def test_templates_are_those_of_the_reports(configure: Configure) -> None:
     assert ("text_sr", "TID 1600") not in by_rows
 
 
-def test_statuses_are_listed(configure: Configure) -> None:
-    rows = [one for one in _answers(configure) if one.head == ("Status", "Meaning")]
-    assert [row[0] for row in rows[0].rows] == [f"{code:04X}" for code in STORE_STATUSES]
+def test_what_follows_an_answer_is_stated(configure: Configure) -> None:
     said = {row[0]: row[2] for row in next(t for t in _answers(configure) if len(t.head) == 3).rows}
     assert said["0000"] == facts.ARRIVED
     assert said["A700-A7FF"] == facts.AGAIN

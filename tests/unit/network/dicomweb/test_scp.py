@@ -13,8 +13,8 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.work import Recorded
 from dicom_node.flow.receive import Reception, receive
-from dicom_node.formats.dicom.header import describe_bytes
-from dicom_node.formats.dicom.part10 import file_head
+from dicom_node.formats.dicom.file_meta import file_head
+from dicom_node.formats.dicom.header import describe_file
 from dicom_node.network.dicomweb import scp
 from dicom_node.network.dicomweb.scp import StowSCP
 from dicom_node.settings.settings import load_settings
@@ -52,7 +52,7 @@ def test_by_c_store_it_is_the_same_image(start: Start) -> None:
     node = start()
     assert node.post(multipart([image("1.2.3")]))[0] == 200
     archive = FileArchive(node.folder / "var" / "archive")
-    reception = Reception(archive, SqlLedger(node.engine), describe_bytes, (), 0)
+    reception = Reception(archive, SqlLedger(node.engine), describe_file, (), 0)
     head = file_head(CR, "1.2.3", EXPLICIT)
     content = image("1.2.3").removeprefix(head)
     caller = Caller("OTHER", "CXRAI", "10.0.0.1")

@@ -10,8 +10,7 @@ from dicom_node.domain.exchange.destinations import StowDestination
 from dicom_node.domain.work import Acknowledgement, DeliveryBatch, Undelivered
 from dicom_node.network.dicomweb import scu
 from dicom_node.network.dicomweb.scu import probe, send
-from dicom_node.storage.archive.files import FileArchive
-from dicom_node.storage.archive.orphans import SPOOL
+from tests.support.archives import NamedFiles
 from tests.support.certificates import Authority
 from tests.support.listeners import free_port
 from tests.support.stow_servers import UIDS, Answer, Request, StowServer, always, answer_json, batch
@@ -33,7 +32,7 @@ def sent(
     server: StowServer, folder: Path, uids: tuple[str, ...] = UIDS, **more: object
 ) -> list[str]:
     """Send a batch and say of each object what became of it."""
-    return said(send(batch(folder, uids), FileArchive(folder), server.destination(**more)))
+    return said(send(batch(folder, uids), NamedFiles(folder), server.destination(**more)))
 
 
 def said(outcomes: tuple[Acknowledgement | Undelivered, ...]) -> list[str]:
@@ -167,7 +166,7 @@ def test_a_200_with_a_strange_answer_is_a_success(tmp_path: Path, content: bytes
 
 def test_the_servers_own_words_are_a_note_and_no_log(tmp_path: Path) -> None:
     with always(400, b'{"Details": "patient DOE^JOHN is locked"}', JSON) as server:
-        outcomes = send(batch(tmp_path, UIDS[:1]), FileArchive(tmp_path), server.destination())
+        outcomes = send(batch(tmp_path, UIDS[:1]), NamedFiles(tmp_path), server.destination())
     assert isinstance(outcomes[0], Undelivered)
     assert "DOE" not in str(outcomes[0].error)
     assert "DOE^JOHN is locked" in outcomes[0].error.__notes__[0]
@@ -218,9 +217,8 @@ def test_a_damaged_file_fails_alone(tmp_path: Path) -> None:
     made = batch(tmp_path)
     (tmp_path / UIDS[0]).write_bytes(b"no DICOM")
     (tmp_path / UIDS[1]).unlink()
-    (tmp_path / SPOOL).mkdir()  # so the archive is there, and the file is gone
     with StowServer(lambda request: (200, JSON, answer_json(request.uids))) as server:
-        outcomes = send(made, FileArchive(tmp_path), server.destination())
+        outcomes = send(made, NamedFiles(tmp_path), server.destination())
     assert said(outcomes) == [
         "GiveUp: no DICOM file (InvalidDicomError)",
         f"GiveUp: archive file {UIDS[1]} is gone",
@@ -232,7 +230,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
     to = StowDestination("cloud", f"http://127.0.0.1:{free_port()}/")
     made: DeliveryBatch = batch(tmp_path)
     assert (
-        said(send(made, FileArchive(tmp_path), to))
+        said(send(made, NamedFiles(tmp_path), to))
         == ["NoAnswer: no connection, or one that broke"] * 3
     )
     assert probe(to).words == "no connection, or one that broke"
@@ -298,7 +296,7 @@ def test_the_servers_certificate_must_be_signed_by_whom_we_trust(tmp_path: Path)
 
 def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
     to = StowDestination("cloud", "https://127.0.0.1:9/", ca_file=str(tmp_path / "none.pem"))
-    assert said(send(batch(tmp_path, UIDS[:1]), FileArchive(tmp_path), to)) == [
+    assert said(send(batch(tmp_path, UIDS[:1]), NamedFiles(tmp_path), to)) == [
         "NoAnswer: the certificates of ca_file cannot be read"
     ]
 

@@ -9,7 +9,7 @@ from pynetdicom.dimse import DIMSEServiceProvider
 
 from dicom_node.network.dimse import association
 from dicom_node.network.dimse.association import Checkpoint
-from tests.unit.network.dimse.test_query import QUESTION, asking, find_of, pacs, study
+from tests.support.query_peers import QUESTION, asking, find_of, pacs, study
 
 STUDIES = tuple(f"1.{n}" for n in range(20))
 

@@ -24,7 +24,7 @@ from dicom_node.domain.exchange.commitment import (
 )
 from dicom_node.domain.study import InstanceRef
 from dicom_node.network.dimse.commitment import Event, action_information, answer
-from tests.support.commitment.pacs import SR, report
+from tests.support.committing_pacs import SR, report
 
 
 def encoded(ds: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:

@@ -1,6 +1,5 @@
-"""DIMSE messages: any fragmentation gives the same, garbage gives BrokenMessage."""
+"""DIMSE messages: any pieces give the same, garbage gives BrokenMessage."""
 
-import struct
 from io import BytesIO
 from itertools import pairwise
 
@@ -14,15 +13,15 @@ from dicom_node.network.dimse.messages import (
     COMMAND_FIELD,
     ERROR_COMMENT,
     MESSAGE_ID,
-    Assembler,
     BrokenMessage,
     Message,
+    MessageReader,
     command_fragments,
     decode_command,
     encode_response,
 )
-from dicom_node.network.dimse.upper_layer import DataPDU
-from tests.support.raw_scu import P_DATA, command_set, pdu, pdv, uid, us
+from dicom_node.network.dimse.upper_layer.connection import Data
+from tests.support.raw_scu import command_set, uid, us
 
 ELEMENTS = {
     0x0002: uid("1.2.3"),
@@ -38,72 +37,57 @@ def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(places)] or [b""]
 
 
-def _values(parts: list[bytes], kind: int) -> list[bytes]:
-    """Make presentation data values of a command (1) or a data set (0)."""
-    last = len(parts) - 1
-    return [pdv(5, kind | (2 if at == last else 0), part) for at, part in enumerate(parts)]
+def _piece(context_id: int, control: int, content: bytes) -> Data:
+    return Data(context_id, bool(control & 1), memoryview(content), bool(control & 2))
 
 
-@given(st.binary(max_size=500), st.lists(st.integers(0, 999), max_size=8), st.booleans())
+@given(st.binary(max_size=500), st.lists(st.integers(0, 999), max_size=8), st.integers(1, 20))
 @settings(max_examples=100)
-def test_any_fragmentation_gives_the_same_message(
-    content: bytes, cuts: list[int], together: bool
-) -> None:
-    values = _values(_cut(command_set(ELEMENTS), cuts), 1) + _values(_cut(content, cuts), 0)
-    pdus = [b"".join(values)] if together else values
-    assembler = Assembler()
-    found = [
-        assembler.add(*value)
-        for body in pdus
-        for value in DataPDU.decode(bytearray(pdu(P_DATA, body))).values
-    ]
-    message = found[-1]
-    assert message is not None and found[:-1] == [None] * (len(found) - 1)
-    assert message.content == content
-    assert message.command == {0x0000: message.command[0]} | ELEMENTS
-    assert (message.number(MESSAGE_ID), message.text(0x1000)) == (300, "1.2.abc")
-    assert not assembler.is_partial
+def test_any_pieces_give_the_same_message(content: bytes, cuts: list[int], times: int) -> None:
+    reader = MessageReader()
+    for _ in range(min(times, 3)):
+        command = _cut(command_set(ELEMENTS), cuts)
+        for at, part in enumerate(command):
+            assert reader.add(_piece(5, 3 if at == len(command) - 1 else 1, part)) is None
+            assert reader.is_partial
+        assert reader.message is not None and reader.message.has_data_set
+        parts = _cut(content, cuts)
+        found = [
+            reader.add(_piece(5, 2 if at == len(parts) - 1 else 0, part))
+            for at, part in enumerate(parts)
+        ]
+        message = found[-1]
+        assert message is not None and found[:-1] == [None] * (len(found) - 1)
+        assert message.command == {0x0000: message.command[0]} | ELEMENTS
+        assert (message.number(MESSAGE_ID), message.text(0x1000)) == (300, "1.2.abc")
+        assert not reader.is_partial and reader.size == 0
 
 
-@given(st.binary(max_size=200))
-@settings(max_examples=200)
-def test_garbage_is_a_broken_message_and_nothing_else(garbage: bytes) -> None:
-    try:
-        values = DataPDU.decode(bytearray(pdu(P_DATA, garbage))).values
-    except ValueError:
-        return
-    assembler = Assembler()
-    for value in values:
-        try:
-            assembler.add(*value)
-        except BrokenMessage:
-            return
+def test_a_command_without_data_set_is_a_message() -> None:
+    echo = {0x0100: us(0x30), 0x0110: us(1), 0x0800: us(0x101)}
+    reader = MessageReader()
+    message = reader.add(_piece(1, 3, command_set(echo)))
+    assert message is not None and not message.has_data_set and not reader.is_partial
 
 
 @pytest.mark.parametrize(
-    "fragments",
+    "pieces",
     [
-        [(1, b"")],
-        [(1, b"\x02data first")],
-        [(1, b"\x01" + command_set(ELEMENTS)[:9]), (3, b"\x03rest")],
-        [(1, b"\x03" + command_set(ELEMENTS)), (1, b"\x03" + command_set(ELEMENTS))],
-        [(1, b"\x03" + command_set(ELEMENTS)[:-1])],
-        [(1, b"\x03" + command_set(ELEMENTS)[:-15])],
-        [(1, b"\x03\x08\0" + command_set(ELEMENTS))],
-        [(1, b"\x01" + bytes(40000)), (1, b"\x01" + bytes(40000))],
+        [(1, 2, b"data first")],
+        [(1, 1, command_set(ELEMENTS)[:9]), (3, 3, b"rest")],
+        [(1, 3, command_set(ELEMENTS)), (3, 2, b"other context")],
+        [(1, 3, command_set(ELEMENTS)), (1, 3, command_set(ELEMENTS))],
+        [(1, 3, command_set(ELEMENTS)[:-1])],
+        [(1, 3, command_set(ELEMENTS)[:-15])],
+        [(1, 3, b"\x08\0" + command_set(ELEMENTS))],
+        [(1, 1, bytes(40000)), (1, 1, bytes(40000))],
     ],
 )
-def test_broken_sequences_of_fragments(fragments: list[tuple[int, bytes]]) -> None:
-    assembler = Assembler()
+def test_broken_sequences_of_fragments(pieces: list[tuple[int, int, bytes]]) -> None:
+    reader = MessageReader()
     with pytest.raises(BrokenMessage):
-        for context_id, fragment in fragments:
-            assembler.add(context_id, memoryview(fragment))
-
-
-@pytest.mark.parametrize("body", [b"\0", struct.pack(">LB", 1, 1), pdv(1, 3, b"x")[:-1]])
-def test_presentation_data_values_must_fit(body: bytes) -> None:
-    with pytest.raises(ValueError, match="presentation data value"):
-        DataPDU.decode(bytearray(pdu(P_DATA, body)))
+        for piece in pieces:
+            reader.add(_piece(*piece))
 
 
 def test_response_reads_back_in_pynetdicom() -> None:

@@ -2,97 +2,40 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
-from typing import Any
 
 import pytest
-from pydicom.config import IGNORE
-from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
-from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
 from dicom_node.domain.errors import BadSettings, GiveUp, NodeError, Refused, TryAgain
-from dicom_node.domain.exchange.retrieval import FoundImage, FoundSeries, Inquiry
+from dicom_node.domain.exchange.retrieval import FoundSeries
 from dicom_node.domain.reception import StoreRequest
 from dicom_node.domain.work import Recorded
 from dicom_node.network.dimse import query
 from dicom_node.network.dimse.answers import judge_absence
-from dicom_node.network.dimse.association import Target
-from dicom_node.network.dimse.options import IMAGE_CLASSES, IMAGE_SYNTAXES, Timeouts, prepare
-from dicom_node.network.dimse.query import STUDY_ROOT_FIND, QueryOrigin, Terms, uid_of
-from dicom_node.network.dimse.retrieve import STUDY_ROOT_GET, STUDY_ROOT_MOVE, GetOrigin, MoveOrigin
-from tests.support.dimse_peers import accept_all, raw_peer, running_scp
-
-CR = IMAGE_CLASSES[0]
-IMAGE = FoundImage("1.2", "1.2.1", "1.2.3", CR)
-QUESTION = Inquiry("CR", date(2026, 11, 1))
-
-Answers = Iterator[Any]
+from dicom_node.network.dimse.options import Timeouts, prepare
+from dicom_node.network.dimse.query import uid_of
+from dicom_node.network.dimse.retrieve import GetOrigin, MoveOrigin
+from tests.support.dimse_peers import accept_all, raw_peer
+from tests.support.query_peers import (
+    CR,
+    IMAGE,
+    QUESTION,
+    Answers,
+    asking,
+    find_of,
+    match,
+    pacs,
+    study,
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _prepared() -> None:
     prepare()
-
-
-@contextmanager
-def pacs(
-    find: Callable[[Event], Answers] | None = None,
-    get: Callable[[Event], Answers] | None = None,
-    move: Callable[[Event], Answers] | None = None,
-    *,
-    roles: bool = True,
-) -> Iterator[Target]:
-    """Run a PACS that answers as scripted; no service where nothing is scripted."""
-    services = ((STUDY_ROOT_FIND, find), (STUDY_ROOT_GET, get), (STUDY_ROOT_MOVE, move))
-
-    def prepare(ae: AE) -> None:
-        for uid, script in services:
-            if script is not None:
-                ae.add_supported_context(uid)
-        for kind in IMAGE_CLASSES:
-            ae.remove_supported_context(kind)
-            role = roles or None
-            ae.add_supported_context(kind, list(IMAGE_SYNTAXES), scu_role=role, scp_role=role)
-
-    events = zip((evt.EVT_C_FIND, evt.EVT_C_GET, evt.EVT_C_MOVE), services, strict=True)
-    extra: list[Any] = [(event, script) for event, (_, script) in events if script is not None]
-    with running_scp(classes=(), prepare_ae=prepare, extra=extra) as scp:
-        yield scp.target
-
-
-def match(**values: object) -> Dataset:
-    ds = Dataset()
-    for keyword, value in values.items():
-        vr = dictionary_VR(keyword)
-        ds.add(DataElement(keyword, vr, value, validation_mode=IGNORE))
-    return ds
-
-
-def find_of(*answers: tuple[int, Dataset | None]) -> Callable[[Event], Answers]:
-    def find(event: Event) -> Answers:
-        yield from answers
-
-    return find
-
-
-@contextmanager
-def asking(target: Target) -> Iterator[QueryOrigin]:
-    origin = QueryOrigin(target, Terms(()))
-    try:
-        yield origin
-    finally:
-        origin.close()
-
-
-def study(uid: str, **values: object) -> tuple[int, Dataset]:
-    return 0xFF00, match(StudyInstanceUID=uid, **values)
 
 
 def test_takes_what_fits_the_question_and_can_be_asked_for_again() -> None:

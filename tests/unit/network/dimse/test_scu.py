@@ -33,7 +33,7 @@ from dicom_node.domain.work import (
 from dicom_node.network.dimse.association import Target, open_association
 from dicom_node.network.dimse.options import Timeouts, prepare
 from dicom_node.network.dimse.scu import accepted, echo, send, store
-from dicom_node.storage.archive.files import FileArchive
+from tests.support.archives import NamedFiles
 from tests.support.dimse_peers import (
     SC,
     SEG,
@@ -272,13 +272,13 @@ def test_sender_settles_each_delivery_by_itself(tmp_path: Path) -> None:
         0,
     )
     with running_scp() as scp:
-        outcomes = {one.delivery_id: one for one in send(batch, FileArchive(tmp_path), scp.target)}
+        outcomes = {one.delivery_id: one for one in send(batch, NamedFiles(tmp_path), scp.target)}
     assert outcomes[1] == Acknowledgement(1, "0x0000 stored")
     bad, gone = outcomes[0], outcomes[2]
     assert isinstance(bad, Undelivered)
     assert isinstance(bad.error, GiveUp)
     assert isinstance(gone, Undelivered)
-    assert isinstance(gone.error, TryAgain)
+    assert isinstance(gone.error, GiveUp)
 
 
 def test_echo_tells_how_the_peer_is() -> None:

@@ -15,20 +15,15 @@ from structlog.testing import capture_logs
 from dicom_node.domain.operations.tls import TlsFiles
 from dicom_node.domain.study import Peer
 from dicom_node.network.dimse.options import Timeouts
-from dicom_node.network.tls.contexts import Following, accept, client_context, server_context
+from dicom_node.network.tls.contexts import client_context
 from tests.support.certificates import Authority, Pair
 from tests.support.encoded import chest
 from tests.support.listeners import until
 from tests.support.raw_scu import CR, EXPLICIT, RawSCU, associate_rq, message_pdus, uid, us
 from tests.support.receiver import XRAY, Receiver, Setup, receiver
-from tests.support.tls_files import files_of
+from tests.support.tls_files import entry, files_of
 
 NOT_RECOGNISED = (1, 1, 3)
-
-
-def entry(files: TlsFiles, *, mutual: bool = True) -> Callable[[socket.socket], socket.socket]:
-    contexts = Following(files, partial(server_context, mutual=mutual))
-    return partial(accept, contexts=contexts)
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ from dicom_node.network.hl7.mllp import (
     control_id,
     deliver,
     frame,
+    judge_acknowledgement,
     parse_acknowledgement,
     probe,
     send,
-    settled,
 )
-from dicom_node.storage.archive.files import FileArchive
+from tests.support.archives import NamedFiles
 from tests.support.listeners import HL7Listener, free_port
 
 ORU = (
@@ -141,7 +141,7 @@ def test_code_says_what_follows_and_the_text_stays_a_note(
     code: str, follows: type[Exception]
 ) -> None:
     with pytest.raises(follows) as caught:
-        settled(Answer(code, "7", "unknown patient Anna"))
+        judge_acknowledgement(Answer(code, "7", "unknown patient Anna"))
     assert "Anna" not in str(caught.value)
     assert caught.value.__notes__ == ["unknown patient Anna"]
 
@@ -249,12 +249,12 @@ def test_sender_settles_each_message_by_itself(tmp_path: Path) -> None:
     )
     with HL7Listener() as listener:
         receiver = HL7Destination("ris", listener.host, listener.port)
-        arrived, bad, gone = send(batch, FileArchive(tmp_path), receiver, QUICK)
+        arrived, bad, gone = send(batch, NamedFiles(tmp_path), receiver, QUICK)
     assert arrived == Acknowledgement(0, "AA for message MSG-1")
     assert isinstance(bad, Undelivered)
     assert isinstance(bad.error, GiveUp)
     assert isinstance(gone, Undelivered)
-    assert isinstance(gone.error, TryAgain)
+    assert isinstance(gone.error, GiveUp)
     assert listener.messages == [ORU]
 
 

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from dicom_node.domain.exchange.orders import (
     Fault,
-    Heard,
     Merge,
     MessageRefused,
     Order,
+    OrderMessage,
     OrderNumber,
     Patient,
     PatientKey,
@@ -21,7 +21,7 @@ from tests.support.order_messages import PID, adt, message, msh, obr, orm
 ANNA = Patient(PatientKey("P1", "HOSP"), "Miller^Anna^B^Dr^Jr", "19800102", "F")
 
 
-def read(content: bytes) -> Heard:
+def read(content: bytes) -> OrderMessage:
     return parse(content, envelope_of(content))
 
 
@@ -40,7 +40,7 @@ def test_an_orm_gives_numbers_priority_patient_and_study() -> None:
     placer, filler = OrderNumber("PL1", "RIS"), OrderNumber("FI1", "LAB")
     key = PatientKey("P1", "HOSP")
     order = Order("NW", "ACC1", placer, filler, "1.2.840.1", key, "urgent")
-    assert read(orm()) == Heard((order,), (ANNA,))
+    assert read(orm()) == OrderMessage((order,), (ANNA,))
 
 
 @pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\r\n", b" \r\n\xef\xbb\xbf"])
@@ -190,6 +190,6 @@ def test_any_text_is_read_or_refused(scribble: str) -> None:
     for kind in ("ORM^O01", "ADT^A40"):
         content = message(msh(kind), "PID|1||P1", "ORC|NW|1") + scribble.encode()
         try:
-            assert isinstance(read(content), Heard)
+            assert isinstance(read(content), OrderMessage)
         except MessageRefused as refusal:
             assert refusal.fault.code in ("AE", "AR")

@@ -1,7 +1,6 @@
 """HL7 over TLS, heard and sent."""
 
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,12 +19,10 @@ from dicom_node.network.hl7.mllp import Timeouts, deliver, frame, probe
 from dicom_node.network.tls.contexts import client_context, server_context
 from dicom_node.network.tls.sockets import Context
 from tests.support.certificates import Authority, Pair
-from tests.support.listeners import HL7Listener, until
-from tests.support.order_messages import message, msh
-from tests.support.tls_files import files_of
-from tests.unit.network.dimse.test_tls import entry
+from tests.support.listeners import SecureHL7Listener, until
+from tests.support.order_messages import MESSAGE
+from tests.support.tls_files import entry, files_of
 
-MESSAGE = message(msh("ADT^A08"), "PID|1||P1")
 TIMEOUTS = Timeouts(connect_s=5, answer_s=5)
 ACCEPTED = b"MSH|^~\\&|CXRAI\rMSA|AA|"
 
@@ -106,21 +103,6 @@ def test_a_stop_answers_what_came_and_waits_for_no_handshake(
         listener.stop(30)
         assert time.monotonic() - started < 20
         assert secured.recv(100) == frame(echo(MESSAGE))
-
-
-class SecureHL7Listener(HL7Listener):
-    """A receiver that speaks TLS."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__()
-        self.context = context
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            with self.context.wrap_socket(connection, server_side=True) as secured:
-                super()._serve(secured)
-        except OSError:
-            return  # the caller did not want it
 
 
 def test_results_are_sent_over_tls(

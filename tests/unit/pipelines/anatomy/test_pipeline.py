@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dicom_node.domain.codes import MILLIMETRE, PIXELS
 from dicom_node.domain.errors import BadSettings, NotAnalysable
-from dicom_node.domain.findings import Finding, Measurement, OperatingPoint, Presence
+from dicom_node.domain.findings import OperatingPoint, Presence
 from dicom_node.domain.study import Orientation, Radiograph, Spacing
 from pipelines.anatomy import codes
 from pipelines.anatomy.pipeline import NAME, AnatomyPipeline, load
@@ -22,6 +22,7 @@ from pipelines.serving.manifest import (
     PhantomReference,
 )
 from pipelines.serving.session import Session, SharedSession
+from tests.support.readings import named, only
 
 SIZE = 64
 Regions = NDArray[np.float32]
@@ -74,17 +75,6 @@ def regions(heart_columns: tuple[int, int] = (24, 42)) -> Regions:
     return shares
 
 
-def only(pipeline: AnatomyPipeline, radiograph: Radiograph) -> Finding:
-    (finding,) = pipeline.read(radiograph).findings
-    return finding
-
-
-def named(finding: Finding, name: str) -> Measurement:
-    (found,) = [entry for entry in finding.measurements if entry.name == name]
-    return found
-
-
-@pytest.mark.parametrize("turn", [("L", "F"), ("R", "F"), ("L", "H"), ("F", "L"), ("H", "R")])
 def test_the_lines_are_as_long_as_the_measurements(
     telling: Answering, noise: Radiograph, turn: tuple[str, str]
 ) -> None:

@@ -16,7 +16,7 @@ from dicom_node.domain.findings import CodedConcept, Findings
 from dicom_node.domain.study import NODE_MODEL, Radiograph
 from dicom_node.domain.work import ObjectKind, ReportObject
 from dicom_node.formats.dicom import source as header_of
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import text_sr
 from dicom_node.results.registry import BUILDERS
 
@@ -99,7 +99,9 @@ def test_our_words_keep_to_the_source_s_character_set(
     context: ReportContext,
 ) -> None:
     ds = with_raw(source(), SpecificCharacterSet=charset.encode())
-    made = text_sr.build(ds, None, (refused,), replace(context, institution=institution))
+    made = text_sr.build(
+        ExaminedImage(ds, None, (refused,)), replace(context, institution=institution)
+    )
     padded = expected + b" " * (len(expected) % 2)
     assert element("InstitutionName", padded) in made.content
 
@@ -177,7 +179,7 @@ def test_a_broken_sequence_is_left_out(
     item = b"\xfe\xff\x00\xe0\x0c\x00\x00\x00"
     content = b"\x10\x00\x20\x00LO\x04\x00ABCD"
     ds = with_raw(source(), OtherPatientIDsSequence=item + content)
-    whole = text_sr.build(ds, None, (refused,), context)
+    whole = text_sr.build(ExaminedImage(ds, None, (refused,)), context)
     assert b"ABCD" in whole.content
     random = np.random.default_rng(7)
     for _ in range(150):
@@ -185,7 +187,7 @@ def test_a_broken_sequence_is_left_out(
         damaged[random.integers(len(damaged))] = random.integers(256)
         cut = bytes(damaged[: random.integers(4, len(damaged) + 1)])
         ds = with_raw(source(), OtherPatientIDsSequence=cut)
-        made = text_sr.build(ds, None, (refused,), context)
+        made = text_sr.build(ExaminedImage(ds, None, (refused,)), context)
         assert pydicom.dcmread(BytesIO(made.content)).PatientID == "PAT 7"
 
 
@@ -296,7 +298,7 @@ def test_times_are_the_source_s_time_zone(
     context: ReportContext,
 ) -> None:
     ds = with_raw(source(), TimezoneOffsetFromUTC=offset.encode())
-    made = text_sr.build(ds, None, (refused,), replace(context, zone=zone))
+    made = text_sr.build(ExaminedImage(ds, None, (refused,)), replace(context, zone=zone))
     result = pydicom.dcmread(BytesIO(made.content))
     assert (result.ContentDate, result.ContentTime) == expected
 

@@ -18,7 +18,7 @@ from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Findings, Segment, Side
 from dicom_node.domain.study import Radiograph, SRClass
 from dicom_node.formats.dicom.values import coded
-from dicom_node.results.common import ReportContext, tracking
+from dicom_node.results.common import ExaminedImage, ReportContext, tracking
 from dicom_node.results.dicom import seg, sr
 
 Make = Callable[..., Findings]
@@ -35,7 +35,9 @@ def report(
 
     def read(*findings: Findings, sr_class: SRClass = "comprehensive") -> Any:  # noqa: ANN401 - highdicom has no types here
         ds = source()
-        made = sr.build(ds, radiograph(ds), findings, replace(context, sr_class=sr_class))
+        made = sr.build(
+            ExaminedImage(ds, radiograph(ds), findings), replace(context, sr_class=sr_class)
+        )
         return srread(BytesIO(made.content)).content
 
     return read
@@ -49,7 +51,7 @@ def segmentation(
 
     def build(*findings: Findings) -> bytes:
         ds = source()
-        made = seg.build(ds, radiograph(ds), findings, context)
+        made = seg.build(ExaminedImage(ds, radiograph(ds), findings), context)
         assert made is not None
         return made.content
 

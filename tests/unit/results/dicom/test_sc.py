@@ -15,7 +15,7 @@ from dicom_node.results.colours import CONTOURS, cielab
 from dicom_node.results.dicom import sc
 from dicom_node.results.picture import panel, typeface
 from dicom_node.results.picture.frame import MARGIN, opposite
-from dicom_node.results.picture.picture import LONGEST, drawn, marked, scale_for
+from dicom_node.results.picture.picture import LONGEST, draw_picture, marks_of, scale_for
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]
@@ -46,7 +46,7 @@ def test_picture_keeps_its_aspect_and_its_order(
     ramp = np.linspace(0, 1, shape[1], dtype=np.float32)[None, :] * np.ones((shape[0], 1))
     ramp[: shape[0] // 2] /= 2
     image = replace(image, pixels=ramp.astype(np.float32))
-    shown = inner(drawn(image, (negative,)), image)
+    shown = inner(draw_picture(image, (negative,)), image)
     assert max(shown.shape[:2]) == LONGEST
     assert abs(shown.shape[1] / shown.shape[0] / (shape[1] / shape[0]) - 1) < 0.01
     height, width, _ = shown.shape
@@ -62,7 +62,7 @@ def test_grey_is_what_a_viewer_shows(
     image = radiograph(source(PhotometricInterpretation="MONOCHROME1"))
     # a radiograph's pixels are ready to show, whatever the source stores: never inverted again
     image = replace(image, pixels=np.full((1024, 1024), 0.25, np.float32))
-    shown = inner(drawn(image, (negative,)), image)
+    shown = inner(draw_picture(image, (negative,)), image)
     assert np.unique(shown).tolist() == [64]
 
 
@@ -72,8 +72,8 @@ def test_only_the_contour_touches_the_radiograph(
 ) -> None:
     image = radiograph(source(), shape)
     findings = positive(shape, measurements=())
-    plain = inner(drawn(image, (positive(shape, measurements=(), segment=None),)), image)
-    shown = inner(drawn(image, (findings,)), image)
+    plain = inner(draw_picture(image, (positive(shape, measurements=(), segment=None),)), image)
+    shown = inner(draw_picture(image, (findings,)), image)
     touched = (plain != shown).any(axis=2)
     assert touched.any()
     mask = drawn_mask(findings)
@@ -102,7 +102,7 @@ def test_line_box_and_letters_are_drawn_where_they_belong(
     shape = (1024, 1024)
     image = replace(radiograph(source(), shape), pixels=np.full(shape, 0.4, np.float32))
     (finding,) = positive(shape, segment=None, boxes=(Box(600, 700, 100, 50, 0.8),)).findings
-    shown = inner(drawn(image, (Findings(positive().algorithm, (finding,)),)), image)
+    shown = inner(draw_picture(image, (Findings(positive().algorithm, (finding,)),)), image)
     line = finding.measurements[1].line
     assert line is not None
     (row, start), (_, end) = line
@@ -133,7 +133,7 @@ def test_margin_shows_letters_only_with_an_orientation(
 ) -> None:
     header = source()
     margins = [
-        np.asarray(drawn(radiograph(header, orientation=one), (negative,)))[:, : MARGIN - 1]
+        np.asarray(draw_picture(radiograph(header, orientation=one), (negative,)))[:, : MARGIN - 1]
         for one in (None, Orientation("L", "F"), Orientation("R", "F"))
     ]
     assert len(np.unique(margins[0].reshape(-1, 3), axis=0)) == 1
@@ -142,7 +142,7 @@ def test_margin_shows_letters_only_with_an_orientation(
 
 
 def lines_of(radiograph: Radiograph, *findings: Findings) -> list[str]:
-    return [line.text for line in panel.lines(radiograph, findings, "Made then")]
+    return [line.text for line in panel.panel_lines(radiograph, findings, "Made then")]
 
 
 def test_words_beside_the_picture(
@@ -188,7 +188,7 @@ def test_many_absent_findings_share_a_paragraph(
 
 
 def test_colours_and_letters_agree_in_picture_and_panel(positive: Make, negative: Findings) -> None:
-    marks = marked((negative, positive(), positive(segment=None, measurements=())))
+    marks = marks_of((negative, positive(), positive(segment=None, measurements=())))
     assert [mark.letters for mark in marks] == [(), ("", "a"), ()]
     assert marks[1].colour == CONTOURS[0]
 
@@ -203,7 +203,7 @@ def test_words_are_spelt_in_the_letters_of_the_face() -> None:
 def test_measurements_along_one_line_share_its_letter(positive: Make) -> None:
     first = positive().findings[0].measurements[1]
     other = replace(first, line=((1.0, 2.0), (3.0, 4.0)))
-    (mark,) = marked((positive(measurements=(first, other, first)),))
+    (mark,) = marks_of((positive(measurements=(first, other, first)),))
     assert mark.letters == ("a", "b", "a")
 
 

@@ -39,9 +39,9 @@ def test_mask_comes_back_pixel_by_pixel(
 def test_a_single_known_pixel_sets_a_known_bit() -> None:
     mask = np.zeros((3, 5), bool)
     mask[1, 3] = True  # pixel number 8: the lowest bit of the second byte
-    assert seg.packed([mask]) == b"\x00\x01"
+    assert seg.pack_bits([mask]) == b"\x00\x01"
     # the second frame follows without a gap: its pixel 8 is bit 23
-    assert seg.packed([np.zeros((3, 5), bool), mask]) == b"\x00\x00\x80\x00"
+    assert seg.pack_bits([np.zeros((3, 5), bool), mask]) == b"\x00\x00\x80\x00"
 
 
 def test_segment_says_what_where_and_who(built: Built, positive: Make) -> None:

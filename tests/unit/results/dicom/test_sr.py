@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, Box, Finding, Findings, Side
 from dicom_node.domain.study import Radiograph, SRClass
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import seg, sr
 
 Built = Callable[..., Dataset]
@@ -115,12 +115,12 @@ def test_without_seg_the_sizes_stay(
 ) -> None:
     header = source()
     alone = replace(context, references_seg=False)
-    made = sr.build(header, radiograph(header), (positive(),), alone)
+    made = sr.build(ExaminedImage(header, radiograph(header), (positive(),)), alone)
     ds = pydicom.dcmread(BytesIO(made.content))
     assert not tree(ds, "IMAGE", "121214")
     assert numbers(tree, ds, "42798000") == [(3373.9, "mm2")]
     assert len(ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence) == 1
-    with_seg = sr.build(header, radiograph(header), (positive(),), context)
+    with_seg = sr.build(ExaminedImage(header, radiograph(header), (positive(),)), context)
     assert with_seg.sop_instance_uid != made.sop_instance_uid
 
 
@@ -175,8 +175,10 @@ def test_same_content_in_each_class(
 ) -> None:
     header = source()
     image = radiograph(header)
-    plain = sr.build(header, image, (positive(),), context)
-    made = sr.build(header, image, (positive(),), replace(context, sr_class=sr_class))
+    plain = sr.build(ExaminedImage(header, image, (positive(),)), context)
+    made = sr.build(
+        ExaminedImage(header, image, (positive(),)), replace(context, sr_class=sr_class)
+    )
     ds, usual = (pydicom.dcmread(BytesIO(one.content)) for one in (made, plain))
     assert (ds.SOPClassUID, made.sop_class_uid) == (uid, uid)
     assert ds.ContentSequence == usual.ContentSequence

@@ -16,6 +16,7 @@ from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.exchange.destinations import FhirDestination
 from dicom_node.domain.exchange.orders import OrderNumber, Patient, PatientKey, Registered
 from dicom_node.domain.findings import Findings, Presence, Side
+from dicom_node.results.common import ExaminedImage
 from dicom_node.results.example import example
 from dicom_node.results.messages import fhir
 
@@ -38,7 +39,7 @@ def resources(
     context: fhir.FhirContext = CONTEXT,
 ) -> list[dict[str, Any]]:
     """Build, let the library's schema judge, and give the resources by hand."""
-    made = fhir.build(ds, RADIOGRAPH, findings, context)
+    made = fhir.build(ExaminedImage(ds, RADIOGRAPH, findings), context)
     assert made is not None
     assert made.kind == "fhir"
     bundle = Bundle.model_validate_json(made.content)
@@ -128,7 +129,7 @@ def test_a_side_that_is_not_known_is_left_out() -> None:
 
 def test_a_repeat_is_the_same_and_another_model_is_not() -> None:
     first, later = (
-        fhir.build(SOURCE, RADIOGRAPH, FINDINGS, replace(CONTEXT, made_at=made_at))
+        fhir.build(ExaminedImage(SOURCE, RADIOGRAPH, FINDINGS), replace(CONTEXT, made_at=made_at))
         for made_at in (1.0, 2.0)
     )
     assert first is not None
@@ -141,7 +142,7 @@ def test_a_repeat_is_the_same_and_another_model_is_not() -> None:
     assert creates[0] == creates[1]
     assert len(set(creates[0])) == len(creates[0])
     newer = replace(FINDINGS[0], algorithm=replace(FINDINGS[0].algorithm, version="9"))
-    other = fhir.build(SOURCE, RADIOGRAPH, (newer,), CONTEXT)
+    other = fhir.build(ExaminedImage(SOURCE, RADIOGRAPH, (newer,)), CONTEXT)
     assert other is not None
     assert other.sop_instance_uid != first.sop_instance_uid
 
@@ -163,7 +164,7 @@ def test_what_a_message_is_about_has_its_identifiers_for_good() -> None:
 
 
 def test_a_correction_updates_what_is_there() -> None:
-    made = fhir.build(SOURCE, RADIOGRAPH, FINDINGS, replace(CONTEXT, corrected=True))
+    made = fhir.build(ExaminedImage(SOURCE, RADIOGRAPH, FINDINGS), replace(CONTEXT, corrected=True))
     assert made is not None
     for entry in json.loads(made.content)["entry"]:
         kind, first = entry["resource"]["resourceType"], entry["resource"]["identifier"][0]
@@ -239,11 +240,11 @@ def test_the_time_is_as_exact_as_the_images(changes: dict[str, str], taken: str 
 
 def test_without_patient_or_reading_nothing_is_said_unless_the_receiver_takes_it() -> None:
     nobody = source(PatientID="", PatientName="")
-    assert fhir.build(nobody, RADIOGRAPH, FINDINGS, CONTEXT) is None
+    assert fhir.build(ExaminedImage(nobody, RADIOGRAPH, FINDINGS), CONTEXT) is None
     taking = replace(CONTEXT, destination=replace(EMR, allow_empty_patient_id=True))
     assert resources(nobody, context=taking)[-1]["subject"] == {"type": "Patient"}
     declined = replace(FINDINGS[0], findings=(), not_analysed="image is blank")
-    assert fhir.build(SOURCE, None, (declined,), CONTEXT) is None
+    assert fhir.build(ExaminedImage(SOURCE, None, (declined,)), CONTEXT) is None
 
 
 @pytest.mark.parametrize(

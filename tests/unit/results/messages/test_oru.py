@@ -12,6 +12,7 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Algorithm, Findings, Measurement, Presence, Side
 from dicom_node.domain.study import HL7Destination
 from dicom_node.formats.hl7 import text
+from dicom_node.results.common import ExaminedImage
 from dicom_node.results.messages import oru
 
 Make = Callable[..., Findings]
@@ -25,7 +26,7 @@ def message(
     source: Dataset, *findings: Findings, context: oru.HL7Context = CONTEXT
 ) -> list[list[str]]:
     """Build, check with hl7apy's strict validation, and split by hand."""
-    made = oru.build(source, None, findings, context)
+    made = oru.build(ExaminedImage(source, None, findings), context)
     assert made is not None
     said = made.content.decode(text.codec(context.destination.charset))
     assert said.endswith("\r")
@@ -132,7 +133,10 @@ def test_findings_have_sub_ids_and_flags(
 def test_a_repeat_has_the_same_control_id(source: MakeSource, positive: Make) -> None:
     later = replace(CONTEXT, made_at=CONTEXT.made_at + 60)
     other = replace(CONTEXT, destination=replace(RIS, name="ward"))
-    made = [oru.build(source(), None, (positive(),), one) for one in (CONTEXT, later, other)]
+    made = [
+        oru.build(ExaminedImage(source(), None, (positive(),)), one)
+        for one in (CONTEXT, later, other)
+    ]
     first, again, elsewhere = (one.sop_instance_uid for one in made if one is not None)
     assert first == again != elsewhere
     controls = [one.content.split(b"|")[9] for one in made if one is not None]
@@ -143,9 +147,9 @@ def test_no_message_without_a_patient_or_a_reading(
     source: MakeSource, positive: Make, refused: Findings
 ) -> None:
     nameless = source(PatientID="")
-    assert oru.build(nameless, None, (positive(),), CONTEXT) is None
-    assert oru.build(source(PatientID=None), None, (positive(),), CONTEXT) is None
-    assert oru.build(source(), None, (refused,), CONTEXT) is None
+    assert oru.build(ExaminedImage(nameless, None, (positive(),)), CONTEXT) is None
+    assert oru.build(ExaminedImage(source(PatientID=None), None, (positive(),)), CONTEXT) is None
+    assert oru.build(ExaminedImage(source(), None, (refused,)), CONTEXT) is None
     allowed = replace(CONTEXT, destination=replace(RIS, allow_empty_patient_id=True))
     assert only(message(nameless, positive(), context=allowed), "PID")[0][3] == "^^^^MR"
 

@@ -22,7 +22,7 @@ from dicom_node.domain.findings import (
     Side,
 )
 from dicom_node.domain.study import Radiograph
-from dicom_node.results.common import ReportContext
+from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import pdf
 from dicom_node.results.page import fonts
 from dicom_node.results.page.page import day, person
@@ -200,11 +200,11 @@ def test_same_findings_give_the_same_page(
 ) -> None:
     ds = source(SpecificCharacterSet="ISO_IR 192", PatientName="Yamada=山田")
     image = radiograph(ds)
-    first = pdf.printed(ds, image, (positive(),), context)
-    pdf.printed(source(PatientName="Other"), image, (positive(),), context)
-    assert pdf.printed(ds, image, (positive(),), context) == first
+    first = pdf.print_page(ExaminedImage(ds, image, (positive(),)), context)
+    pdf.print_page(ExaminedImage(source(PatientName="Other"), image, (positive(),)), context)
+    assert pdf.print_page(ExaminedImage(ds, image, (positive(),)), context) == first
     later = replace(context, made_at=context.made_at + 60)
-    assert pdf.printed(ds, image, (positive(),), later) != first
+    assert pdf.print_page(ExaminedImage(ds, image, (positive(),)), later) != first
 
 
 def test_text_is_cut_into_runs_of_one_face() -> None:

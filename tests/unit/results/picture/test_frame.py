@@ -14,8 +14,7 @@ from dicom_node.domain.findings import Box, Findings, Side
 from dicom_node.domain.study import Radiograph, Spacing
 from dicom_node.results.picture import panel
 from dicom_node.results.picture.frame import LARGEST_SHARE, LETTER, MARGIN, bar
-from dicom_node.results.picture.labels import Area, placed
-from dicom_node.results.picture.picture import drawn, scale_for
+from dicom_node.results.picture.picture import Area, draw_picture, place_labels, scale_for
 
 SIZES = [(400, 400), (399, 401), (4300, 3520), (1603, 701), (801, 1201), (1024, 1024)]
 Make = Callable[..., Findings]
@@ -25,7 +24,7 @@ Radiographs = Callable[..., Radiograph]
 
 def lower_margin(image: Radiograph, findings: Findings) -> NDArray[np.uint8]:
     """Cut out the left half of the strip below the picture, without the letter's place."""
-    shown = np.asarray(drawn(image, (findings,)))
+    shown = np.asarray(draw_picture(image, (findings,)))
     return shown[-MARGIN:, : shown.shape[1] // 2 - 20]
 
 
@@ -72,7 +71,9 @@ def test_outside_the_annotations_the_radiograph_is_untouched(
     bare = Findings(
         positive().algorithm, (replace(finding, segment=None, measurements=(), boxes=()),)
     )
-    differs = (np.asarray(drawn(image, (marked,))) != np.asarray(drawn(image, (bare,)))).any(axis=2)
+    differs = (
+        np.asarray(draw_picture(image, (marked,))) != np.asarray(draw_picture(image, (bare,)))
+    ).any(axis=2)
     scale = scale_for(shape)
     inside = differs[MARGIN:-MARGIN, MARGIN:-MARGIN]
     assert inside.shape == (scale.height, scale.width)
@@ -96,7 +97,7 @@ def test_no_label_covers_another_and_none_leaves_the_picture() -> None:
         (990, 990, 1023, 1023),
     ]
     boxes = [*crowd, *corners]
-    places = placed(boxes, [(190.0, 22.0)] * len(boxes), (1024, 1024))
+    places = place_labels(boxes, [(190.0, 22.0)] * len(boxes), (1024, 1024))
     assert not any(overlaps(one, other) for one, other in combinations(places, 2))
     for left, top, right, bottom in places:
         assert 0 <= left < right <= 1024
@@ -108,9 +109,9 @@ def test_a_panel_grows_before_its_words_shrink(
     source: Sources, radiograph: Radiographs, positive: Make
 ) -> None:
     image = radiograph(source())
-    one = panel.beside(image, (positive(),), "Made then", 1104)
+    one = panel.draw_panel(image, (positive(),), "Made then", 1104)
     other = positive(code=codes.PNEUMONIA, side=Side.LEFT)
-    many = panel.beside(image, (positive(), *[other] * 5), "Made then", 1104)
+    many = panel.draw_panel(image, (positive(), *[other] * 5), "Made then", 1104)
     assert one.width == panel.WIDTHS[0]
     assert one.width < many.width <= panel.WIDTHS[-1]
     assert one.height == many.height == 1104

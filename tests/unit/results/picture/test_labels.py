@@ -11,15 +11,21 @@ from dicom_node.domain import codes
 from dicom_node.domain.findings import Box, Findings, Segment
 from dicom_node.results.colours import CONTOURS
 from dicom_node.results.picture.frame import MARGIN
-from dicom_node.results.picture.labels import Area, placed
-from dicom_node.results.picture.picture import HALO, LONGEST, drawn, scale_for
+from dicom_node.results.picture.picture import (
+    HALO,
+    LONGEST,
+    Area,
+    draw_picture,
+    place_labels,
+    scale_for,
+)
 from tests.support.samples import SHAPE, findings, radiograph
 
 SCALE = scale_for(SHAPE)
 
 
 def picture(*known: Findings) -> NDArray[np.uint8]:
-    image = np.asarray(drawn(radiograph(), known))
+    image = np.asarray(draw_picture(radiograph(), known))
     return image[MARGIN : MARGIN + SCALE.height, MARGIN : MARGIN + SCALE.width]
 
 
@@ -82,10 +88,10 @@ def test_names_stand_out_from_their_plates(colour: tuple[int, int, int]) -> None
 def test_a_name_keeps_off_lines() -> None:
     box: Area = (300.0, 300.0, 500.0, 500.0)
     line: Area = (380.0, 200.0, 400.0, 320.0)
-    (free,) = placed([box], [(190.0, 22.0)], (LONGEST, LONGEST))
-    (kept,) = placed([box], [(190.0, 22.0)], (LONGEST, LONGEST), [line])
+    (free,) = place_labels([box], [(190.0, 22.0)], (LONGEST, LONGEST))
+    (kept,) = place_labels([box], [(190.0, 22.0)], (LONGEST, LONGEST), [line])
     assert free[3] < box[1]
     assert kept[1] > box[3]
     everywhere: Area = (0.0, 0.0, float(LONGEST), float(LONGEST))
-    (covered,) = placed([box], [(190.0, 22.0)], (LONGEST, LONGEST), [everywhere])
+    (covered,) = place_labels([box], [(190.0, 22.0)], (LONGEST, LONGEST), [everywhere])
     assert covered == free

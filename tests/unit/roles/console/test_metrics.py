@@ -13,12 +13,18 @@ from dicom_node.domain.operations.monitoring import (
     Heartbeat,
     ServingModel,
     days_left,
-    lifeless,
+    roles_without_heartbeat,
 )
 from dicom_node.domain.work import DeliveryFailure, Failure
 from dicom_node.roles.console.metrics import Disk, write_metrics
 from dicom_node.storage.queue.ledger import SqlLedger
-from dicom_node.storage.status.beats import beat, end_beats, prune_beats, sample_disk, take_beats
+from dicom_node.storage.status.beats import (
+    prune_heartbeats,
+    record_heartbeat,
+    remove_heartbeat,
+    sample_disk,
+    take_heartbeats,
+)
 from dicom_node.storage.status.counters import count_rows
 from dicom_node.storage.status.readings import take_readings
 from tests.support.rows import ONE_JOB, arrival, batch, finished
@@ -57,7 +63,7 @@ def test_queue_outbox_and_dead_letters(engine: Engine, ledger: SqlLedger) -> Non
     taken = batch(ledger, 1600.0)
     failure = Failure(None, "DOE^JOHN is not welcome")
     dead = tuple(DeliveryFailure(one.id, failure) for one in taken.deliveries)
-    ledger.settle_deliveries(taken, (), dead, 1601.0)
+    ledger.finish_deliveries(taken, (), dead, 1601.0)
     samples = shown(engine)
     assert samples["dicom_node_queue_jobs", "available"] == 1
     assert samples["dicom_node_queue_oldest_seconds",] == 500
@@ -82,24 +88,31 @@ def test_the_histogram_adds_up(engine: Engine, ledger: SqlLedger) -> None:
 
 
 def test_signs_of_life(engine: Engine) -> None:
-    beat(engine, WORKER)
-    beat(engine, replace(WORKER, last_at=1995.0, open_files=13))
-    beat(engine, replace(WORKER, worker="receive@host:6", role="receive", last_at=1900.0))
+    record_heartbeat(engine, WORKER)
+    record_heartbeat(engine, replace(WORKER, last_at=1995.0, open_files=13))
+    record_heartbeat(
+        engine, replace(WORKER, worker="receive@host:6", role="receive", last_at=1900.0)
+    )
     samples = shown(engine)
     assert samples["dicom_node_role_processes", "work"] == 1
     assert samples["dicom_node_role_processes", "receive"] == 0  # silent for 100 s
     assert samples["dicom_node_process_open_files", "work", "work@host:7"] == 13
     assert samples["dicom_node_model_info", "cpu", "pneumothorax", "1.0", "work@host:7"] == 1
     needed = ("receive", "work", "deliver")
-    assert lifeless(needed, take_beats(engine), 2000.0) == ("receive", "deliver")
-    end_beats(engine, "work@host:7")
-    assert lifeless(needed, take_beats(engine), 2000.0) == needed
+    assert roles_without_heartbeat(needed, take_heartbeats(engine), 2000.0) == (
+        "receive",
+        "deliver",
+    )
+    remove_heartbeat(engine, "work@host:7")
+    assert roles_without_heartbeat(needed, take_heartbeats(engine), 2000.0) == needed
 
 
 def test_a_gpu_shows_once_for_all_workers_of_its_host(engine: Engine) -> None:
     for number, busy in ((7, 0.2), (8, 0.5)):
         gpu = Gpu("0", 100, 400, busy)
-        beat(engine, replace(WORKER, worker=f"work@h:{number}", last_at=1990.0 + busy, gpus=(gpu,)))
+        record_heartbeat(
+            engine, replace(WORKER, worker=f"work@h:{number}", last_at=1990.0 + busy, gpus=(gpu,))
+        )
     samples = shown(engine)
     assert samples["dicom_node_gpu_busy_ratio", "0", "h"] == 0.5
     assert samples["dicom_node_gpu_memory_used_bytes", "0", "h"] == 100
@@ -107,11 +120,11 @@ def test_a_gpu_shows_once_for_all_workers_of_its_host(engine: Engine) -> None:
 
 
 def test_an_hour_after_its_death_a_process_is_forgotten(engine: Engine) -> None:
-    beat(engine, WORKER)
-    prune_beats(engine, 1990.0 + 3599)
-    assert take_beats(engine) == (WORKER,)
-    prune_beats(engine, 1990.0 + 3601)
-    assert take_beats(engine) == ()
+    record_heartbeat(engine, WORKER)
+    prune_heartbeats(engine, 1990.0 + 3599)
+    assert take_heartbeats(engine) == (WORKER,)
+    prune_heartbeats(engine, 1990.0 + 3601)
+    assert take_heartbeats(engine) == ()
 
 
 def test_one_disk_sample_an_hour(engine: Engine) -> None:
@@ -121,7 +134,7 @@ def test_one_disk_sample_an_hour(engine: Engine) -> None:
     assert shown(engine, 8000.0 + 2 * DAY_S)["dicom_node_disk_left_seconds",] == pytest.approx(
         2 * DAY_S
     )
-    prune_beats(engine, 7200.0 + 9 * DAY_S + 1)
+    prune_heartbeats(engine, 7200.0 + 9 * DAY_S + 1)
     assert shown(engine)["dicom_node_disk_left_seconds",] == float("inf")
 
 

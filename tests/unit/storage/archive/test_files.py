@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -83,14 +83,14 @@ def test_everything_is_flushed_before_put_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
-    real_fsync = os.fsync
 
-    def noting(descriptor: int) -> None:
+    def noting(flush: Callable[[int], None], descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").resolve()
         flushed.append(path.relative_to(tmp_path).as_posix())
-        real_fsync(descriptor)
+        flush(descriptor)
 
-    monkeypatch.setattr(os, "fsync", noting)
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, partial(noting, getattr(os, name)))
     archive = FileArchive(tmp_path / "archive")
     key = archive.put([b"x"], "instances", ".dcm").key
     leaf = Path(key).parent.as_posix()

@@ -1,7 +1,5 @@
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -10,7 +8,6 @@ from sqlalchemy import Engine, text
 
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
 from dicom_node.storage.database.engine import migrate, open_database, transaction
-from dicom_node.storage.database.migrations.runner import HEAD
 from dicom_node.storage.database.schema import callers
 from dicom_node.storage.queue.ledger import SqlLedger
 
@@ -163,21 +160,3 @@ def test_a_database_that_is_away_makes_it_try_again() -> None:
     with pytest.raises(TryAgain) as caught:
         migrate(engine)
     assert "secret" not in str(caught.value)
-
-
-OPEN = """
-import sys
-from dicom_node.storage.database.engine import open_database, migrate
-print(migrate(open_database(sys.argv[1])))
-"""
-
-
-def test_processes_may_create_the_database_together(url: str) -> None:
-    started = [
-        subprocess.Popen([sys.executable, "-c", OPEN, url], stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
-    printed = [process.communicate(timeout=60)[0] for process in started]
-    assert [process.returncode for process in started] == [0] * 4
-    # the lock is taken for each step, so they may share the steps; none is done twice
-    assert sum(int(steps) for steps in printed) == HEAD

@@ -89,7 +89,7 @@ def test_a_settlement_with_a_foreign_delivery_writes_nothing(
         Acknowledgement(delivery.id, "ok") for delivery in first.deliveries + second.deliveries
     )
     with pytest.raises(Exception, match="no longer holds"):
-        ledger.settle_deliveries(first, both, (), 3200.0)
+        ledger.finish_deliveries(first, both, (), 3200.0)
     assert everything(engine) == before
     assert column(engine, deliveries, "state") == ["executing", "executing"]
 

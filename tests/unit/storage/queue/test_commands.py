@@ -32,7 +32,7 @@ def dead_job(ledger: SqlLedger, number: int) -> None:
 def dead_delivery(ledger: SqlLedger, number: int) -> None:
     finished(ledger, number, kinds=("sr",))
     taken = batch(ledger)
-    ledger.settle_deliveries(taken, (), (DeliveryFailure(taken.deliveries[0].id, DEAD),), 3001.0)
+    ledger.finish_deliveries(taken, (), (DeliveryFailure(taken.deliveries[0].id, DEAD),), 3001.0)
 
 
 def test_a_dead_job_is_tried_again_from_the_start(ledger: SqlLedger, engine: Engine) -> None:

@@ -14,7 +14,7 @@ from dicom_node.domain.exchange.commitment import (
     DUPLICATE_TRANSACTION,
     MOST_ASKED,
     NO_SUCH_INSTANCE,
-    Heard,
+    CommitmentOutcome,
     Report,
     Request,
 )
@@ -47,7 +47,7 @@ def deliver(ledger: SqlLedger, now: float = NOW) -> None:
     taken = ledger.claim_deliveries("d", now, 60.0, "pacs")
     assert taken is not None, "nothing to send"
     arrived = tuple(Acknowledgement(one.id, "0x0000") for one in taken.deliveries)
-    ledger.settle_deliveries(taken, arrived, (), now)
+    ledger.finish_deliveries(taken, arrived, (), now)
 
 
 def asked(book: SqlCommitments, now: float = NOW) -> Request:
@@ -71,11 +71,11 @@ def test_what_the_peer_keeps_is_committed_once(
     assert uids(request) == [SEG, SR]
     assert book.ask("pacs", NOW + 1) is None
     report = Report(request.transaction_uid, (SEG, SR))
-    assert book.hear(report, ("other", "pacs"), NOW + 2) == Heard(committed=2)
+    assert book.hear(report, ("other", "pacs"), NOW + 2) == CommitmentOutcome(committed=2)
     assert column(engine, commitments, "state") == ["committed"] * 2
     assert column(engine, commitments, "settled_at") == [NOW + 2] * 2
     # the peer did not get our answer and says it again
-    assert book.hear(report, ("pacs",), NOW + 3) == Heard()
+    assert book.hear(report, ("pacs",), NOW + 3) == CommitmentOutcome()
     assert column(engine, commitments, "settled_at") == [NOW + 2] * 2
     assert book.ask("pacs", NOW + 1e6) is None
 
@@ -96,7 +96,7 @@ def test_a_missing_object_is_sent_again_and_asked_about_anew(
     deliver(ledger)
     first = asked(book)
     report = Report(first.transaction_uid, (SEG,), ((SR, NO_SUCH_INSTANCE),))
-    assert book.hear(report, ("pacs",), NOW) == Heard(committed=1, again=1)
+    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(committed=1, again=1)
     assert column(engine, deliveries, "state") == ["completed", "available"]
     assert book.ask("pacs", NOW + 5) is None  # not before it is there again
     deliver(ledger, NOW + 5)
@@ -104,8 +104,10 @@ def test_a_missing_object_is_sent_again_and_asked_about_anew(
     assert uids(second) == [SR]
     assert second.transaction_uid != first.transaction_uid
     # what the peer said before it got the object again counts no more
-    assert book.hear(Report(first.transaction_uid, (SR,)), ("pacs",), NOW + 7) == Heard()
-    assert book.hear(report, ("pacs",), NOW + 7) == Heard()
+    assert (
+        book.hear(Report(first.transaction_uid, (SR,)), ("pacs",), NOW + 7) == CommitmentOutcome()
+    )
+    assert book.hear(report, ("pacs",), NOW + 7) == CommitmentOutcome()
     assert book.hear(Report(second.transaction_uid, (SR,)), ("pacs",), NOW + 8).committed == 1  # type: ignore[union-attr] # known
     assert column(engine, commitments, "state") == ["committed"] * 2
 
@@ -135,7 +137,7 @@ def test_a_late_report_counts(ledger: SqlLedger, book: SqlCommitments) -> None:
     first = asked(book)
     asked(book, NOW + WAIT_S)
     heard = book.hear(Report(first.transaction_uid, (SEG,)), ("pacs",), NOW + WAIT_S + 1)
-    assert heard == Heard(committed=1)
+    assert heard == CommitmentOutcome(committed=1)
     assert book.ask("pacs", NOW + 1e6) is None
 
 
@@ -145,13 +147,13 @@ def test_a_person_sends_what_was_given_up_with_all_its_chances(
     finished(ledger, kinds=("seg",))
     deliver(ledger)
     report = Report(asked(book).transaction_uid, (), ((SEG, CLASS_NOT_SUPPORTED),))
-    assert book.hear(report, ("pacs",), NOW) == Heard(given_up=1)
+    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(given_up=1)
     assert book.ask("pacs", NOW + 1e6) is None
     assert ledger.retry(all_dead=True, now=NOW) == 1
     deliver(ledger)
     assert column(engine, commitments, "asked") == [0]
     report = Report(asked(book).transaction_uid, (SEG,))
-    assert book.hear(report, ("pacs",), NOW) == Heard(committed=1)
+    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(committed=1)
     assert None not in column(engine, alarms, "closed_at")
 
 
@@ -162,7 +164,7 @@ def test_a_used_transaction_uid_is_asked_again_and_not_sent(
     deliver(ledger)
     first = asked(book)
     report = Report(first.transaction_uid, (), ((SEG, DUPLICATE_TRANSACTION),))
-    assert book.hear(report, ("pacs",), NOW) == Heard(again=1)
+    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(again=1)
     assert column(engine, deliveries, "state") == ["completed"]
     assert book.ask("pacs", NOW + 1) is None
     assert asked(book, NOW + 60).transaction_uid != first.transaction_uid
@@ -203,7 +205,9 @@ def test_a_report_may_come_before_the_answer(
     deliver(ledger)
     request = book.ask("pacs", NOW)
     assert request is not None
-    assert book.hear(Report(request.transaction_uid, (SEG,)), ("pacs",), NOW) == Heard(1)
+    assert book.hear(Report(request.transaction_uid, (SEG,)), ("pacs",), NOW) == CommitmentOutcome(
+        1
+    )
     book.asked(request, NOW, WAIT_S)
     assert column(engine, commitments, "state") == ["committed"]
 
@@ -213,13 +217,15 @@ def test_files_are_kept_until_the_peer_keeps_them(
 ) -> None:
     finished(ledger, kinds=("seg",))
     deliver(ledger)
-    assert retention.old_objects(9e9, 9e9, 10) == ()
+    assert retention.old_files("objects", 9e9, 9e9, 10) == ()
     request = asked(book)
-    assert retention.old_objects(9e9, 9e9, 10) == ()
+    assert retention.old_files("objects", 9e9, 9e9, 10) == ()
     book.hear(Report(request.transaction_uid, (SEG,)), ("pacs",), NOW)
-    (kept,) = retention.old_objects(9e9, 9e9, 10)
-    retention.forget_objects([kept.row_id], NOW)
-    retention.forget_instances([one.row_id for one in retention.old_instances(9e9, 9e9, 9)], NOW)
+    (kept,) = retention.old_files("objects", 9e9, 9e9, 10)
+    retention.forget_files("objects", [kept.row_id], NOW)
+    retention.forget_files(
+        "instances", [one.row_id for one in retention.old_files("instances", 9e9, 9e9, 9)], NOW
+    )
     assert retention.prune(9e9, 10) == 1
 
 
@@ -230,8 +236,8 @@ def test_what_was_given_up_is_kept_as_a_dead_letter_is(
     deliver(ledger)
     report = Report(asked(book).transaction_uid, (), ((SEG, CLASS_NOT_SUPPORTED),))
     book.hear(report, ("pacs",), NOW)
-    assert retention.old_objects(9e9, 0.0, 10) == ()
-    assert len(retention.old_objects(9e9, 9e9, 10)) == 1
+    assert retention.old_files("objects", 9e9, 0.0, 10) == ()
+    assert len(retention.old_files("objects", 9e9, 9e9, 10)) == 1
 
 
 def test_a_peer_that_is_asked_no_more_holds_up_nothing(
@@ -246,7 +252,7 @@ def test_a_peer_that_is_asked_no_more_holds_up_nothing(
     assert column(engine, commitments, "state") == ["called off"]
     assert column(engine, commitment_requests, "transaction_uid") == []
     assert book.ask("pacs", NOW + 1e6) is None
-    assert len(retention.old_objects(9e9, 9e9, 10)) == 1
+    assert len(retention.old_files("objects", 9e9, 9e9, 10)) == 1
 
 
 def test_other_peers_owe_nothing(engine: Engine, book: SqlCommitments) -> None:
@@ -310,6 +316,6 @@ def test_what_a_later_reading_replaced_is_not_sent_again(
     old, new = uids(request)
     failed = ((old, NO_SUCH_INSTANCE), (new, NO_SUCH_INSTANCE))
     report = Report(request.transaction_uid, (), failed)
-    assert book.hear(report, ("pacs",), NOW) == Heard(again=1)
+    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(again=1)
     assert column(engine, commitments, "state") == ["called off", "sending"]
     assert column(engine, deliveries, "state") == ["completed", "available"]

@@ -78,7 +78,7 @@ def test_an_urgent_result_overtakes(ledger: SqlLedger) -> None:
 def test_the_acknowledgement_is_kept(ledger: SqlLedger, engine: Engine) -> None:
     finished(ledger, kinds=("sr",))
     taken = batch(ledger)
-    ledger.settle_deliveries(taken, arrived(taken), (), 3001.0)
+    ledger.finish_deliveries(taken, arrived(taken), (), 3001.0)
     (row,) = rows(engine, deliveries)
     assert (row["state"], row["acknowledged"], row["finished_at"]) == (
         "completed",
@@ -96,7 +96,7 @@ def test_a_batch_may_fare_differently(ledger: SqlLedger, engine: Engine) -> None
         DeliveryFailure(sr, Failure(3500.0, "TryAgain: 0xA700")),
         DeliveryFailure(sc, Failure(None, "GiveUp: 0x0122")),
     )
-    ledger.settle_deliveries(taken, (Acknowledgement(seg, "0x0000"),), failed, 3001.0)
+    ledger.finish_deliveries(taken, (Acknowledgement(seg, "0x0000"),), failed, 3001.0)
     assert [
         (row["state"], row["attempt"], row["due_at"], row["last_error"])
         for row in rows(engine, deliveries)
@@ -122,12 +122,12 @@ def test_answers_that_nobody_understands_raise_an_alarm_until_one_is(
         (delivery,) = taken.deliveries
         failure = after_failure(NotUnderstood("no MSA"), delivery.attempt, 3000.0, DELIVERY_RETRY)
         failed = (DeliveryFailure(delivery.id, replace(failure, due_at=0.0)),)
-        ledger.settle_deliveries(taken, (), failed, 3000.0 + attempt)
+        ledger.finish_deliveries(taken, (), failed, 3000.0 + attempt)
         opened.append([row["words"] for row in rows(engine, alarms)])
     words = "ris: answered, but not understood: no MSA"
     assert opened == [[], [], [words], [words]]
     taken = batch(ledger, 3010.0)
-    ledger.settle_deliveries(taken, arrived(taken), (), 3010.0)
+    ledger.finish_deliveries(taken, arrived(taken), (), 3010.0)
     (alarm,) = rows(engine, alarms)
     assert (alarm["kind"], alarm["times"], alarm["closed_at"]) == (
         "answer_not_understood",
@@ -143,10 +143,10 @@ def test_a_message_may_wait_for_the_objects(ledger: SqlLedger) -> None:
     assert ledger.claim_deliveries("d1", 3000.0, 60.0) is None  # still under way
     seg, sr = (delivery.id for delivery in taken.deliveries)
     postpone = (DeliveryFailure(sr, Failure(3100.0, "TryAgain: later")),)
-    ledger.settle_deliveries(taken, (Acknowledgement(seg, "ok"),), postpone, 3001.0)
+    ledger.finish_deliveries(taken, (Acknowledgement(seg, "ok"),), postpone, 3001.0)
     assert ledger.claim_deliveries("d1", 3050.0, 60.0) is None  # one object still waits
     again = batch(ledger, 3100.0)
-    ledger.settle_deliveries(again, (), postponed(again, None), 3101.0)
+    ledger.finish_deliveries(again, (), postponed(again, None), 3101.0)
     assert batch(ledger, 3102.0).protocol == "mllp"  # the last object was given up
 
 
@@ -167,12 +167,12 @@ def test_another_instances_objects_do_not_hold_a_message_up(ledger: SqlLedger) -
 def test_a_batch_settled_twice_counts_once(ledger: SqlLedger, engine: Engine) -> None:
     finished(ledger, kinds=("seg", "sr"))
     taken = batch(ledger)
-    ledger.settle_deliveries(taken, arrived(taken), (), 3001.0)
+    ledger.finish_deliveries(taken, arrived(taken), (), 3001.0)
     before = rows(engine, deliveries)
     with pytest.raises(LeaseLost):
-        ledger.settle_deliveries(taken, (), postponed(taken, 3100.0), 3002.0)
+        ledger.finish_deliveries(taken, (), postponed(taken, 3100.0), 3002.0)
     with pytest.raises(LeaseLost):
-        ledger.settle_deliveries(taken, (), (), 3002.0)
+        ledger.finish_deliveries(taken, (), (), 3002.0)
     assert rows(engine, deliveries) == before
 
 
@@ -183,9 +183,9 @@ def test_settling_a_lost_batch_writes_nothing(ledger: SqlLedger, engine: Engine)
     second = batch(ledger, 4000.0, worker="d2")
     before = rows(engine, deliveries)
     with pytest.raises(LeaseLost):
-        ledger.settle_deliveries(taken, arrived(taken), (), 4001.0)
+        ledger.finish_deliveries(taken, arrived(taken), (), 4001.0)
     assert rows(engine, deliveries) == before
-    ledger.settle_deliveries(second, arrived(second), (), 4002.0)
+    ledger.finish_deliveries(second, arrived(second), (), 4002.0)
     assert column(engine, deliveries, "state") == ["completed", "completed"]
 
 

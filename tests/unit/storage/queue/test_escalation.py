@@ -33,7 +33,7 @@ def urgent(number: int = 1) -> Outcome:
         (READ,),
         tuple(zip(made, files, strict=True)),
         (NewDelivery(first, "ris", "mllp", "urgent"),),
-        standbys=(
+        escalations=(
             Escalation(ward, "ward", first, 1, NOW + 300),
             Escalation(pager, "pager", first, 2, NOW + 600),
         ),
@@ -50,11 +50,11 @@ def settle(ledger: SqlLedger, destination: str, words: str, now: float = NOW) ->
     assert taken is not None, f"nothing to send to {destination}"
     (delivery,) = taken.deliveries
     if words == "AA":
-        ledger.settle_deliveries(taken, (Acknowledgement(delivery.id, words),), (), now)
+        ledger.finish_deliveries(taken, (Acknowledgement(delivery.id, words),), (), now)
     else:
         due_at = now + 5 if words == "AR" else None
         failed = DeliveryFailure(delivery.id, Failure(due_at, words))
-        ledger.settle_deliveries(taken, (), (failed,), now)
+        ledger.finish_deliveries(taken, (), (failed,), now)
 
 
 def told(engine: Engine) -> list[object]:
@@ -132,7 +132,7 @@ def test_standbys_go_with_their_image(
     armed(ledger)
     settle(ledger, "ris", "AA")
     ids = [int(str(one)) for one in column(engine, escalations, "object_id")]
-    retention.forget_objects([*ids, *range(1, 9)], NOW + 1)
-    retention.forget_instances([1], NOW + 1)
+    retention.forget_files("objects", [*ids, *range(1, 9)], NOW + 1)
+    retention.forget_files("instances", [1], NOW + 1)
     assert retention.prune(NOW + 9000, 10) == 1
     assert rows(engine, escalations) == []

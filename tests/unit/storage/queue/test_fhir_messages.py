@@ -52,7 +52,7 @@ def test_messages_wait_for_objects_and_not_for_each_other(engine: Engine) -> Non
     assert ledger.claim_deliveries("d", 3000.0, 60.0, "emr") is None
     batch = ledger.claim_deliveries("d", 3000.0, 60.0, "pacs")
     assert batch is not None
-    ledger.settle_deliveries(batch, (Acknowledgement(batch.deliveries[0].id, "0000"),), (), 3001.0)
+    ledger.finish_deliveries(batch, (Acknowledgement(batch.deliveries[0].id, "0000"),), (), 3001.0)
     for uid in ("9.3", "9.4"):  # the ORU still waits
         single = ledger.claim_deliveries("d", 3002.0, 60.0, "emr")
         assert single is not None

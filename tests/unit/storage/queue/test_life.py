@@ -99,7 +99,7 @@ class Life(RuleBasedStateMachine):
         arrived = tuple(Acknowledgement(one, how) for one in ids) if how == "arrived" else ()
         failed = tuple(DeliveryFailure(one, failure) for one in ids)
         try:
-            self.ledger.settle_deliveries(
+            self.ledger.finish_deliveries(
                 batch, arrived, failed if how in ("postpone", "give up") else (), self.now
             )
         except LeaseLost:

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from dicom_node.domain.exchange.orders import (
-    Heard,
     ImageKeys,
     Merge,
     Order,
+    OrderMessage,
     OrderNumber,
     Patient,
     PatientKey,
@@ -33,8 +33,8 @@ def image(number: int, *, accession: str = "", study: int | None = None) -> Arri
     return replace(made, instance=replace(made.instance, accession_number=accession))
 
 
-def urgent(**news: object) -> Heard:
-    return Heard((replace(ORDER, **news),))  # type: ignore[arg-type]
+def urgent(**news: object) -> OrderMessage:
+    return OrderMessage((replace(ORDER, **news),))  # type: ignore[arg-type]
 
 
 def priorities(engine: Engine) -> list[object]:
@@ -42,7 +42,7 @@ def priorities(engine: Engine) -> list[object]:
 
 
 def test_an_order_is_found_by_each_of_its_numbers(book: SqlOrderBook) -> None:
-    book.store(Heard((ORDER,)), 1.0)
+    book.store(OrderMessage((ORDER,)), 1.0)
     found = Registered(ORDER.placer, ORDER.filler, priority="urgent")
     for keys in (
         ImageKeys("1.2.9"),
@@ -58,10 +58,12 @@ def test_an_order_is_found_by_each_of_its_numbers(book: SqlOrderBook) -> None:
 def test_a_repeat_is_one_order_and_a_later_message_adds_what_it_knows(
     book: SqlOrderBook, engine: Engine
 ) -> None:
-    book.store(Heard((replace(ORDER, accession_number="", study_uid="", filler=OrderNumber()),)), 1)
+    book.store(
+        OrderMessage((replace(ORDER, accession_number="", study_uid="", filler=OrderNumber()),)), 1
+    )
     for _ in range(2):
-        book.store(Heard((replace(ORDER, control="XO", priority=None),)), 2.0)
-    book.store(Heard((Order("SC", "ACC1"),)), 3.0)
+        book.store(OrderMessage((replace(ORDER, control="XO", priority=None),)), 2.0)
+    book.store(OrderMessage((Order("SC", "ACC1"),)), 3.0)
     (row,) = rows(engine, orders)
     kept = (row["accession_number"], row["placer_number"], row["filler_number"], row["priority"])
     assert kept == ("ACC1", "PL1", "FI1", "urgent")
@@ -71,13 +73,15 @@ def test_a_repeat_is_one_order_and_a_later_message_adds_what_it_knows(
 def test_a_placers_cancellation_meets_all_its_accessions(
     book: SqlOrderBook, engine: Engine
 ) -> None:
-    book.store(Heard((ORDER, replace(ORDER, accession_number="ACC2", study_uid="1.2.10"))), 1.0)
-    book.store(Heard((Order("CA", placer=ORDER.placer),)), 2.0)
+    book.store(
+        OrderMessage((ORDER, replace(ORDER, accession_number="ACC2", study_uid="1.2.10"))), 1.0
+    )
+    book.store(OrderMessage((Order("CA", placer=ORDER.placer),)), 2.0)
     assert [row["cancelled"] for row in rows(engine, orders)] == [True, True]
 
 
 def test_the_order_of_another_patient_is_not_the_images(book: SqlOrderBook) -> None:
-    book.store(Heard((ORDER,)), 1.0)
+    book.store(OrderMessage((ORDER,)), 1.0)
     other = replace(IMAGE, patient=PatientKey("P2"))
     elsewhere = replace(IMAGE, patient=PatientKey("P1", "OTHER"))
     assert book.registered(other) == Registered(contradicted=True)
@@ -87,14 +91,14 @@ def test_the_order_of_another_patient_is_not_the_images(book: SqlOrderBook) -> N
 
 def test_the_closest_of_several_orders_is_taken(book: SqlOrderBook) -> None:
     other = replace(ORDER, accession_number="ACC2", placer=OrderNumber("PL2"), study_uid="1.2.10")
-    book.store(Heard((ORDER, other)), 1.0)
+    book.store(OrderMessage((ORDER, other)), 1.0)
     keys = ImageKeys("1.2.10", "ACC1", patient=PatientKey("P1"))
     assert book.registered(keys).placer == OrderNumber("PL2")
 
 
 def test_a_corrected_patient_is_known_and_what_is_left_out_stays(book: SqlOrderBook) -> None:
-    book.store(Heard(patients=(Patient(P1, "Miller^Anna", "19800102", "F"),)), 1.0)
-    book.store(Heard(patients=(Patient(P1, "Smith^Anna"),)), 2.0)
+    book.store(OrderMessage(patients=(Patient(P1, "Miller^Anna", "19800102", "F"),)), 1.0)
+    book.store(OrderMessage(patients=(Patient(P1, "Smith^Anna"),)), 2.0)
     known = Patient(P1, "Smith^Anna", "19800102", "F")
     assert book.registered(IMAGE) == Registered(patient=known)
     assert book.registered(ImageKeys("9", patient=PatientKey("P9"))) == Registered()
@@ -102,9 +106,9 @@ def test_a_corrected_patient_is_known_and_what_is_left_out_stays(book: SqlOrderB
 
 def test_a_merged_patient_has_the_surviving_identifier(book: SqlOrderBook) -> None:
     last, between = PatientKey("P3", "HOSP"), PatientKey("P2", "HOSP")
-    book.store(Heard((ORDER,), (Patient(P1, "Old^Name"),)), 1.0)
-    book.store(Heard((), (Patient(between, "B"),), (Merge(P1, between),)), 2.0)
-    book.store(Heard((), (Patient(last, "Miller^Anna"),), (Merge(between, last),)), 3.0)
+    book.store(OrderMessage((ORDER,), (Patient(P1, "Old^Name"),)), 1.0)
+    book.store(OrderMessage((), (Patient(between, "B"),), (Merge(P1, between),)), 2.0)
+    book.store(OrderMessage((), (Patient(last, "Miller^Anna"),), (Merge(between, last),)), 3.0)
     found = book.registered(IMAGE)
     assert found.patient == Patient(last, "Miller^Anna")
     assert found.placer == ORDER.placer  # the order names the old identifier, as the image does
@@ -112,23 +116,23 @@ def test_a_merged_patient_has_the_surviving_identifier(book: SqlOrderBook) -> No
 
 
 def test_a_merge_that_names_no_issuer_means_the_patient_that_is_known(book: SqlOrderBook) -> None:
-    book.store(Heard(patients=(Patient(P1, "Miller^Anna"),)), 1.0)
-    book.store(Heard((), (), (Merge(PatientKey("P1"), PatientKey("P2")),)), 2.0)
+    book.store(OrderMessage(patients=(Patient(P1, "Miller^Anna"),)), 1.0)
+    book.store(OrderMessage((), (), (Merge(PatientKey("P1"), PatientKey("P2")),)), 2.0)
     for keys in (IMAGE, replace(IMAGE, patient=P1)):
         assert book.registered(keys).patient == Patient(PatientKey("P2"))
 
 
 def test_patients_merged_crosswise_lead_to_the_last_survivor(book: SqlOrderBook) -> None:
     other = PatientKey("P2", "HOSP")
-    book.store(Heard((), (), (Merge(P1, other),)), 1.0)
-    book.store(Heard((), (), (Merge(other, P1),)), 2.0)
+    book.store(OrderMessage((), (), (Merge(P1, other),)), 1.0)
+    book.store(OrderMessage((), (), (Merge(other, P1),)), 2.0)
     for keys in (IMAGE, replace(IMAGE, patient=other)):
         assert book.registered(keys).patient == Patient(P1)
 
 
 def test_an_identifier_of_two_issuers_is_nobodys(book: SqlOrderBook) -> None:
     for issuer in ("HOSP", "CLINIC"):
-        book.store(Heard(patients=(Patient(PatientKey("P1", issuer), issuer),)), 1.0)
+        book.store(OrderMessage(patients=(Patient(PatientKey("P1", issuer), issuer),)), 1.0)
     assert book.registered(IMAGE).patient is None
     named = replace(IMAGE, patient=PatientKey("P1", "CLINIC"))
     assert book.registered(named).patient == Patient(PatientKey("P1", "CLINIC"), "CLINIC")
@@ -199,8 +203,8 @@ def test_an_image_that_comes_with_its_order_is_hastened(book: SqlOrderBook, engi
 
 
 def test_old_orders_and_patients_are_forgotten(book: SqlOrderBook, engine: Engine) -> None:
-    book.store(Heard((ORDER,), (Patient(P1),)), 1.0)
-    book.store(Heard((replace(ORDER, accession_number="ACC2"),)), 10.0)
+    book.store(OrderMessage((ORDER,), (Patient(P1),)), 1.0)
+    book.store(OrderMessage((replace(ORDER, accession_number="ACC2"),)), 10.0)
     assert book.prune(5.0) == 2
     assert [row["accession_number"] for row in rows(engine, orders)] == ["ACC2"]
     assert rows(engine, patients) == []

@@ -38,23 +38,6 @@ def test_only_lawful_steps_move_a_row(table: Table, ledger: SqlLedger, engine: E
     assert lawful == set(TRANSITIONS)
 
 
-def test_the_life_of_work_is_the_one_agreed() -> None:
-    assert {
-        (source.value, event.value, target.value) for (source, event), target in TRANSITIONS.items()
-    } == {
-        ("available", "claim", "executing"),
-        ("executing", "finish", "completed"),
-        ("executing", "postpone", "available"),
-        ("executing", "give up", "discarded"),
-        ("executing", "rescue", "available"),
-        ("executing", "replace", "cancelled"),
-        ("completed", "repeat", "available"),
-        ("completed", "lose", "discarded"),
-        ("discarded", "retry", "available"),
-        ("cancelled", "retry", "available"),
-    }
-
-
 @pytest.mark.parametrize("state", [state for state in State if state is not State.EXECUTING])
 def test_what_is_not_executing_cannot_be_finished(
     state: State, ledger: SqlLedger, engine: Engine

@@ -42,7 +42,7 @@ def test_the_turnaround_of_each_step(engine: Engine, ledger: SqlLedger) -> None:
     ledger.record(arrival(1, at=1000.0), ONE_JOB)
     ledger.finish_jobs(claimed(ledger, 1002.0), outcome(1, kinds=("sr",)), 1005.5)
     taken = batch(ledger, 1006.0)
-    ledger.settle_deliveries(taken, (Acknowledgement(taken.deliveries[0].id, "0000"),), (), 1007.0)
+    ledger.finish_deliveries(taken, (Acknowledgement(taken.deliveries[0].id, "0000"),), (), 1007.0)
     tallies = counted(engine)
     assert tallies["turnaround", "wait", "pneumothorax", "2"] == 1
     assert tallies["turnaround", "read", "pneumothorax", "5"] == 1
@@ -57,7 +57,7 @@ def test_reading_again_later_is_no_long_turnaround(engine: Engine, ledger: SqlLe
     ledger.finish_jobs(claimed(ledger, 90_001.0), outcome(7, kinds=("sr",)), 90_002.0)
     while taken := ledger.claim_deliveries("d1", 90_003.0, 60.0):
         told = tuple(Acknowledgement(one.id, "ok") for one in taken.deliveries)
-        ledger.settle_deliveries(taken, told, (), 90_004.0)
+        ledger.finish_deliveries(taken, told, (), 90_004.0)
     tallies = counted(engine)
     assert any(name[:2] == ("turnaround_us", "deliver") for name in tallies)
     assert not any("total" in name for name in tallies)
@@ -70,7 +70,7 @@ def test_pruning_takes_nothing_away(
         finished(ledger, number, now=1001.0, kinds=("sr",))
     while taken := ledger.claim_deliveries("d1", 1002.0, 60.0):
         told = tuple(Acknowledgement(one.id, "ok") for one in taken.deliveries)
-        ledger.settle_deliveries(taken, told, (), 1003.0)
+        ledger.finish_deliveries(taken, told, (), 1003.0)
     before = counted(engine)
     assert before["received", "room 1"] == 3
     with transaction(engine) as conn:

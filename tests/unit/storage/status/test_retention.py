@@ -24,7 +24,7 @@ def delivered(ledger: SqlLedger, number: int) -> None:
     for _ in range(2):
         taken = batch(ledger)
         arrived = tuple(Acknowledgement(delivery.id, "ok") for delivery in taken.deliveries)
-        ledger.settle_deliveries(taken, arrived, (), 3001.0)
+        ledger.finish_deliveries(taken, arrived, (), 3001.0)
 
 
 def keys(found: tuple[object, ...]) -> list[object]:
@@ -36,17 +36,17 @@ def test_only_old_instances_without_work_expire(ledger: SqlLedger, retention: Sq
     ledger.record(arrival(2, at=11.0), Admission(not_analysed="own result"))
     ledger.record(arrival(3, at=2000.0), Admission(not_analysed="own result"))
     ledger.record(arrival(4, at=12.0), ONE_JOB)
-    found = retention.old_instances(1000.0, 1000.0, 10)
+    found = retention.old_files("instances", 1000.0, 1000.0, 10)
     assert keys(found) == [arrival(1).file.key, arrival(2).file.key]
-    assert keys(retention.old_instances(1000.0, 1000.0, 1)) == [arrival(1).file.key]
-    retention.forget_instances([kept.row_id for kept in found], 5000.0)
-    assert retention.old_instances(1000.0, 1000.0, 10) == ()
+    assert keys(retention.old_files("instances", 1000.0, 1000.0, 1)) == [arrival(1).file.key]
+    retention.forget_files("instances", [kept.row_id for kept in found], 5000.0)
+    assert retention.old_files("instances", 1000.0, 1000.0, 10) == ()
 
 
 def test_work_of_any_kind_keeps_the_files(ledger: SqlLedger, retention: SqlRetention) -> None:
     def files() -> int:
-        instances_ = retention.old_instances(9000.0, 9000.0, 10)
-        return len(instances_) + len(retention.old_objects(9000.0, 9000.0, 10))
+        instances_ = retention.old_files("instances", 9000.0, 9000.0, 10)
+        return len(instances_) + len(retention.old_files("objects", 9000.0, 9000.0, 10))
 
     ledger.record(arrival(1), ONE_JOB)
     assert files() == 0  # a job waits
@@ -56,27 +56,31 @@ def test_work_of_any_kind_keeps_the_files(ledger: SqlLedger, retention: SqlReten
     assert files() == 0  # a delivery waits
     taken = batch(ledger)
     assert files() == 0  # a delivery is under way
-    ledger.settle_deliveries(taken, (Acknowledgement(taken.deliveries[0].id, "ok"),), (), 3001.0)
+    ledger.finish_deliveries(taken, (Acknowledgement(taken.deliveries[0].id, "ok"),), (), 3001.0)
     assert files() == 2
 
 
 def test_dead_letters_keep_their_files_longer(ledger: SqlLedger, retention: SqlRetention) -> None:
     ledger.record(arrival(1), ONE_JOB)
     ledger.fail_jobs(claimed(ledger), DEAD, 2000.0)
-    assert retention.old_instances(9000.0, 500.0, 10) == ()
-    assert len(retention.old_instances(9000.0, 1500.0, 10)) == 1
+    assert retention.old_files("instances", 9000.0, 500.0, 10) == ()
+    assert len(retention.old_files("instances", 9000.0, 1500.0, 10)) == 1
     finished(ledger, 2, kinds=("sr",))
     taken = batch(ledger)
-    ledger.settle_deliveries(taken, (), (DeliveryFailure(taken.deliveries[0].id, DEAD),), 3001.0)
-    assert retention.old_objects(9000.0, 1500.0, 10) == ()
-    assert len(retention.old_objects(9000.0, 2500.0, 10)) == 1
+    ledger.finish_deliveries(taken, (), (DeliveryFailure(taken.deliveries[0].id, DEAD),), 3001.0)
+    assert retention.old_files("objects", 9000.0, 1500.0, 10) == ()
+    assert len(retention.old_files("objects", 9000.0, 2500.0, 10)) == 1
 
 
 def expire_all(retention: SqlRetention) -> None:
-    retention.forget_instances(
-        [kept.row_id for kept in retention.old_instances(9e9, 9e9, 100)], 5000.0
+    retention.forget_files(
+        "instances",
+        [kept.row_id for kept in retention.old_files("instances", 9e9, 9e9, 100)],
+        5000.0,
     )
-    retention.forget_objects([kept.row_id for kept in retention.old_objects(9e9, 9e9, 100)], 5000.0)
+    retention.forget_files(
+        "objects", [kept.row_id for kept in retention.old_files("objects", 9e9, 9e9, 100)], 5000.0
+    )
 
 
 def test_pruning_takes_an_instance_with_all_that_hangs_on_it(
@@ -99,8 +103,8 @@ def test_pruning_leaves_living_work(
 ) -> None:
     finished(ledger, 1)
     ledger.record(arrival(2), ONE_JOB)
-    retention.forget_instances([1, 2], 5000.0)
-    retention.forget_objects([1, 2, 3], 5000.0)
+    retention.forget_files("instances", [1, 2], 5000.0)
+    retention.forget_files("objects", [1, 2, 3], 5000.0)
     assert retention.prune(9e9, 10) == 0
     assert len(rows(engine, jobs)) == 2
     assert len(rows(engine, deliveries)) == len(rows(engine, objects)) == 3
@@ -128,7 +132,9 @@ def test_an_expired_result_that_is_made_again_has_its_file_again(
     ledger: SqlLedger, retention: SqlRetention
 ) -> None:
     delivered(ledger, 1)
-    retention.forget_objects([kept.row_id for kept in retention.old_objects(9e9, 9e9, 9)], 5000.0)
+    retention.forget_files(
+        "objects", [kept.row_id for kept in retention.old_files("objects", 9e9, 9e9, 9)], 5000.0
+    )
     assert ledger.reanalyse(now=6000.0) == (1,)
     made = outcome(1, kinds=("sr",))
     ((report, file),) = made.objects

@@ -30,7 +30,7 @@ def test_queues_are_counted_by_state(ledger: SqlLedger, engine: Engine) -> None:
     ledger.fail_jobs(claimed(ledger, 4000.0), Failure(None, "GiveUp: no"), 4000.0)
     taken = batch(ledger, 4100.0)
     ack = Acknowledgement(taken.deliveries[0].id, "0x0000")
-    ledger.settle_deliveries(taken, (ack,), (), 4100.0)
+    ledger.finish_deliveries(taken, (ack,), (), 4100.0)
     snapshot = take_snapshot(engine, 5000.0)
     assert snapshot.jobs == Depth(
         "jobs", available=1, executing=1, completed=1, discarded=1, oldest_s=2000.0
@@ -63,7 +63,7 @@ def test_dead_letters_say_what_and_why(ledger: SqlLedger, engine: Engine) -> Non
     finished(ledger, 2, kinds=("sr",))
     taken = batch(ledger)
     failed = DeliveryFailure(taken.deliveries[0].id, Failure(None, "GiveUp: 0x0122"))
-    ledger.settle_deliveries(taken, (), (failed,), 3500.0)
+    ledger.finish_deliveries(taken, (), (failed,), 3500.0)
     delivery, job = take_snapshot(engine, 5000.0).dead_letters
     assert (job.kind, job.id, job.where, job.subject) == ("job", 1, "pneumothorax", "1.2.3.1")
     assert (job.words, job.at, job.attempt, job.study_uid) == (
@@ -83,10 +83,10 @@ def test_a_timeline_tells_the_way_of_a_study(ledger: SqlLedger, engine: Engine) 
     claim = claimed(ledger, 1000.1)
     ledger.finish_jobs(claim, outcome(1, kinds=("sr", "oru")), 1000.5)
     sent = batch(ledger, 1000.6)
-    ledger.settle_deliveries(sent, (Acknowledgement(sent.deliveries[0].id, "0x0000"),), (), 1000.7)
+    ledger.finish_deliveries(sent, (Acknowledgement(sent.deliveries[0].id, "0x0000"),), (), 1000.7)
     told = batch(ledger, 1000.8)
     failed = DeliveryFailure(told.deliveries[0].id, Failure(None, "GiveUp: AE"))
-    ledger.settle_deliveries(told, (), (failed,), 1000.9)
+    ledger.finish_deliveries(told, (), (failed,), 1000.9)
     finished(ledger, 2)
     assert timeline(engine, "1.2.1") == (
         Moment(1000.0, "received", "1.2.3.1", "CR1", "analysed"),
