@@ -16,7 +16,6 @@ from pipelines.anatomy.pipeline import (
     WHOLE,
     AnatomyPipeline,
     grid_outline,
-    infer,
     load,
 )
 from pipelines.datasets.hannover import read_elsewhere
@@ -67,7 +66,7 @@ def evaluate(arguments: list[str]) -> int:
 def mark(pipeline: AnatomyPipeline, case: Case) -> Marks:
     """Compare the outlines of one radiograph at the size of the drawn masks."""
     manifest = pipeline.manifest
-    shares = infer(pipeline.session, manifest, open_square(case.image, manifest.input.size))
+    (shares,) = pipeline.infer([open_square(case.image, manifest.input.size)])
     lungs = _mask(case.lungs)
     geometry = Geometry(lungs.shape, lungs.shape, None)
     channel = WHOLE if case.behind_heart else VISIBLE
@@ -129,7 +128,7 @@ def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[
     manifest = pipeline.manifest
     ratios, truth, patients = [], [], []
     for case in cases:
-        shares = infer(pipeline.session, manifest, open_square(case.image, manifest.input.size))
+        (shares,) = pipeline.infer([open_square(case.image, manifest.input.size)])
         ratio = grid_outline(shares, manifest.mask_threshold).ratio
         if ratio is not None:
             ratios.append(ratio)
@@ -157,7 +156,7 @@ def elsewhere(pipeline: AnatomyPipeline, folder: Path) -> dict[str, dict[str, ob
     films = read_elsewhere(folder)
     for view in sorted({one.view for one in films}):
         images = [open_square(f.image, manifest.input.size) for f in films if f.view == view]
-        shares = [infer(pipeline.session, manifest, image) for image in images]
+        shares = [pipeline.infer([image])[0] for image in images]
         ratios = [grid_outline(one, manifest.mask_threshold).ratio for one in shares]
         found = [ratio for ratio in ratios if ratio is not None]
         report[f"another hospital, {view}"] = {

@@ -48,7 +48,7 @@ def evaluate(arguments: list[str]) -> int:
     groups = report_on(manifest, readings, options.prevalence)
     away = [from_record(one) for one in read_elsewhere(options.data)]
     if away:
-        groups |= shifts(manifest, readings, read_all(model.session, manifest, away))
+        groups |= shifts(manifest, readings, read_all(model, away))
     labels = {label.name: label for label in manifest.labels}
     named = {name: told_of(label, readings) for name, label in labels.items()}
     drawn = (*curves(named), _froc(marked(manifest, readings)))

@@ -10,12 +10,11 @@ from dicom_node.domain.findings import Box
 from pipelines.chest_findings.boxes import boxes_of, overlap
 from pipelines.chest_findings.cases import BoxLabel, Case
 from pipelines.chest_findings.codes import MAPPED, SCORES
-from pipelines.chest_findings.reading import infer
+from pipelines.chest_findings.reading import SharedModel
 from pipelines.datasets.picture import open_grey
 from pipelines.geometry import square
 from pipelines.measuring.metrics import Flags, Numbers
 from pipelines.serving.labelled import LabelledManifest
-from pipelines.serving.session import Runner
 
 IOU = 0.3
 """A box is met when it overlaps the expert's by this much."""
@@ -59,14 +58,14 @@ class Readings:
         return [case.patient_id for case in self.cases]
 
 
-def read_all(session: Runner, manifest: LabelledManifest, cases: Sequence[Case]) -> Readings:
+def read_all(model: SharedModel, cases: Sequence[Case]) -> Readings:
     """Read every case's image; a case's own view is the standard one."""
     scores, maps = [], []
     for case in cases:
-        pixels = open_grey(case.image)
-        told, places, _ = infer(session, manifest, square(pixels, None, manifest.input.size)[0])
-        scores.append(told)
-        maps.append(places)
+        image, _ = square(open_grey(case.image), None, model.manifest.input.size)
+        (output,) = model.infer([image])
+        scores.append(output.scores)
+        maps.append(output.maps)
     labels = np.asarray([case.labels for case in cases], np.float64)
     return Readings(tuple(cases), labels, np.asarray(scores, np.float64), np.asarray(maps))
 

@@ -19,7 +19,7 @@ from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.heads import abnormality, pneumonia
 from pipelines.chest_findings.judging import MIXES, auc_marks, expert_marks, mixed_scores, run
 from pipelines.chest_findings.network import ServedNet, TrunkNet
-from pipelines.chest_findings.reading import SharedModel, read_phantom
+from pipelines.chest_findings.reading import SharedModel
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
 from pipelines.chest_findings.shelf import Shelf, fill
 from pipelines.chest_findings.summary import best_known, calibrated
@@ -36,7 +36,7 @@ from pipelines.release.export import (
 )
 from pipelines.serving.labelled import Label, LabelledManifest, ScoreReference, load_labelled
 from pipelines.serving.manifest import WEIGHTS, Calibration
-from pipelines.serving.session import SharedSession, open_session, sha256_of
+from pipelines.serving.session import open_session, sha256_of
 
 SHARED = "chest_findings"
 POINTS = ("high_sensitivity", "balanced", "high_specificity")
@@ -101,8 +101,9 @@ def release(arguments: list[str]) -> int:
     served = ServedNet(network, dict.fromkeys(codes.MAPPED, mix), options.size)
     export(served, options.size, weights, ("scores", "maps"))
     drafts = [_draft(task, options, weights) for task in TASKS]
-    readings = read_all(open_session(drafts[0]), drafts[0], cases) if cases else None
-    choose = None if readings is None else partial(_choose, readings)
+    choose = None
+    if cases:
+        choose = partial(_choose, read_all(SharedModel(drafts[0], open_session(drafts[0])), cases))
     for draft in drafts:
         path = WEIGHTS if draft.name == SHARED else f"../{SHARED}/{WEIGHTS}"
         make_folder(options.out / draft.name, draft, Hooks(_reread, choose), path)
@@ -256,9 +257,9 @@ def _by_view(label: Label, readings: Readings) -> dict[str, float]:
 
 
 def _reread(manifest: LabelledManifest) -> LabelledManifest:
-    model = SharedModel(manifest, SharedSession(open_session(manifest)))
+    model = SharedModel(manifest, open_session(manifest))
     read = [
-        replace(one, probabilities=read_phantom(model, one.seed, one.condition))
+        replace(one, probabilities=model.read_phantom(one.seed, one.condition))
         for one in manifest.references
     ]
     return replace(manifest, references=tuple(read))

@@ -30,7 +30,7 @@ def read_split(
     cases = [c for c in read_cases(options.data) if c.split == options.split and wanted(c)]
     if not cases:
         raise BadSettings(f"--data {options.data}: no case for {task} in split {options.split!r}")
-    return model, read_all(model.session, model.manifest, cases)
+    return model, read_all(model, cases)
 
 
 def label_of(manifest: LabelledManifest, name: str) -> Label:

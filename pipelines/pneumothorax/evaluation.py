@@ -45,7 +45,7 @@ def evaluate(arguments: list[str]) -> int:
     cases = [c for c in read_cases(options.data) if c.split == options.split and c.expert]
     if not cases:
         raise BadSettings(f"--data {options.data}: no expert labels in split {options.split!r}")
-    exam = examine(manifest, read_all(pipeline.session, manifest, cases))
+    exam = examine(manifest, read_all(pipeline, cases))
     full = exam.only(np.array([not case.small for case in cases]))
     shown = full if full.told.truth.any() else exam
     finish(

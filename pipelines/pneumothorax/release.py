@@ -42,7 +42,7 @@ from pipelines.serving.manifest import (
     ModelManifest,
     load_manifest,
 )
-from pipelines.serving.session import SharedSession, sha256_of
+from pipelines.serving.session import sha256_of
 
 OUTPUTS = ("mask", "presence")
 POINTS = ("high_sensitivity", "balanced", "high_specificity")
@@ -152,7 +152,7 @@ def _member(
 
 def _choose(cases: list[Case], draft: ModelManifest) -> ModelManifest:
     """Choose calibration and thresholds on the validation split."""
-    readings = read_all(open_model(draft), draft, cases)
+    readings = read_all(PneumothoraxPipeline(draft, open_model(draft)), cases)
     truth, calibration = readings.truth, draft.calibration
     if not draft.members:  # the mean of calibrated probabilities is taken as it is
         slope, intercept = metrics.fit_platt(truth, readings.logits)
@@ -182,7 +182,7 @@ def _choose(cases: list[Case], draft: ModelManifest) -> ModelManifest:
 
 
 def _reread(manifest: ModelManifest) -> ModelManifest:
-    return PneumothoraxPipeline(manifest, SharedSession(open_model(manifest))).reread_all()
+    return PneumothoraxPipeline(manifest, open_model(manifest)).reread_all()
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Columns:
         return np.asarray((np.log(sure / (1 - sure)) - intercepts) / slopes, np.float64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ensemble:
     """The lead's session and its members'; answers like a session.
 

@@ -14,7 +14,7 @@ from pipelines.measuring.binary import rounded
 from pipelines.measuring.report import Report, finish, parse
 from pipelines.suitability import codes
 from pipelines.suitability.cases import Frontal, Other, read_frontals, read_others
-from pipelines.suitability.pipeline import NAME, SuitabilityPipeline, infer, load
+from pipelines.suitability.pipeline import NAME, SuitabilityPipeline, load
 
 Image = NDArray[np.float32]
 AS_IT_IS: Callable[[Image], Image] = np.asarray
@@ -58,7 +58,7 @@ def evaluate(arguments: list[str]) -> int:
 def reason_of(pipeline: SuitabilityPipeline, path: Path, change: Callable[[Image], Image]) -> str:
     """Say why the gate declines a picture file; empty where it does not."""
     image = change(open_square(path, pipeline.manifest.input.size))
-    verdict = infer(pipeline.session, pipeline.manifest, np.ascontiguousarray(image))
+    (verdict,) = pipeline.infer([np.ascontiguousarray(image)])
     return verdict.reason(pipeline.manifest) or ""
 
 

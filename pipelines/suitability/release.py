@@ -17,7 +17,7 @@ from pipelines.measuring.binary import measured_point
 from pipelines.release.contract import UNFITTED, grey_square, unmeasured, unread
 from pipelines.release.export import LEAST_SLOPE, Hooks, export, filled, make_folder, parser
 from pipelines.serving.manifest import WEIGHTS, Calibration, ModelManifest
-from pipelines.serving.session import Session, SharedSession, open_session, sha256_of
+from pipelines.serving.session import Session, open_session, sha256_of
 from pipelines.suitability import codes
 from pipelines.suitability.cases import read_frontals
 from pipelines.suitability.network import ServedNet, SuitabilityNet
@@ -147,7 +147,7 @@ def _stretched(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _reread(manifest: ModelManifest) -> ModelManifest:
-    return SuitabilityPipeline(manifest, SharedSession(open_session(manifest))).reread_all()
+    return SuitabilityPipeline(manifest, open_session(manifest)).reread_all()
 
 
 if __name__ == "__main__":
