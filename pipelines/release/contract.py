@@ -123,7 +123,7 @@ def _labelled(manifest: LabelledManifest, identity: Values) -> Iterator[tuple[st
 
 
 def _measures(point: OperatingPoint) -> Values:
-    return {key: value for key, value in asdict(point).items() if key != "name"}
+    return {key: getattr(point, key) for key in ("threshold", "sensitivity", "specificity")}
 
 
 def _sources(manifest: Manifest) -> Iterator[tuple[str, Values]]:
