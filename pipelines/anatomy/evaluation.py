@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.anatomy.cases import Case, read_cases, read_labelled
-from pipelines.anatomy.outline import Mask, outline
+from pipelines.anatomy.outline import outline
 from pipelines.anatomy.pipeline import (
     HEART,
     NAME,
@@ -19,6 +18,7 @@ from pipelines.anatomy.pipeline import (
     load,
 )
 from pipelines.datasets.hannover import read_elsewhere
+from pipelines.datasets.picture import open_mask
 from pipelines.geometry import Geometry, open_square, to_stored
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import rounded
@@ -67,14 +67,14 @@ def mark(pipeline: AnatomyPipeline, case: Case) -> Marks:
     """Compare the outlines of one radiograph at the size of the drawn masks."""
     manifest = pipeline.manifest
     (shares,) = pipeline.infer([open_square(case.image, manifest.input.size)])
-    lungs = _mask(case.lungs)
+    lungs = open_mask(case.lungs)
     geometry = Geometry(lungs.shape, lungs.shape, None)
     channel = WHOLE if case.behind_heart else VISIBLE
     level = manifest.mask_threshold
     lungs_dice = metrics.dice(to_stored(shares[channel], geometry, level), lungs)
     heart_dice, ratio = float("nan"), None
     if case.heart is not None:
-        heart = _mask(case.heart)
+        heart = open_mask(case.heart)
         heart_dice = metrics.dice(to_stored(shares[HEART], geometry, level), heart)
         ratio = outline(lungs, heart).ratio
     found = grid_outline(shares, level).ratio
@@ -184,12 +184,7 @@ def _misses(marks: list[Marks]) -> list[Miss]:
             one.case.image.name,
             f"lungs Dice {one.lungs:.3f}, ratio {one.found:.2f} (drawn {one.ratio:.2f})",
             one.case.image,
-            _mask(one.case.lungs),
+            open_mask(one.case.lungs),
         )
         for one in worst
     ]
-
-
-def _mask(path: Path) -> Mask:
-    with Image.open(path) as picture:
-        return np.asarray(np.asarray(picture.convert("L")) > 127, np.bool_)

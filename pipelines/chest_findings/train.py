@@ -15,7 +15,6 @@ from pipelines.chest_findings.network import (
     TrunkNet,
     highest_cells,
     load_encoder,
-    load_imagenet,
     map_scores,
 )
 from pipelines.chest_findings.release import SOURCES as OWN_SOURCES
@@ -34,6 +33,7 @@ from pipelines.training.loop import (
 )
 from pipelines.training.rundir import open_run, say
 from pipelines.training.start import load_start, refresh_norms, shipped, sources_of, weights_of
+from pipelines.training.trunk import load_imagenet
 
 NAME = "chest_findings"
 ENCODER_RATE, HEAD_RATE = 4e-4, 1.5e-3
@@ -130,7 +130,7 @@ def prepare(options: argparse.Namespace, shelf: Shelf) -> TrunkNet:
     elif options.encoder:
         load_encoder(network, options.encoder)
     elif imagenet:
-        load_imagenet(network, imagenet)
+        load_imagenet(network.encoder, imagenet)
     network.to(device=options.device, memory_format=torch.channels_last)
     if start and not options.from_feedback:
         refresh_norms(network, start[0], shelf.images, options)

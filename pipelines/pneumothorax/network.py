@@ -1,8 +1,5 @@
 """The network: a slim U-Net with a presence head."""
 
-from pathlib import Path
-
-import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
@@ -80,16 +77,3 @@ def evidence(mask: Tensor) -> Tensor:
     cell is no noise.
     """
     return nn.functional.avg_pool2d(mask, 4).flatten(1).logsumexp(dim=1, keepdim=True)
-
-
-def load_imagenet(network: PneumothoraxNet, weights: Path) -> None:
-    """Fill the encoder; three colour filters add up to one grey filter."""
-    with np.load(weights) as arrays:
-        state = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
-    state = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in state.items()
-    }
-    first = "features.0.0.weight"
-    state[first] = state[first].sum(dim=1, keepdim=True)
-    network.encoder.load_state_dict(state)

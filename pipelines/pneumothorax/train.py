@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dicom_node.share import MODELS
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
 from pipelines.pneumothorax.judging import judge
-from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet, load_imagenet
+from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.release import SOURCES, release
 from pipelines.pneumothorax.shelf import WEIGHTS, Shelf, draw_masks, fill, pick
 from pipelines.training.augment import augment, dice_loss
@@ -27,6 +27,7 @@ from pipelines.training.loop import (
 )
 from pipelines.training.rundir import open_run, say
 from pipelines.training.start import load_start, refresh_norms, shipped, sources_of, weights_of
+from pipelines.training.trunk import load_imagenet
 
 NAME = "pneumothorax"
 ENCODER_RATE, DECODER_RATE = 4e-4, 1.5e-3
@@ -97,7 +98,7 @@ def prepare(options: argparse.Namespace, shelf: Shelf) -> PneumothoraxNet:
     if start:
         load_start(network, ServedNet(network), start, options.size)
     elif imagenet:
-        load_imagenet(network, imagenet)
+        load_imagenet(network.encoder, imagenet)
     network.to(device=options.device, memory_format=torch.channels_last)
     if start and not options.from_feedback:
         refresh_norms(network, start[0], shelf.images, options)

@@ -134,9 +134,10 @@ def test_a_share_is_learned_as_such_and_weighs() -> None:
 def test_real_radiographs_train_too(shared: Path) -> None:
     from pipelines.chest_findings import train as training
     from pipelines.chest_findings.judging import judge
-    from pipelines.chest_findings.network import TrunkNet, load_imagenet
+    from pipelines.chest_findings.network import TrunkNet
     from pipelines.chest_findings.shelf import SOURCES, batch, fill
     from pipelines.training.loop import to_input
+    from pipelines.training.trunk import load_imagenet
 
     cases = [case for case in read_cases(shared) if case.split == "train"]
     chosen = [case for case in cases if case.boxes][:4]
@@ -144,7 +145,7 @@ def test_real_radiographs_train_too(shared: Path) -> None:
     shelf = fill(chosen, 0, 96)
     assert set(shelf.boxes) == {0, 1, 2, 3}
     network = TrunkNet()
-    load_imagenet(network, shared / "weights" / "mobilenet_v2_imagenet.npz")
+    load_imagenet(network.encoder, shared / "weights" / "mobilenet_v2_imagenet.npz")
     lesson = batch(shelf, np.arange(8), 64, torch.Generator().manual_seed(0))
     scores, maps = network(to_input(lesson.images))
     bias = torch.zeros(len(SOURCES), scores.shape[1] + maps.shape[1], requires_grad=True)

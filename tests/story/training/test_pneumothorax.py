@@ -46,7 +46,8 @@ def test_augmentation_moves_image_and_mask_together() -> None:
 def test_real_radiographs_train_too(shared: Path, tmp_path: Path) -> None:
     from pipelines.pneumothorax import train as training
     from pipelines.pneumothorax.judging import judge
-    from pipelines.pneumothorax.network import PneumothoraxNet, load_imagenet
+    from pipelines.pneumothorax.network import PneumothoraxNet
+    from pipelines.training.trunk import load_imagenet
 
     cases = [case for case in read_cases(shared) if case.split == "train" and not case.small]
     chosen = [case for case in cases if case.mask is not None][:6] + cases[:6]
@@ -54,7 +55,7 @@ def test_real_radiographs_train_too(shared: Path, tmp_path: Path) -> None:
     assert shelf.masks[:6].reshape(6, -1).any(axis=1).all()
     assert shelf.labels[:6, 0].all()
     network = PneumothoraxNet(13)
-    load_imagenet(network, shared / "weights" / "mobilenet_v2_imagenet.npz")
+    load_imagenet(network.encoder, shared / "weights" / "mobilenet_v2_imagenet.npz")
     marks = judge(network, shelf)
     assert 0 <= marks["auc"] <= 1
 

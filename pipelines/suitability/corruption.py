@@ -1,4 +1,4 @@
-"""Spoil chest radiographs until they show no whole chest."""
+"""Corrupt chest radiographs until they show no whole chest."""
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +8,8 @@ ZOOM = (0.15, 0.42)
 HALF = (0.3, 0.48)
 
 
-def spoil(images: Tensor, random: torch.Generator) -> Tensor:
-    """Spoil each image (N, 1, s, s) in one of four ways."""
+def corrupt(images: Tensor, random: torch.Generator) -> Tensor:
+    """Corrupt each image (N, 1, s, s) in one of four ways."""
     made = [_WAYS[number % len(_WAYS)](images, number, random) for number in range(len(images))]
     return torch.stack(made) if made else images
 
