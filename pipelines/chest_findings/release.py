@@ -95,7 +95,7 @@ def release(arguments: list[str]) -> int:
     options = _parse(arguments)
     everything = read_cases(options.data, options.format) if options.data else ()
     cases = [case for case in everything if case.split == "val"]
-    network = filled(TrunkNet(), [options.checkpoint])
+    network = filled(TrunkNet(), options.checkpoint)
     weights = options.out / SHARED / WEIGHTS
     mix = _mix(options, network, cases)
     served = ServedNet(network, dict.fromkeys(codes.MAPPED, mix), options.size)
@@ -133,7 +133,6 @@ def _mark(scores: NDArray[np.float32], exam: Shelf) -> float:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     options = finding_parser(__doc__, size=320)
-    options.add_argument("--checkpoint", type=Path, required=True, help="averaged weights")
     options.add_argument("--store", type=Path, help="where decoded validation images are kept")
     options.add_argument("--start", choices=["imagenet", "pneumothorax"], default="imagenet")
     return options.parse_args(arguments)

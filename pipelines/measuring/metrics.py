@@ -145,14 +145,8 @@ def brier(truth: Flags, probabilities: Numbers) -> float:
 
 def calibration_error(truth: Flags, probabilities: Numbers, bins: int = 10) -> float:
     """Give the expected calibration error over equal-width bins."""
-    cells = np.minimum((probabilities * bins).astype(int), bins - 1)
-    error = 0.0
-    for cell in range(bins):
-        rows = cells == cell
-        if rows.any():
-            gap = abs(float(probabilities[rows].mean()) - float(truth[rows].mean()))
-            error += gap * float(rows.mean())
-    return error
+    parts = reliability(truth, probabilities, bins)
+    return float(sum(abs(mean - share) * count for mean, share, count in parts) / len(truth))
 
 
 def bootstrap(

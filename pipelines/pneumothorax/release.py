@@ -82,7 +82,6 @@ def release(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     options = finding_parser(__doc__, size=320)
-    options.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="averaged")
     options.add_argument("--member", type=Path, action="append", default=[], help="of an ensemble")
     return options.parse_args(arguments)
 

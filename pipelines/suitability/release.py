@@ -49,20 +49,14 @@ LICENCES = (
 
 def release(arguments: list[str]) -> int:
     """Write `model.onnx` and `model.toml` from a checkpoint."""
-    options = _parse(arguments)
+    options = parser(__doc__, size=160).parse_args(arguments)
     weights = options.out / WEIGHTS
     if options.checkpoint:
-        network = filled(SuitabilityNet(), [options.checkpoint])
+        network = filled(SuitabilityNet(), options.checkpoint)
         export(ServedNet(network), options.size, weights, OUTPUTS)
     choose = partial(_choose, options.data) if options.data else None
     make_folder(options.out, _draft(options, weights), Hooks(_reread, choose))
     return 0
-
-
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    options = parser(__doc__, size=160)
-    options.add_argument("--checkpoint", type=Path, help="none: the network that is there")
-    return options.parse_args(arguments)
 
 
 def _draft(options: argparse.Namespace, weights: Path) -> ModelManifest:
