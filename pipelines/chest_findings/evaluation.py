@@ -25,11 +25,11 @@ from pipelines.chest_findings.summary import (
     misses,
     of_label,
     read_split,
-    told_of,
+    scored_of,
 )
 from pipelines.datasets.hannover import read_elsewhere
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, rounded
+from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Scored, rounded
 from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import Report, finish, parse
 from pipelines.serving.labelled import Label, LabelledManifest
@@ -50,7 +50,7 @@ def evaluate(arguments: list[str]) -> int:
     if away:
         groups |= shifts(manifest, readings, read_all(model, away))
     labels = {label.name: label for label in manifest.labels}
-    named = {name: told_of(label, readings) for name, label in labels.items()}
+    named = {name: scored_of(label, readings) for name, label in labels.items()}
     drawn = (*curves(named), _froc(marked(manifest, readings)))
     wrong = misses(labels, readings)
     told = (NAME, manifest.version, manifest.sha256, options.split)
@@ -87,7 +87,7 @@ def _means(manifest: LabelledManifest, readings: Readings) -> Figures:
 def _errors(manifest: LabelledManifest, readings: Readings, words: str) -> Figures:
     """Give mean and largest calibration error against the best truth there is."""
     best = best_known(readings)
-    told = [told_of(label, best) for label in manifest.labels]
+    told = [scored_of(label, best) for label in manifest.labels]
     errors = [metrics.calibration_error(one.truth, one.probabilities) for one in told]
     return {
         f"mean ECE{words}": round(float(np.mean(errors)), 4),
@@ -119,7 +119,7 @@ def _auc(readings: Readings, name: str) -> dict[str, float] | str:
     truth, logits = readings.of_label(name)
     if not LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
         return f"{int(truth.sum())} positive: too few"
-    return Told(truth, logits, readings.known(name).patients).estimate(metrics.auc)
+    return Scored(truth, logits, readings.known(name).patients).estimate(metrics.auc)
 
 
 def shifts(manifest: LabelledManifest, readings: Readings, away: Readings) -> dict[str, Figures]:

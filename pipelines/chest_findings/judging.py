@@ -1,14 +1,14 @@
-"""Run a network over a shelf and judge what it says."""
+"""Run a network over decoded radiographs and judge what it says."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pipelines.chest_findings.arrays import SOURCES, TrainingArrays
 from pipelines.chest_findings.cases import BoxLabel
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MAPPED, SCORES
 from pipelines.chest_findings.network import highest_cells, map_scores
-from pipelines.chest_findings.shelf import SOURCES, Shelf
 from pipelines.measuring.metrics import auc
 
 AT_ONCE = 16
@@ -18,7 +18,7 @@ MIXES = (0.0, 0.25, 0.5, 1.0)
 
 
 def run(
-    network: nn.Module, exam: Shelf
+    network: nn.Module, exam: TrainingArrays
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Give score logits, scores of the maps, and map probabilities."""
     network.eval()
@@ -36,7 +36,7 @@ def run(
     return np.concatenate(scores), np.concatenate(pooled), np.concatenate(maps)
 
 
-def judge(network: nn.Module, exam: Shelf) -> dict[str, float]:
+def judge(network: nn.Module, exam: TrainingArrays) -> dict[str, float]:
     """Measure AUC per output, and how many map peaks lie inside their box."""
     scores, pooled, maps = run(network, exam)
     marks = auc_marks(scores, exam) | expert_marks(scores, exam)
@@ -54,7 +54,7 @@ def judge(network: nn.Module, exam: Shelf) -> dict[str, float]:
     return marks | {"worth": round(worth(marks), 4)}
 
 
-def auc_marks(scores: NDArray[np.float32], exam: Shelf) -> dict[str, float]:
+def auc_marks(scores: NDArray[np.float32], exam: TrainingArrays) -> dict[str, float]:
     """Measure AUC per score, and over the reported eight."""
     child = exam.sources == SOURCES.index("child")
     marks = {}
@@ -69,7 +69,7 @@ def auc_marks(scores: NDArray[np.float32], exam: Shelf) -> dict[str, float]:
     return marks
 
 
-def expert_marks(scores: NDArray[np.float32], exam: Shelf) -> dict[str, float]:
+def expert_marks(scores: NDArray[np.float32], exam: TrainingArrays) -> dict[str, float]:
     """Measure AUC against radiologists, per score and their mean."""
     marks = {}
     for column, name in enumerate(SCORES):

@@ -9,7 +9,7 @@ from pipelines.chest_findings.readings import Readings
 from pipelines.chest_findings.summary import as_radiologists_saw, mean_auc, of_label
 from pipelines.datasets.truth import NODULE_OR_MASS
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import Figures, Row, Told, beside, figures, rounded
+from pipelines.measuring.binary import Figures, Row, Scored, beside, figures, rounded
 from pipelines.measuring.metrics import Numbers
 from pipelines.serving.labelled import LabelledManifest
 
@@ -55,11 +55,11 @@ def _adjudicated(readings: Readings) -> dict[str, Figures]:
         columns = [SCORES.index(one) for one in parts]
         logits = part.scores[:, columns].max(axis=1, initial=-np.inf)
         words = name.replace("_", " ").lower()
-        report[f"adjudicated: {words}"] = _ranked(Told(truth, logits, part.patients))
+        report[f"adjudicated: {words}"] = _ranked(Scored(truth, logits, part.patients))
     return report
 
 
-def _ranked(told: Told) -> Figures:
+def _ranked(told: Scored) -> Figures:
     """Give what needs no calibration."""
     found = figures(told, {})
     return {name: found[name] for name in ("images", "positive", "too few", "auc") if name in found}
@@ -83,7 +83,7 @@ def _beside_chexnet(readings: Readings) -> dict[str, Figures]:
             theirs,
         )
         owners = [one for one, kept in zip(readings.patients, rows, strict=True) if kept]
-        told = Told(truth[rows] > 0, pairs[name][1][rows], owners)
+        told = Scored(truth[rows] > 0, pairs[name][1][rows], owners)
         found = beside(told, theirs[rows])
         if "too few" not in found:
             report[f"{name}, beside CheXNet"] = found

@@ -101,11 +101,11 @@ def marked(manifest: LabelledManifest, readings: Readings) -> Marked:
     return marked_boxes([readings.cases[row] for row in boxed], told)
 
 
-Told = tuple[int, str]
+BoxOwner = tuple[int, str]
 """The image and the finding that a box was told of."""
 
 
-def marked_boxes(cases: Sequence[Case], told: Sequence[tuple[Told, Box]]) -> Marked:
+def marked_boxes(cases: Sequence[Case], told: Sequence[tuple[BoxOwner, Box]]) -> Marked:
     """Mark told boxes against the expert boxes of the images, best first."""
     expert = [(n, box) for n, case in enumerate(cases) for box in case.boxes if box.label in MAPPED]
     ranked = sorted(told, key=lambda one: -one[1].score)

@@ -15,13 +15,13 @@ from onnx import numpy_helper
 
 from dicom_node.domain.findings import CodedConcept
 from pipelines.chest_findings import codes
+from pipelines.chest_findings.arrays import TrainingArrays, decode
 from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.heads import abnormality, pneumonia
 from pipelines.chest_findings.judging import MIXES, auc_marks, expert_marks, mixed_scores, run
 from pipelines.chest_findings.network import ServedNet, TrunkNet
 from pipelines.chest_findings.reading import SharedModel
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
-from pipelines.chest_findings.shelf import Shelf, fill
 from pipelines.chest_findings.summary import best_known, calibrated
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import measured_point
@@ -113,7 +113,7 @@ def release(arguments: list[str]) -> int:
 def _mix(options: argparse.Namespace, network: TrunkNet, cases: Sequence[Case]) -> float:
     """Choose how much the eight scores listen to their maps, or keep another model's choice."""
     if cases:
-        exam = fill(cases, 0, options.size, options.store)
+        exam = decode(cases, 0, options.size, options.store)
         scores, pooled, _ = run(network, exam)
         marks = {m: _mark(mixed_scores(scores, pooled, m), exam) for m in MIXES}
         mix = max(marks, key=lambda m: marks[m])
@@ -122,7 +122,7 @@ def _mix(options: argparse.Namespace, network: TrunkNet, cases: Sequence[Case]) 
     return mix_of(load_labelled(options.like / SHARED).weights) if options.like else 0.0
 
 
-def _mark(scores: NDArray[np.float32], exam: Shelf) -> float:
+def _mark(scores: NDArray[np.float32], exam: TrainingArrays) -> float:
     """Mark scores by mean AUC against radiologists, and half as much against the reports."""
     read, eight = (
         expert_marks(scores, exam).get("read", 0.0),

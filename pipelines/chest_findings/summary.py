@@ -12,7 +12,7 @@ from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.reading import SharedModel, open_model
 from pipelines.chest_findings.readings import Readings, read_all
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, figures, rounded
+from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Scored, figures, rounded
 from pipelines.measuring.curves import Chart, calibration_chart, precision_chart, roc_chart
 from pipelines.measuring.metrics import Numbers
 from pipelines.measuring.report import MISSES, Miss
@@ -39,11 +39,11 @@ def label_of(manifest: LabelledManifest, name: str) -> Label:
     return label
 
 
-def told_of(label: Label, readings: Readings) -> Told:
+def scored_of(label: Label, readings: Readings) -> Scored:
     """Give the calibrated probabilities of one label where the truth is known."""
     known = readings.known(label.name)
     truth, logits = known.of_label(label.name)
-    return Told(truth, calibrated(label, logits, known), known.patients)
+    return Scored(truth, calibrated(label, logits, known), known.patients)
 
 
 def calibrated(label: Label, logits: Numbers, readings: Readings) -> Numbers:
@@ -55,7 +55,7 @@ def calibrated(label: Label, logits: Numbers, readings: Readings) -> Numbers:
 
 def of_label(label: Label, readings: Readings, prevalence: float) -> Figures:
     """Give every figure of one label on some readings."""
-    return figures(told_of(label, readings), label.operating_points, prevalence)
+    return figures(scored_of(label, readings), label.operating_points, prevalence)
 
 
 def mean_auc(readings: Readings) -> dict[str, float] | str:
@@ -99,7 +99,7 @@ def best_known(readings: Readings) -> Readings:
     return replace(readings, labels=np.where(np.isnan(seen) & ~often, readings.labels, seen))
 
 
-def curves(named: Mapping[str, Told]) -> tuple[Chart, ...]:
+def curves(named: Mapping[str, Scored]) -> tuple[Chart, ...]:
     """Draw the three curves of some labels."""
     return roc_chart(named), precision_chart(named), calibration_chart(named)
 
@@ -109,7 +109,7 @@ def misses(labels: Mapping[str, Label], readings: Readings) -> list[Miss]:
     found = []
     for words, label in labels.items():
         known = readings.known(label.name)
-        told = told_of(label, readings)
+        told = scored_of(label, readings)
         for case, truth, share in zip(known.cases, told.truth, told.probabilities, strict=True):
             said = f"{words} {'in' if truth else 'not in'} the report, p={share:.3f}"
             found.append((abs(float(truth) - float(share)), case, said))

@@ -7,6 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from dicom_node.share import MODELS
+from pipelines.chest_findings.arrays import (
+    SOURCES,
+    Batch,
+    TrainingArrays,
+    batch,
+    columns_of,
+    decode,
+    pick,
+)
 from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MAPPED, SCORES
 from pipelines.chest_findings.judging import judge
@@ -19,7 +28,6 @@ from pipelines.chest_findings.network import (
 )
 from pipelines.chest_findings.release import SOURCES as OWN_SOURCES
 from pipelines.chest_findings.release import release
-from pipelines.chest_findings.shelf import SOURCES, Batch, Shelf, batch, columns_of, fill, pick
 from pipelines.training.augment import dice_loss
 from pipelines.training.loop import (
     Draws,
@@ -62,21 +70,21 @@ def train(arguments: list[str]) -> int:
     if not options.decode_only:
         open_run(NAME, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    shelf = fill(learning, phantoms, options.size * 8 // 7, options.out)
-    exam = fill(judging, exam_phantoms, options.size, options.out)
+    arrays = decode(learning, phantoms, options.size * 8 // 7, options.out)
+    exam = decode(judging, exam_phantoms, options.size, options.out)
     if options.decode_only:
         return 0
-    say(options.out, event="ready", learning=len(shelf.images), judging=len(exam.images))
+    say(options.out, event="ready", learning=len(arrays.images), judging=len(exam.images))
 
-    network = prepare(options, shelf)
+    network = prepare(options, arrays)
     bias = nn.Parameter(torch.zeros(len(SOURCES), len(SCORES) + len(MAPPED), device=options.device))
     by_source = torch.tensor([weights[name] for name in SOURCES], device=options.device)
-    rarity = positives(shelf, options.balance).to(options.device)
+    rarity = positives(arrays, options.balance).to(options.device)
 
     def take_step(network: nn.Module, draws: Draws) -> Losses:
         coarse = max(32, round(options.size * 0.7 / 32) * 32)
         size = coarse if draws.progress < COARSE_UNTIL else options.size
-        lesson = batch(shelf, pick(shelf, draws.numpy), size, draws.torch, options.equalise)
+        lesson = batch(arrays, pick(arrays, draws.numpy), size, draws.torch, options.equalise)
         with mixed(draws.device):
             scores, maps = network(to_input(lesson.images))
         counts = (by_source[lesson.sources][:, None], rarity)
@@ -120,7 +128,7 @@ def _source(options: argparse.Namespace) -> list[str]:
     return [*words, "--like", str(MODELS)] if options.from_feedback else words
 
 
-def prepare(options: argparse.Namespace, shelf: Shelf) -> TrunkNet:
+def prepare(options: argparse.Namespace, arrays: TrainingArrays) -> TrunkNet:
     """Make the network with the weights it starts from."""
     network = TrunkNet()
     imagenet = imagenet_of(options)
@@ -133,13 +141,13 @@ def prepare(options: argparse.Namespace, shelf: Shelf) -> TrunkNet:
         load_imagenet(network.encoder, imagenet)
     network.to(device=options.device, memory_format=torch.channels_last)
     if start and not options.from_feedback:
-        refresh_norms(network, start[0], shelf.images, options)
+        refresh_norms(network, start[0], arrays.images, options)
     return network
 
 
-def positives(shelf: Shelf, balance: float) -> Tensor:
+def positives(arrays: TrainingArrays, balance: float) -> Tensor:
     """Say how much a positive of each score counts, (scores,); 1 where `balance` is 0."""
-    shares, weights = torch.from_numpy(shelf.shares), torch.from_numpy(shelf.weights)
+    shares, weights = torch.from_numpy(arrays.shares), torch.from_numpy(arrays.weights)
     present, known = (shares * weights).sum(dim=0), weights.sum(dim=0)
     odds = (known - present).clamp(min=1) / present.clamp(min=1)
     return (odds**balance).clamp(1.0, RAREST)

@@ -8,7 +8,7 @@ import numpy as np
 from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.picture import open_mask
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import Figures, Row, Told, beside, figures, rounded
+from pipelines.measuring.binary import Figures, Row, Scored, beside, figures, rounded
 from pipelines.measuring.curves import Chart, Line, calibration_chart, precision_chart, roc_chart
 from pipelines.measuring.metrics import Flags
 from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
@@ -26,7 +26,7 @@ class Exam:
     """The readings of a split with what follows from them once."""
 
     readings: Readings
-    told: Told
+    told: Scored
     fits: tuple[Fit, ...]
 
     def only(self, keep: Flags) -> "Exam":
@@ -68,7 +68,7 @@ def examine(manifest: ModelManifest, readings: Readings) -> Exam:
     shares = manifest.calibration.probabilities(readings.logits)
     patients = [case.patient_id for case in readings.cases]
     found = tuple(fits(readings, manifest.mask_threshold))
-    return Exam(readings, Told(readings.truth, shares, patients), found)
+    return Exam(readings, Scored(readings.truth, shares, patients), found)
 
 
 def tables(manifest: ModelManifest, exam: Exam, prevalence: float) -> dict[str, Figures]:
@@ -158,7 +158,7 @@ def charts(exam: Exam) -> tuple[Chart, ...]:
         part = exam.only(scored)
         theirs = np.array([case.chexnet for case in part.readings.cases], np.float64)
         named["this model where CheXNet scored"] = part.told
-        named["CheXNet"] = Told(part.told.truth, theirs, part.told.patients)
+        named["CheXNet"] = Scored(part.told.truth, theirs, part.told.patients)
     dices = sorted(one.dice for one in exam.fits)
     steps = [(value, (rank + 1) / len(dices)) for rank, value in enumerate(dices)]
     overlap = Chart("Dice", "Dice", "share of masks up to it", (Line("masks", steps),))

@@ -1,4 +1,4 @@
-"""Run a network over a shelf and judge what it says."""
+"""Run a network over decoded radiographs and judge what it says."""
 
 import numpy as np
 import torch
@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipelines.measuring.metrics import Numbers, auc
+from pipelines.pneumothorax.arrays import TrainingArrays
 from pipelines.pneumothorax.network import evidence
-from pipelines.pneumothorax.shelf import Shelf
 from pipelines.training.loop import Marks, device_of, to_input
 
 LEVELS = (0.2, 0.35, 0.5)
@@ -16,7 +16,7 @@ MIXES = (0.0, 0.25, 0.5, 1.0)
 """How much the presence may listen to the mask's evidence."""
 
 
-def judge(network: nn.Module, exam: Shelf) -> Marks:
+def judge(network: nn.Module, exam: TrainingArrays) -> Marks:
     """Measure AUC, and Dice on masked positives at several thresholds."""
     scores, sure, maps = answers(network, exam)
     phantom = np.zeros(len(scores), np.bool_)
@@ -38,7 +38,9 @@ def judge(network: nn.Module, exam: Shelf) -> Marks:
     return marks | {"worth": worth(marks)}
 
 
-def answers(network: nn.Module, exam: Shelf) -> tuple[Numbers, Numbers, NDArray[np.float32]]:
+def answers(
+    network: nn.Module, exam: TrainingArrays
+) -> tuple[Numbers, Numbers, NDArray[np.float32]]:
     """Give presence logits, the masks' evidence, and mask probabilities."""
     network.eval()
     device = device_of(network)
@@ -63,7 +65,7 @@ def worth(marks: Marks) -> float:
     return 0.0
 
 
-def best_mix(network: nn.Module, exam: Shelf) -> float:
+def best_mix(network: nn.Module, exam: TrainingArrays) -> float:
     """Choose how much the presence listens to the mask: by AUC, the least that does best."""
     scores, sure, _ = answers(network, exam)
     truth = exam.labels[:, 0] > 0

@@ -14,12 +14,12 @@ from onnx import numpy_helper
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import measured_point
 from pipelines.pneumothorax import codes
+from pipelines.pneumothorax.arrays import decode
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
 from pipelines.pneumothorax.judging import best_mix
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.pipeline import NAME, PneumothoraxPipeline, open_model
 from pipelines.pneumothorax.readings import dice_of, read_all
-from pipelines.pneumothorax.shelf import fill
 from pipelines.release.contract import (
     OTHERS_LICENCES,
     UNFITTED,
@@ -93,7 +93,7 @@ def _export(
     network = filled(PneumothoraxNet(len(AUXILIARY)), checkpoints)
     mix = mix_of(options.like / options.out.name / WEIGHTS) if options.like else 0.0
     if {case.present for case in cases} == {False, True}:
-        mix = best_mix(network, fill(cases, 0, options.size, seed=0))
+        mix = best_mix(network, decode(cases, 0, options.size, seed=0))
         print(f"share of the mask's evidence in the presence: {mix}")
     weights: Path = options.out / name
     export(ServedNet(network, mix), options.size, weights, OUTPUTS)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dicom_node.share import MODELS
+from pipelines.pneumothorax.arrays import WEIGHTS, TrainingArrays, decode, draw_masks, pick
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
 from pipelines.pneumothorax.judging import judge
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.release import SOURCES, release
-from pipelines.pneumothorax.shelf import WEIGHTS, Shelf, draw_masks, fill, pick
 from pipelines.training.augment import augment, dice_loss
 from pipelines.training.loop import (
     Draws,
@@ -43,22 +43,22 @@ def train(arguments: list[str]) -> int:
     open_run(NAME, options)
     learning = [c for c in cases if c.split == "train" and (c.expert or not c.small)]
     judging = judges(cases)
-    shelf = fill(learning, options.phantoms, options.size * 6 // 5, 1000, weights)
+    arrays = decode(learning, options.phantoms, options.size * 6 // 5, 1000, weights)
     if options.teacher:
-        draw_masks(shelf, options.teacher)
+        draw_masks(arrays, options.teacher)
     least = 0 if judging else 4
-    exam = fill(judging, max(options.phantoms // 10, least), options.size, seed=1)
-    say(options.out, event="ready", learning=len(shelf.images), judging=len(exam.images))
-    network = prepare(options, shelf)
+    exam = decode(judging, max(options.phantoms // 10, least), options.size, seed=1)
+    say(options.out, event="ready", learning=len(arrays.images), judging=len(exam.images))
+    network = prepare(options, arrays)
 
     def take_step(network: nn.Module, draws: Draws) -> Losses:
-        rows = pick(shelf, draws.numpy)
-        images = torch.from_numpy(shelf.images[rows]).to(draws.device).float()[:, None] / 255
-        masks = torch.from_numpy(shelf.masks[rows]).to(draws.device).float()[:, None]
+        rows = pick(arrays, draws.numpy)
+        images = torch.from_numpy(arrays.images[rows]).to(draws.device).float()[:, None] / 255
+        masks = torch.from_numpy(arrays.masks[rows]).to(draws.device).float()[:, None]
         images, masks = augment(images, masks, options.size, draws.torch, options.equalise)
         with mixed(draws.device):
             answers = network(to_input(images))
-        return losses(answers, masks, shelf, rows)
+        return losses(answers, masks, arrays, rows)
 
     groups = rates(network.encoder, network, ENCODER_RATE, DECODER_RATE)
     checkpoint = run(network, groups, options, take_step, lambda net: judge(net, exam))
@@ -90,7 +90,7 @@ def _source(options: argparse.Namespace, judging: list[Case]) -> list[str]:
     return [*words, "--like", str(MODELS)] if options.from_feedback else words
 
 
-def prepare(options: argparse.Namespace, shelf: Shelf) -> PneumothoraxNet:
+def prepare(options: argparse.Namespace, arrays: TrainingArrays) -> PneumothoraxNet:
     """Make the network with the weights it starts from."""
     network = PneumothoraxNet(len(AUXILIARY))
     imagenet = imagenet_of(options)
@@ -101,18 +101,18 @@ def prepare(options: argparse.Namespace, shelf: Shelf) -> PneumothoraxNet:
         load_imagenet(network.encoder, imagenet)
     network.to(device=options.device, memory_format=torch.channels_last)
     if start and not options.from_feedback:
-        refresh_norms(network, start[0], shelf.images, options)
+        refresh_norms(network, start[0], arrays.images, options)
     return network
 
 
 def losses(
-    answers: tuple[Tensor, Tensor], masks: Tensor, shelf: Shelf, rows: NDArray[np.int64]
+    answers: tuple[Tensor, Tensor], masks: Tensor, arrays: TrainingArrays, rows: NDArray[np.int64]
 ) -> Losses:
     """Give what the mask, the presence and the other labels miss, weighted."""
     mask_logits, label_logits = (answer.float() for answer in answers)
     labels, has_mask, weights = (
         torch.from_numpy(known[rows]).to(masks.device)
-        for known in (shelf.labels, shelf.has_mask, shelf.weights)
+        for known in (arrays.labels, arrays.has_mask, arrays.weights)
     )
     entropy = nn.functional.binary_cross_entropy_with_logits
     pixels = entropy(mask_logits, masks, reduction="none").mean(dim=(1, 2, 3))

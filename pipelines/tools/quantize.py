@@ -26,12 +26,12 @@ from torch import Tensor, nn
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.share import MODELS
+from pipelines.chest_findings import arrays as findings_arrays
 from pipelines.chest_findings import judging
-from pipelines.chest_findings import shelf as findings_shelf
 from pipelines.chest_findings.cases import read_cases as read_findings
 from pipelines.datasets.catalogue import AUTO, FORMATS
+from pipelines.pneumothorax import arrays as pneumothorax_arrays
 from pipelines.pneumothorax import judging as pneumothorax
-from pipelines.pneumothorax import shelf as pneumothorax_shelf
 from pipelines.pneumothorax.cases import judges, read_cases
 from pipelines.serving.manifest import WEIGHTS, read_input, read_sha256
 from pipelines.serving.session import sha256_of
@@ -115,17 +115,17 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _pneumothorax(options: argparse.Namespace, size: int) -> Exam:
     cases = read_cases(options.data, options.format)
     learning = [case for case in cases if case.split == "train" and not case.small]
-    shelf = pneumothorax_shelf.fill(_some(learning, CALIBRATING), 0, size, seed=0)
-    exam = pneumothorax_shelf.fill(_some(judges(cases), options.most), 0, size, seed=0)
-    return Exam(shelf.images, len(exam.images), lambda net: pneumothorax.judge(net, exam))
+    arrays = pneumothorax_arrays.decode(_some(learning, CALIBRATING), 0, size, seed=0)
+    exam = pneumothorax_arrays.decode(_some(judges(cases), options.most), 0, size, seed=0)
+    return Exam(arrays.images, len(exam.images), lambda net: pneumothorax.judge(net, exam))
 
 
 def _findings(options: argparse.Namespace, size: int) -> Exam:
     cases = read_findings(options.data, options.format)
     learning, judged = ([c for c in cases if c.split == split] for split in ("train", "val"))
-    shelf = findings_shelf.fill(_some(learning, CALIBRATING), 0, size)
-    exam = findings_shelf.fill(_some(judged, options.most), 0, size)
-    return Exam(shelf.images, len(exam.images), lambda net: judging.judge(net, exam))
+    arrays = findings_arrays.decode(_some(learning, CALIBRATING), 0, size)
+    exam = findings_arrays.decode(_some(judged, options.most), 0, size)
+    return Exam(arrays.images, len(exam.images), lambda net: judging.judge(net, exam))
 
 
 EXAMS = {"pneumothorax": _pneumothorax, "chest_findings": _findings}

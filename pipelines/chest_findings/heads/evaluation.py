@@ -13,10 +13,10 @@ from pipelines.chest_findings.summary import (
     misses,
     of_label,
     read_split,
-    told_of,
+    scored_of,
 )
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import LEAST_CASES, Figures, Told
+from pipelines.measuring.binary import LEAST_CASES, Figures, Scored
 from pipelines.measuring.report import Report, finish, parse
 from pipelines.serving.labelled import Label, LabelledManifest
 
@@ -30,7 +30,7 @@ def evaluate_pneumonia(arguments: list[str]) -> int:
     manifest = model.manifest
     adult, child = label_of(manifest, pneumonia.ADULT), label_of(manifest, pneumonia.CHILD)
     full, children = readings.where("full"), readings.where("child")
-    drawn = curves({"NIH 448 px": told_of(adult, full), "children": told_of(child, children)})
+    drawn = curves({"NIH 448 px": scored_of(adult, full), "children": scored_of(child, children)})
     wrong = misses({"pneumonia": adult}, full)
     tables = pneumonia_figures(manifest, readings, options.prevalence)
     told = (pneumonia.NAME, manifest.version, manifest.sha256, options.split)
@@ -88,7 +88,7 @@ def _crossed(children: Readings) -> Figures:
     scores = children.scores[:, SCORES.index(pneumonia.ADULT)]
     return {
         "images": len(truth),
-        "auc": Told(truth, scores, children.patients).estimate(metrics.auc),
+        "auc": Scored(truth, scores, children.patients).estimate(metrics.auc),
     }
 
 
@@ -98,7 +98,7 @@ def evaluate_abnormality(arguments: list[str]) -> int:
     model, readings = read_split(abnormality.NAME, options, lambda case: case.source != "child")
     manifest = model.manifest
     label = label_of(manifest, abnormality.LABEL)
-    drawn = curves({"all images": told_of(label, readings)})
+    drawn = curves({"all images": scored_of(label, readings)})
     wrong = misses({"a finding": label}, readings)
     told = (abnormality.NAME, manifest.version, manifest.sha256, options.split)
     tables = abnormality_figures(manifest, readings, options.prevalence)

@@ -54,7 +54,7 @@ def test_a_manifest_without_its_labels_is_named(tmp_path: Path) -> None:
 
 def test_children_are_cropped_so_that_all_are_squeezed_alike() -> None:
     """Whatever a file's aspect was, what is kept of it has a random one."""
-    from pipelines.chest_findings.shelf import _crops
+    from pipelines.chest_findings.arrays import _crops
 
     random = torch.Generator().manual_seed(0)
     for aspect in (1.2, 1.5):
@@ -68,13 +68,13 @@ def test_children_are_cropped_so_that_all_are_squeezed_alike() -> None:
 
 
 def test_boxes_move_with_their_image() -> None:
+    from pipelines.chest_findings.arrays import GRID, SOURCES, TrainingArrays, batch
     from pipelines.chest_findings.codes import MAPPED
-    from pipelines.chest_findings.shelf import GRID, SOURCES, Shelf, batch
 
     image = np.zeros((96, 96), np.uint8)
     image[24:48, 60:84] = 255
     box = BoxLabel("Mass", 60 / 96, 24 / 96, 24 / 96, 24 / 96)
-    shelf = Shelf(
+    arrays = TrainingArrays(
         np.stack([image] * 6),
         np.full((6, 16), np.nan, np.float32),
         np.zeros((6, 16), np.float32),
@@ -86,7 +86,7 @@ def test_boxes_move_with_their_image() -> None:
         dict.fromkeys(range(6), (box,)),
         {},
     )
-    drawn = batch(shelf, np.arange(6), 96, torch.Generator().manual_seed(1))
+    drawn = batch(arrays, np.arange(6), 96, torch.Generator().manual_seed(1))
     inside = torch.nn.functional.interpolate(drawn.boxes, size=96)[:, MAPPED.index("Mass")] > 0.5
     assert drawn.boxes.shape == (6, 8, GRID, GRID)
     assert drawn.boxes.sum() == drawn.boxes[:, MAPPED.index("Mass")].sum() > 0
@@ -101,20 +101,20 @@ def film(folder: Path, name: str, reading: Reading | None) -> Case:
 
 
 def test_what_radiologists_saw_teaches_most_and_is_drawn_more_often(tmp_path: Path) -> None:
-    from pipelines.chest_findings.shelf import READ_CHANCE, fill
+    from pipelines.chest_findings.arrays import READ_CHANCE, decode
 
     mass, child = SCORES.index("Mass"), SCORES.index("Child_Pneumonia")
     box = BoxLabel("Pneumonia", 0.2, 0.2, 0.1, 0.1)
     voted = Reading(("Mass",), votes={"Mass": 0.4}, opacities=(box,))
     cases = [film(tmp_path, "read", voted), film(tmp_path, "text", None)]
-    shelf = fill(cases, 0, 32)
-    assert shelf.shares[:, mass].tolist() == pytest.approx([0.4, 0.98])
-    assert shelf.weights[:, mass].tolist() == [4, 1]
-    assert shelf.weights[:, child].tolist() == [0, 0]
-    assert shelf.read[0, mass] == 0
-    assert np.isnan(shelf.read[1]).all()
-    assert shelf.chances.tolist() == [READ_CHANCE, 1]
-    assert shelf.boxes == {0: (box,)}
+    arrays = decode(cases, 0, 32)
+    assert arrays.shares[:, mass].tolist() == pytest.approx([0.4, 0.98])
+    assert arrays.weights[:, mass].tolist() == [4, 1]
+    assert arrays.weights[:, child].tolist() == [0, 0]
+    assert arrays.read[0, mass] == 0
+    assert np.isnan(arrays.read[1]).all()
+    assert arrays.chances.tolist() == [READ_CHANCE, 1]
+    assert arrays.boxes == {0: (box,)}
 
 
 def test_a_share_is_learned_as_such_and_weighs() -> None:
@@ -133,26 +133,26 @@ def test_a_share_is_learned_as_such_and_weighs() -> None:
 @pytest.mark.data
 def test_real_radiographs_train_too(shared: Path) -> None:
     from pipelines.chest_findings import train as training
+    from pipelines.chest_findings.arrays import SOURCES, batch, decode
     from pipelines.chest_findings.judging import judge
     from pipelines.chest_findings.network import TrunkNet
-    from pipelines.chest_findings.shelf import SOURCES, batch, fill
     from pipelines.training.loop import to_input
     from pipelines.training.trunk import load_imagenet
 
     cases = [case for case in read_cases(shared) if case.split == "train"]
     chosen = [case for case in cases if case.boxes][:4]
     chosen += [case for case in cases if case.source == "child"][:4]
-    shelf = fill(chosen, 0, 96)
-    assert set(shelf.boxes) == {0, 1, 2, 3}
+    arrays = decode(chosen, 0, 96)
+    assert set(arrays.boxes) == {0, 1, 2, 3}
     network = TrunkNet()
     load_imagenet(network.encoder, shared / "weights" / "mobilenet_v2_imagenet.npz")
-    lesson = batch(shelf, np.arange(8), 64, torch.Generator().manual_seed(0))
+    lesson = batch(arrays, np.arange(8), 64, torch.Generator().manual_seed(0))
     scores, maps = network(to_input(lesson.images))
     bias = torch.zeros(len(SOURCES), scores.shape[1] + maps.shape[1], requires_grad=True)
-    counts = (torch.ones(8, 1), training.positives(shelf, 0.5))
+    counts = (torch.ones(8, 1), training.positives(arrays, 0.5))
     parts = training.losses(scores, maps, lesson, bias[lesson.sources], counts)
     torch.stack(list(parts.values())).sum().backward()
     assert all(bool(torch.isfinite(part)) for part in parts.values())
     assert parts["dice"].item() > 0
     assert float(bias.grad[SOURCES.index("child")].abs().sum()) > 0
-    assert 0 <= judge(network, shelf)["peaks"] <= 1
+    assert 0 <= judge(network, arrays)["peaks"] <= 1

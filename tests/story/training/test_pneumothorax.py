@@ -51,12 +51,12 @@ def test_real_radiographs_train_too(shared: Path, tmp_path: Path) -> None:
 
     cases = [case for case in read_cases(shared) if case.split == "train" and not case.small]
     chosen = [case for case in cases if case.mask is not None][:6] + cases[:6]
-    shelf = training.fill(chosen, 0, 192, seed=0)
-    assert shelf.masks[:6].reshape(6, -1).any(axis=1).all()
-    assert shelf.labels[:6, 0].all()
+    arrays = training.decode(chosen, 0, 192, seed=0)
+    assert arrays.masks[:6].reshape(6, -1).any(axis=1).all()
+    assert arrays.labels[:6, 0].all()
     network = PneumothoraxNet(13)
     load_imagenet(network.encoder, shared / "weights" / "mobilenet_v2_imagenet.npz")
-    marks = judge(network, shelf)
+    marks = judge(network, arrays)
     assert 0 <= marks["auc"] <= 1
 
 

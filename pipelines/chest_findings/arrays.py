@@ -49,7 +49,7 @@ THUMBNAIL = 0.55
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class TrainingArrays:
     """Images (N, side, side), labels (N, scores) with NaN, boxes by row."""
 
     images: NDArray[np.uint8]
@@ -83,13 +83,15 @@ class Batch:
     """(N,): whether an expert drew boxes on this image."""
 
 
-def fill(cases: Sequence[Case], phantoms: int, side: int, store: Path | None = None) -> Shelf:
+def decode(
+    cases: Sequence[Case], phantoms: int, side: int, store: Path | None = None
+) -> TrainingArrays:
     """Decode cases (once: `store` keeps them) and make phantoms."""
     key = hashlib.sha256("".join([str(side), *(str(c.image) for c in cases)]).encode())
     kept = store / f"images-{key.hexdigest()[:16]}.npz" if store else None
     if kept and kept.exists():
-        with np.load(kept) as arrays:
-            images, aspects = arrays["images"], arrays["aspects"]
+        with np.load(kept) as held:
+            images, aspects = held["images"], held["aspects"]
     else:
         images, aspects = _decode(cases, side)
         if kept:
@@ -106,7 +108,7 @@ def fill(cases: Sequence[Case], phantoms: int, side: int, store: Path | None = N
     shares, weights = targets(cases, labels)
     read = np.full_like(labels, np.nan)
     read[: len(cases)] = [read_labels(case) for case in cases] or np.zeros((0, len(SCORES)))
-    return Shelf(
+    return TrainingArrays(
         np.concatenate([images, made]),
         labels,
         shares,
@@ -172,19 +174,19 @@ def _phantoms(
     return images, labels, boxes
 
 
-def pick(shelf: Shelf, draw: np.random.Generator) -> NDArray[np.int64]:
+def pick(arrays: TrainingArrays, draw: np.random.Generator) -> NDArray[np.int64]:
     """Choose one step's images."""
     chosen = []
     for name, number in BATCH.items():
-        if name in shelf.groups:
-            rows = shelf.groups[name]
-            chances = shelf.chances[rows] / shelf.chances[rows].sum()
+        if name in arrays.groups:
+            rows = arrays.groups[name]
+            chances = arrays.chances[rows] / arrays.chances[rows].sum()
             chosen.append(draw.choice(rows, min(number, len(rows)), replace=False, p=chances))
     return np.concatenate(chosen)
 
 
 def batch(
-    shelf: Shelf,
+    arrays: TrainingArrays,
     rows: NDArray[np.int64],
     size: int,
     random: torch.Generator,
@@ -198,10 +200,10 @@ def batch(
     def there(values: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(values).to(random.device)
 
-    images = there(shelf.images[rows]).float()[:, None] / 255
-    grids = there(np.stack([draw_boxes(shelf.boxes.get(int(row), ())) for row in rows]))
+    images = there(arrays.images[rows]).float()[:, None] / 255
+    grids = there(np.stack([draw_boxes(arrays.boxes.get(int(row), ())) for row in rows]))
     maps = random_affine(len(rows), random)
-    maps[:, :, :2] *= _crops(there(shelf.aspects[rows]), random)[:, :, None]
+    maps[:, :, :2] *= _crops(there(arrays.aspects[rows]), random)[:, :, None]
     maps[:, :, 2] *= 0.7
     warped = _warp(images, maps, size)
     soft = torch.rand(len(rows), generator=random, device=random.device) < SOFTENED
@@ -210,11 +212,11 @@ def batch(
     warped = equalise(warped, random, flattened)
     return Batch(
         write_markers(photograph(warped, random), random),
-        there(shelf.shares[rows]),
-        there(shelf.weights[rows]),
-        there(shelf.sources[rows]),
+        there(arrays.shares[rows]),
+        there(arrays.weights[rows]),
+        there(arrays.sources[rows]),
         (_warp(grids, maps, GRID) > 0.5).float(),
-        torch.tensor([int(row) in shelf.boxes for row in rows], device=random.device),
+        torch.tensor([int(row) in arrays.boxes for row in rows], device=random.device),
     )
 
 
