@@ -21,7 +21,7 @@ from pipelines.datasets.hannover import read_elsewhere
 from pipelines.datasets.picture import open_mask
 from pipelines.geometry import Geometry, open_square, to_stored
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import rounded
+from pipelines.measuring.binary import mean_of, rounded
 from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
 
@@ -105,21 +105,20 @@ def summary(marks: list[Marks]) -> dict[str, object]:
         known = [one for one in marks if np.isfinite(getattr(one, name))]
         if known:
             values = np.asarray([getattr(one, name) for one in known])
-            found[f"{name} Dice"] = _mean(values, known)
+            found[f"{name} Dice"] = mean_of(values, _patients(known))
             found[f"{name} worst"] = round(float(values.min()), 3)
     drawn = [one for one in marks if np.isfinite(one.ratio)]
     compared = [one for one in drawn if np.isfinite(one.found)]
     if compared:
         errors = np.asarray([one.found - one.ratio for one in compared])
         found["ratios"] = f"{len(compared)} of {len(drawn)} measured"
-        found["ratio error"] = _mean(np.abs(errors), compared)
-        found["ratio bias"] = _mean(errors, compared)
+        found["ratio error"] = mean_of(np.abs(errors), _patients(compared))
+        found["ratio bias"] = mean_of(errors, _patients(compared))
     return found
 
 
-def _mean(values: metrics.Numbers, marks: list[Marks]) -> dict[str, float]:
-    patients = [one.case.patient_id for one in marks]
-    return rounded(metrics.bootstrap(lambda rows: float(values[rows].mean()), patients))
+def _patients(marks: list[Marks]) -> list[str]:
+    return [one.case.patient_id for one in marks]
 
 
 def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[str, object]:

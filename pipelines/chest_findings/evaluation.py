@@ -29,7 +29,7 @@ from pipelines.chest_findings.summary import (
 )
 from pipelines.datasets.hannover import read_elsewhere
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Scored, rounded
+from pipelines.measuring.binary import LEAST_CASES, Figures, Scored, mean_of, rounded
 from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import Report, finish, parse
 from pipelines.serving.labelled import Label, LabelledManifest
@@ -155,22 +155,14 @@ def _boxes(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:
     if not found.patients:
         return told
     for wrong in WRONG_PER_IMAGE:
-        measure = partial(_recall, found, wrong)
+        measure = partial(recall_at, found, wrong_per_image=wrong)
         told[f"met, {wrong:g} wrong an image"] = rounded(
             metrics.bootstrap(measure, list(found.patients))
         )
     peaks, boxes, owners = place_hits(manifest, readings)
     for words, hits in (("peak inside", peaks), (f"box met at IoU {IOU:g}", boxes)):
-        told[f"{words}, finding given"] = rounded(metrics.bootstrap(partial(_share, hits), owners))
+        told[f"{words}, finding given"] = mean_of(hits, owners)
     return told
-
-
-def _recall(found: Marked, wrong: float, rows: Row) -> float:
-    return recall_at(found, rows, wrong)
-
-
-def _share(hits: metrics.Flags, rows: Row) -> float:
-    return float(hits[rows].mean())
 
 
 def _froc(found: Marked) -> Chart:

@@ -16,7 +16,7 @@ from pipelines.chest_findings.arrays import (
     decode,
     pick,
 )
-from pipelines.chest_findings.cases import Case, read_cases
+from pipelines.chest_findings.cases import read_cases
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MAPPED, SCORES
 from pipelines.chest_findings.judging import judge
 from pipelines.chest_findings.network import (
@@ -40,7 +40,14 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
-from pipelines.training.start import load_start, refresh_norms, shipped, sources_of, weights_of
+from pipelines.training.start import (
+    cases_of,
+    load_start,
+    refresh_norms,
+    shipped,
+    sources_of,
+    weights_of,
+)
 from pipelines.training.trunk import load_imagenet
 
 NAME = "chest_findings"
@@ -63,7 +70,7 @@ def train(arguments: list[str]) -> int:
     """Run one training; `--resume` goes on where the last run stopped."""
     options = _parse(arguments)
     weights = weights_of(options.weigh, WEIGHTS)
-    cases = _cases(options)
+    cases = cases_of(options, read_cases)
     learning, judging = ([c for c in cases if c.split == split] for split in ("train", "val"))
     phantoms = options.phantoms if cases else max(options.phantoms, 8)
     exam_phantoms = phantoms // 2 if judging else max(phantoms // 2, 4)
@@ -111,12 +118,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options.add_argument("--encoder", type=Path, help="another task's checkpoint: its encoder")
     options.set_defaults(phantoms=0, judge_every=250, average=0.995)
     return options.parse_args(arguments)
-
-
-def _cases(options: argparse.Namespace) -> list[Case]:
-    cases = [*read_cases(options.data, options.format)] if options.data else []
-    more = read_cases(options.from_feedback, "feedback") if options.from_feedback else ()
-    return [*cases, *more]
 
 
 def _source(options: argparse.Namespace) -> list[str]:

@@ -1,9 +1,9 @@
 """Radiographs of another hospital: wards and intensive care in Hannover."""
 
-import csv
 from pathlib import Path
 
 from pipelines.datasets.record import Record
+from pipelines.datasets.tables import read_own
 
 TABLE = "hannover.csv"
 
@@ -14,19 +14,17 @@ def read_elsewhere(folder: Path) -> tuple[Record, ...]:
     Films that also stand among the outlined lungs are left out. All patients had
     COVID-19; nothing else is known of them, so they show how scores shift.
     """
-    path = folder / "cxr" / TABLE
-    if not path.is_file():
+    if not (folder / "cxr" / TABLE).is_file():
         return ()
-    with path.open(newline="") as file:
-        return tuple(
-            Record(
-                image=folder / "cxr" / row["file"],
-                patient_id=f"Hannover-{row['patient_id']}",
-                split="test",
-                source="hannover",
-                view=row["projection"].upper(),
-                sex=row["sex"].upper(),
-            )
-            for row in csv.DictReader(file)
-            if row["in_shared_lungs"] == "0"
+    return tuple(
+        Record(
+            image=folder / "cxr" / row["file"],
+            patient_id=f"Hannover-{row['patient_id']}",
+            split="test",
+            source="hannover",
+            view=row["projection"].upper(),
+            sex=row["sex"].upper(),
         )
+        for row in read_own(folder, TABLE)
+        if row["in_shared_lungs"] == "0"
+    )

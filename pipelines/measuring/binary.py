@@ -104,6 +104,12 @@ def beside(scored: Scored, others: Numbers) -> Figures:
     }
 
 
+def mean_of(values: Sequence[float] | Numbers | Flags, patients: Sequence[str]) -> dict[str, float]:
+    """Give the mean of a value an image, with its interval."""
+    told = np.asarray(values, np.float64)
+    return rounded(metrics.bootstrap(lambda rows: float(told[rows].mean()), patients))
+
+
 def rounded(estimate: Estimate) -> dict[str, float]:
     """Give an estimate as it is printed and stored."""
     return {name: round(value, 4) for name, value in asdict(estimate).items()}

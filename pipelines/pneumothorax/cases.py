@@ -1,13 +1,12 @@
 """The radiographs to learn from, read from the tables."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.catalogue import AUTO, OWN, detect, read_records
 from pipelines.datasets.record import FINDINGS, Mask, Record
+from pipelines.datasets.tables import read_own
 from pipelines.datasets.truth import Reading, read_readings
 
 AUXILIARY = tuple(name for name in FINDINGS if name != "Pneumothorax")
@@ -47,26 +46,26 @@ class Case:
 
 
 def _manifest(folder: Path) -> Iterator[Case]:
-    readings = read_readings(folder / "nih_extra_labels.csv")
-    with (folder / "manifest.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            if _doubtful(row, readings.get(row["image_id"], Reading())):
-                continue
-            yield Case(
-                image=folder / row["file"],
-                mask=folder / row["mask"] if row["mask"] else None,
-                patient_id=row["patient_id"],
-                split=row["split"],
-                present=row["pneumothorax"] == "1",
-                source=row["label_source"],
-                findings=tuple(row["nih_labels"].split("|")),
-                small=row["file"].startswith("small/"),
-                chest_tube=row["chest_tube"] == "True",
-                view=row["view"],
-                age=row.get("age", ""),
-                sex=row.get("sex", ""),
-                chexnet=_number(row["chexnet_pneumothorax"]),
-            )
+    tables = folder / "cxr"
+    readings = read_readings(tables / "nih_extra_labels.csv")
+    for row in read_own(folder, "manifest.csv"):
+        if _doubtful(row, readings.get(row["image_id"], Reading())):
+            continue
+        yield Case(
+            image=tables / row["file"],
+            mask=tables / row["mask"] if row["mask"] else None,
+            patient_id=row["patient_id"],
+            split=row["split"],
+            present=row["pneumothorax"] == "1",
+            source=row["label_source"],
+            findings=tuple(row["nih_labels"].split("|")),
+            small=row["file"].startswith("small/"),
+            chest_tube=row["chest_tube"] == "True",
+            view=row["view"],
+            age=row.get("age", ""),
+            sex=row.get("sex", ""),
+            chexnet=_number(row["chexnet_pneumothorax"]),
+        )
 
 
 def _doubtful(row: dict[str, str], reading: Reading) -> bool:
@@ -83,13 +82,14 @@ def _stage2(folder: Path) -> Iterator[Case]:
 
     Without the ensemble's table the classifier's extremes are labels of their own.
     """
-    drawn = _by_image(folder / "stage2_segmentation.csv")
-    with (folder / "stage2.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            found = _agreed(folder, row, drawn[row["image_id"]]) if drawn else _weak(folder, row)
-            # A radiograph of the manifest has a better label there, but seldom a mask.
-            if found is not None and (found.mask is not None or not row["same_radiograph_as"]):
-                yield found
+    tables, ensemble = folder / "cxr", "stage2_segmentation.csv"
+    rows = read_own(folder, ensemble) if (tables / ensemble).is_file() else []
+    drawn = {row["image_id"]: row for row in rows}
+    for row in read_own(folder, "stage2.csv"):
+        found = _agreed(tables, row, drawn[row["image_id"]]) if drawn else _weak(tables, row)
+        # A radiograph of the manifest has a better label there, but seldom a mask.
+        if found is not None and (found.mask is not None or not row["same_radiograph_as"]):
+            yield found
 
 
 def _agreed(folder: Path, row: dict[str, str], drawn: dict[str, str]) -> Case | None:
@@ -116,13 +116,6 @@ def _stage2_case(folder: Path, row: dict[str, str], present: bool, source: str) 
         source=source,
         findings=None,
     )
-
-
-def _by_image(path: Path) -> dict[str, dict[str, str]]:
-    if not path.is_file():
-        return {}
-    with path.open(newline="") as file:
-        return {row["image_id"]: row for row in csv.DictReader(file)}
 
 
 def _number(text: str) -> float | None:
@@ -154,11 +147,7 @@ def read_cases(folder: Path, form: str = AUTO) -> tuple[Case, ...]:
     form = detect(folder) if form == AUTO else form
     if form != OWN:
         return tuple(from_record(one) for one in read_records(folder, form, ["Pneumothorax"]))
-    tables = folder / "cxr"
-    for name in ("manifest.csv", "stage2.csv"):
-        if not (tables / name).is_file():
-            raise BadSettings(f"--data {folder}: {tables / name} is missing")
-    return (*_manifest(tables), *_stage2(tables))
+    return (*_manifest(folder), *_stage2(folder))
 
 
 def judges(cases: Sequence[Case]) -> list[Case]:

@@ -1,14 +1,12 @@
 """Measure the pneumothorax model on a split, through the serving code."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.picture import open_mask
-from pipelines.measuring import metrics
-from pipelines.measuring.binary import Figures, Row, Scored, beside, figures, rounded
+from pipelines.measuring.binary import Figures, Scored, beside, figures, mean_of
 from pipelines.measuring.curves import Chart, Line, calibration_chart, precision_chart, roc_chart
 from pipelines.measuring.metrics import Flags
 from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
@@ -135,19 +133,13 @@ def _figures(manifest: ModelManifest, exam: Exam, prevalence: float, whole: bool
         found = figures(exam.told, {default.name: default}, prevalence)
     if exam.fits:
         owners = [exam.told.patients[one.row] for one in exam.fits]
-        marks = np.array([(one.dice, one.iou) for one in exam.fits])
         found["masks"] = len(exam.fits)
-        for column, name in enumerate(("dice", "iou")):
-            measure = partial(_mean, marks[:, column])
-            found[name] = rounded(metrics.bootstrap(measure, owners))
+        found["dice"] = mean_of([one.dice for one in exam.fits], owners)
+        found["iou"] = mean_of([one.iou for one in exam.fits], owners)
         lesions = sum(one.lesions for one in exam.fits)
         found["lesions found"] = f"{sum(one.met for one in exam.fits)} of {lesions}"
         found["wrong parts an image"] = round(sum(o.wrong for o in exam.fits) / len(exam.fits), 3)
     return found
-
-
-def _mean(values: metrics.Numbers, rows: Row) -> float:
-    return float(values[rows].mean())
 
 
 def charts(exam: Exam) -> tuple[Chart, ...]:

@@ -26,7 +26,14 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
-from pipelines.training.start import load_start, refresh_norms, shipped, sources_of, weights_of
+from pipelines.training.start import (
+    cases_of,
+    load_start,
+    refresh_norms,
+    shipped,
+    sources_of,
+    weights_of,
+)
 from pipelines.training.trunk import load_imagenet
 
 NAME = "pneumothorax"
@@ -39,7 +46,7 @@ def train(arguments: list[str]) -> int:
     """Run one training; `--resume` goes on where the last run stopped."""
     options = _parse(arguments)
     weights = weights_of(options.weigh, WEIGHTS)
-    cases = _cases(options)
+    cases = cases_of(options, read_cases)
     open_run(NAME, options)
     learning = [c for c in cases if c.split == "train" and (c.expert or not c.small)]
     judging = judges(cases)
@@ -71,13 +78,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options.add_argument("--teacher", type=Path, help="a model folder that draws missing masks")
     options.set_defaults(phantoms=200)
     return options.parse_args(arguments)
-
-
-def _cases(options: argparse.Namespace) -> list[Case]:
-    cases = [*read_cases(options.data, options.format)] if options.data else []
-    return cases + (
-        [*read_cases(options.from_feedback, "feedback")] if options.from_feedback else []
-    )
 
 
 def _source(options: argparse.Namespace, judging: list[Case]) -> list[str]:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.hannover import read_elsewhere
 from pipelines.geometry import open_square
-from pipelines.measuring import metrics
-from pipelines.measuring.binary import rounded
+from pipelines.measuring.binary import mean_of
 from pipelines.measuring.report import Report, finish, parse
 from pipelines.suitability import codes
 from pipelines.suitability.cases import Frontal, Other, read_frontals, read_others
@@ -69,7 +68,7 @@ def accepted(pipeline: SuitabilityPipeline, cases: list[Frontal]) -> dict[str, o
     patients = [case.patient_id for case in cases]
     found: dict[str, object] = {
         "images": len(cases),
-        "accepted": rounded(metrics.bootstrap(lambda rows: float(passed[rows].mean()), patients)),
+        "accepted": mean_of(passed, patients),
     }
     for case, reason in zip(cases, reasons, strict=True):
         if reason:
@@ -92,12 +91,8 @@ def declined(
     }
     return {
         "images": len(cases),
-        **{name: rounded(_share(values, patients)) for name, values in shares.items()},
+        **{name: mean_of(values, patients) for name, values in shares.items()},
     }
-
-
-def _share(values: metrics.Numbers, patients: list[str]) -> metrics.Estimate:
-    return metrics.bootstrap(lambda rows: float(values[rows].mean()), patients)
 
 
 def rejected(pipeline: SuitabilityPipeline, cases: list[Other]) -> dict[str, object]:
@@ -107,7 +102,7 @@ def rejected(pipeline: SuitabilityPipeline, cases: list[Other]) -> dict[str, obj
     names = [case.image.name for case in cases]
     found: dict[str, object] = {
         "images": len(cases),
-        "rejected": rounded(_share(values, names)),
+        "rejected": mean_of(values, names),
     }
     for kind in sorted({case.kind for case in cases}):
         mine = [bool(w) for w, case in zip(told, cases, strict=True) if case.kind == kind]

@@ -1,8 +1,9 @@
 """What a training starts from: checkpoints, or a shipped network."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from pipelines.datasets.catalogue import AUTO, OWN, detect
 from pipelines.serving.manifest import WEIGHTS
 from pipelines.training.augment import average_weights
 
+C = TypeVar("C")
 MEASURED = 64
 """Films on which batch statistics are measured."""
 ALIKE = 1e-2
@@ -27,6 +29,12 @@ ALIKE = 1e-2
 def shipped(task: str) -> Path:
     """Give the installed network of a task."""
     return MODELS / task / WEIGHTS
+
+
+def cases_of(options: argparse.Namespace, read: Callable[[Path, str], Sequence[C]]) -> list[C]:
+    """Read the cases of `--data` and of `--from-feedback`; none without either."""
+    cases = [*read(options.data, options.format)] if options.data else []
+    return [*cases, *(read(options.from_feedback, "feedback") if options.from_feedback else ())]
 
 
 def weights_of(words: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
