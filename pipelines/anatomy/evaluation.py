@@ -53,7 +53,7 @@ def evaluate(arguments: list[str]) -> int:
     )
     report |= elsewhere(pipeline, options.data)
     sha256 = pipeline.manifest.sha256
-    measured = [one for one in marks if np.isfinite(one.ratio) and np.isfinite(one.found)]
+    measured = [film for film in marks if np.isfinite(film.ratio) and np.isfinite(film.found)]
     finish(
         Report(
             NAME, pipeline.version, sha256, options.split, report, _charts(measured), _misses(marks)
@@ -91,10 +91,10 @@ def groups(marks: list[Marks]) -> dict[str, list[Marks]]:
     """Split the cases the way a model card shows them."""
     return {
         "all": marks,
-        "lungs behind the heart included": [one for one in marks if one.case.behind_heart],
-        "lungs up to the heart's border": [one for one in marks if not one.case.behind_heart],
-        "PA": [one for one in marks if one.case.view == "PA"],
-        "AP": [one for one in marks if one.case.view.startswith("AP")],
+        "lungs behind the heart included": [film for film in marks if film.case.behind_heart],
+        "lungs up to the heart's border": [film for film in marks if not film.case.behind_heart],
+        "PA": [film for film in marks if film.case.view == "PA"],
+        "AP": [film for film in marks if film.case.view.startswith("AP")],
     }
 
 
@@ -102,15 +102,15 @@ def summary(marks: list[Marks]) -> dict[str, object]:
     """Give every number of one group of cases."""
     found: dict[str, object] = {"images": len(marks)}
     for name in ("lungs", "heart"):
-        known = [one for one in marks if np.isfinite(getattr(one, name))]
+        known = [film for film in marks if np.isfinite(getattr(film, name))]
         if known:
-            values = np.asarray([getattr(one, name) for one in known])
+            values = np.asarray([getattr(film, name) for film in known])
             found[f"{name} Dice"] = mean_of(values, _patients(known))
             found[f"{name} worst"] = round(float(values.min()), 3)
-    drawn = [one for one in marks if np.isfinite(one.ratio)]
-    compared = [one for one in drawn if np.isfinite(one.found)]
+    drawn = [film for film in marks if np.isfinite(film.ratio)]
+    compared = [film for film in drawn if np.isfinite(film.found)]
     if compared:
-        errors = np.asarray([one.found - one.ratio for one in compared])
+        errors = np.asarray([film.found - film.ratio for film in compared])
         found["ratios"] = f"{len(compared)} of {len(drawn)} measured"
         found["ratio error"] = mean_of(np.abs(errors), _patients(compared))
         found["ratio bias"] = mean_of(errors, _patients(compared))
@@ -118,7 +118,7 @@ def summary(marks: list[Marks]) -> dict[str, object]:
 
 
 def _patients(marks: list[Marks]) -> list[str]:
-    return [one.case.patient_id for one in marks]
+    return [film.case.patient_id for film in marks]
 
 
 def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[str, object]:
@@ -153,10 +153,10 @@ def elsewhere(pipeline: AnatomyPipeline, folder: Path) -> dict[str, dict[str, ob
     report: dict[str, dict[str, object]] = {}
     manifest = pipeline.manifest
     films = read_elsewhere(folder)
-    for view in sorted({one.view for one in films}):
+    for view in sorted({record.view for record in films}):
         images = [open_square(f.image, manifest.input.size) for f in films if f.view == view]
         shares = [pipeline.infer([image])[0] for image in images]
-        ratios = [grid_outline(one, manifest.mask_threshold).ratio for one in shares]
+        ratios = [grid_outline(regions, manifest.mask_threshold).ratio for regions in shares]
         found = [ratio for ratio in ratios if ratio is not None]
         report[f"another hospital, {view}"] = {
             "images": len(ratios),
@@ -170,20 +170,22 @@ def _charts(marks: list[Marks]) -> tuple[Chart, ...]:
     """Draw the measured ratio over the drawn one."""
     if not marks:
         return ()
-    dots = Line("radiographs", [(one.ratio, one.found) for one in marks], dots=True, joined=False)
+    dots = Line(
+        "radiographs", [(film.ratio, film.found) for film in marks], dots=True, joined=False
+    )
     title = "Cardiothoracic ratio"
     return (Chart(title, "of the drawn outlines", "measured", (dots,), diagonal=True),)
 
 
 def _misses(marks: list[Marks]) -> list[Miss]:
     """Give the radiographs whose lungs were outlined worst."""
-    worst = sorted(marks, key=lambda one: one.lungs)[:MISSES]
+    worst = sorted(marks, key=lambda film: film.lungs)[:MISSES]
     return [
         Miss(
-            one.case.image.name,
-            f"lungs Dice {one.lungs:.3f}, ratio {one.found:.2f} (drawn {one.ratio:.2f})",
-            one.case.image,
-            open_mask(one.case.lungs),
+            film.case.image.name,
+            f"lungs Dice {film.lungs:.3f}, ratio {film.found:.2f} (drawn {film.ratio:.2f})",
+            film.case.image,
+            open_mask(film.case.lungs),
         )
-        for one in worst
+        for film in worst
     ]

@@ -98,7 +98,7 @@ def decode(
             np.savez(kept, images=images, aspects=aspects)
     made, phantom_labels, phantom_boxes = _phantoms(phantoms, side)
     boxes = {row: drawn for row, case in enumerate(cases) if (drawn := boxes_to_teach(case))}
-    boxes |= {len(cases) + row: one for row, one in phantom_boxes.items()}
+    boxes |= {len(cases) + row: drawn for row, drawn in phantom_boxes.items()}
     sources = [case.source for case in cases] + ["phantom"] * phantoms
     groups: dict[str, list[int]] = {}
     for row, source in enumerate(sources):

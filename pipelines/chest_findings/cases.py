@@ -152,5 +152,5 @@ def read_cases(folder: Path, form: str = AUTO) -> tuple[Case, ...]:
     """
     form = detect(folder) if form == AUTO else form
     if form != OWN:
-        return tuple(from_record(one) for one in read_records(folder, form, SCORES))
+        return tuple(from_record(record) for record in read_records(folder, form, SCORES))
     return (*_adults(folder), *_children(folder))

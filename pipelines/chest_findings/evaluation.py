@@ -46,7 +46,7 @@ def evaluate(arguments: list[str]) -> int:
     model, readings = read_split(NAME, options, lambda case: case.source != "child")
     manifest = model.manifest
     groups = report_on(manifest, readings, options.prevalence)
-    away = [from_record(one) for one in read_elsewhere(options.data)]
+    away = [from_record(record) for record in read_elsewhere(options.data)]
     if away:
         groups |= shifts(manifest, readings, read_all(model, away))
     labels = {label.name: label for label in manifest.labels}
@@ -88,7 +88,7 @@ def _errors(manifest: LabelledManifest, readings: Readings, words: str) -> Figur
     """Give mean and largest calibration error against the best truth there is."""
     best = best_known(readings)
     told = [scored_of(label, best) for label in manifest.labels]
-    errors = [metrics.calibration_error(one.truth, one.probabilities) for one in told]
+    errors = [metrics.calibration_error(reader.truth, reader.probabilities) for reader in told]
     return {
         f"mean ECE{words}": round(float(np.mean(errors)), 4),
         f"largest ECE{words}": round(max(errors), 4),

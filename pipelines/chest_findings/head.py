@@ -101,11 +101,14 @@ class Head:
         return tuple(
             Findings(
                 algorithm,
-                one,
-                notes=(*self._notes(radiograph, one), *self._doubts(radiograph, answer, one)),
+                findings,
+                notes=(
+                    *self._notes(radiograph, findings),
+                    *self._doubts(radiograph, answer, findings),
+                ),
                 timings_ms=timings_ms,
             )
-            for one in judged
+            for findings in judged
         )
 
     def prefetch(self, radiographs: Sequence[Radiograph]) -> None:
@@ -148,7 +151,7 @@ class Head:
         self, radiograph: Radiograph, answer: Answer[NetworkOutput], findings: tuple[Finding, ...]
     ) -> Iterator[str]:
         """Name the findings that have a box whose centre no rib cage holds."""
-        boxed = [one for one in findings if one.boxes]
+        boxed = [finding for finding in findings if finding.boxes]
         cage = find_thorax(self.anatomy if boxed else None, radiograph, GRID).cage()
         if cage is None:
             return
@@ -166,7 +169,7 @@ class Head:
         notes = list(radiograph.notes)
         if radiograph.view_position.upper() == "AP":
             notes.append(AP_VIEW)
-        if any(one.presence is Presence.PRESENT for one in findings):
+        if any(finding.presence is Presence.PRESENT for finding in findings):
             notes += self.remarks_if_present
             if not knows_sides(radiograph):
                 notes.append(NO_ORIENTATION)

@@ -16,7 +16,7 @@ USES = ("anatomy",)
 """Pipelines that `load` takes by name, where they are installed."""
 NAME = "chest_findings"
 MOST_BOXES = 2
-KINDS = {one.name: one for one in REPORTED}
+KINDS = {finding.name: finding for finding in REPORTED}
 
 
 def load(

@@ -50,9 +50,9 @@ def _adjudicated(readings: Readings) -> dict[str, Figures]:
     report = {}
     for name, parts in ADJUDICATED.items():
         told = [case.reading.adjudicated if case.reading else {} for case in readings.cases]
-        part = readings.only(np.asarray([name in one for one in told], np.bool_))
-        truth = np.asarray([one[name] for one in told if name in one], np.bool_)
-        columns = [SCORES.index(one) for one in parts]
+        part = readings.only(np.asarray([name in agreed for agreed in told], np.bool_))
+        truth = np.asarray([agreed[name] for agreed in told if name in agreed], np.bool_)
+        columns = [SCORES.index(finding) for finding in parts]
         logits = part.scores[:, columns].max(axis=1, initial=-np.inf)
         words = name.replace("_", " ").lower()
         report[f"adjudicated: {words}"] = _ranked(Scored(truth, logits, part.patients))
@@ -82,7 +82,7 @@ def _beside_chexnet(readings: Readings) -> dict[str, Figures]:
             readings.scores[:, SCORES.index(name)],
             theirs,
         )
-        owners = [one for one, kept in zip(readings.patients, rows, strict=True) if kept]
+        owners = [patient for patient, kept in zip(readings.patients, rows, strict=True) if kept]
         told = Scored(truth[rows] > 0, pairs[name][1][rows], owners)
         found = beside(told, theirs[rows])
         if "too few" not in found:

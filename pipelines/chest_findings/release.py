@@ -84,7 +84,7 @@ class Task:
 
 
 TASKS = (
-    Task(SHARED, {one.name: one.code for one in codes.REPORTED}),
+    Task(SHARED, {finding.name: finding.code for finding in codes.REPORTED}),
     Task("pneumonia", {pneumonia.ADULT: pneumonia.CODE, pneumonia.CHILD: pneumonia.CODE}),
     Task("abnormality", {abnormality.LABEL: abnormality.CODE}),
 )
@@ -140,7 +140,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def mix_of(weights: Path) -> float:
     """Read from exported weights how much the scores listen to their maps."""
-    held = {one.name: numpy_helper.to_array(one) for one in onnx.load(weights).graph.initializer}
+    held = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load(weights).graph.initializer
+    }
     return float(held["spread"].max()) if "spread" in held else 0.0
 
 
@@ -184,7 +187,7 @@ def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledMa
         map_fraction=0.5,
         phantom_side=PHANTOM_SIDE,
         phantom_tolerance=PHANTOM_TOLERANCE,
-        references=tuple(ScoreReference(*one, ()) for one in PHANTOMS),
+        references=tuple(ScoreReference(*phantom, ()) for phantom in PHANTOMS),
         validation="none",
         training_sources=sources,
         licences=licences,
@@ -258,8 +261,8 @@ def _by_view(label: Label, readings: Readings) -> dict[str, float]:
 def _reread(manifest: LabelledManifest) -> LabelledManifest:
     model = SharedModel(manifest, open_session(manifest))
     read = [
-        replace(one, probabilities=model.read_phantom(one.seed, one.condition))
-        for one in manifest.references
+        replace(reference, probabilities=model.read_phantom(reference.seed, reference.condition))
+        for reference in manifest.references
     ]
     return replace(manifest, references=tuple(read))
 

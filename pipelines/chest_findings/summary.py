@@ -35,7 +35,7 @@ def read_split(
 
 def label_of(manifest: LabelledManifest, name: str) -> Label:
     """Give one label of a manifest."""
-    (label,) = (one for one in manifest.labels if one.name == name)
+    (label,) = (label for label in manifest.labels if label.name == name)
     return label
 
 
@@ -50,7 +50,9 @@ def calibrated(label: Label, logits: Numbers, readings: Readings) -> Numbers:
     """Give the probabilities of one label's logits, each by its film's view."""
     calibrations = [label.calibration_of(case.view) for case in readings.cases]
     pairs = zip(calibrations, logits, strict=True)
-    return np.asarray([one.probability(float(logit)) for one, logit in pairs], np.float64)
+    return np.asarray(
+        [calibration.probability(float(logit)) for calibration, logit in pairs], np.float64
+    )
 
 
 def of_label(label: Label, readings: Readings, prevalence: float) -> Figures:
@@ -113,5 +115,5 @@ def misses(labels: Mapping[str, Label], readings: Readings) -> list[Miss]:
         for case, truth, share in zip(known.cases, told.truth, told.probabilities, strict=True):
             said = f"{words} {'in' if truth else 'not in'} the report, p={share:.3f}"
             found.append((abs(float(truth) - float(share)), case, said))
-    found.sort(key=lambda one: -one[0])
+    found.sort(key=lambda miss: -miss[0])
     return [Miss(case.image.name, said, case.image) for _, case, said in found[:MISSES]]

@@ -121,9 +121,11 @@ def read_by_radiologists(reading: Reading) -> dict[str, bool]:
 def truths_of(reading: Reading) -> dict[str, Truth]:
     """Join what is known of each finding: radiologists over networks over text."""
     found = {name: _believed(reading, name) for name in FINDINGS}
-    found[ABNORMAL] = max(found.values(), key=lambda one: one.share)
+    found[ABNORMAL] = max(found.values(), key=lambda truth: truth.share)
     if reading.rsna == NORMAL:
-        found = {n: replace(one, share=min(one.share, READ_ABSENT)) for n, one in found.items()}
+        found = {
+            n: replace(truth, share=min(truth.share, READ_ABSENT)) for n, truth in found.items()
+        }
     if reading.adjudicated.get(NODULE_OR_MASS) is False:
         found |= {name: _read(False, ADJUDICATED) for name in ("Nodule", "Mass")}
     if reading.adjudicated.get("Opacity") is False:

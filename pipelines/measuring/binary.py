@@ -26,7 +26,7 @@ class Scored:
 
     def only(self, keep: Flags) -> "Scored":
         """Keep some of the images."""
-        owners = [one for one, kept in zip(self.patients, keep, strict=True) if kept]
+        owners = [patient for patient, kept in zip(self.patients, keep, strict=True) if kept]
         return Scored(self.truth[keep], self.probabilities[keep], owners)
 
     def estimate(self, measure: Callable[[Flags, Numbers], float]) -> dict[str, float]:

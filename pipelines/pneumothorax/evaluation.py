@@ -30,8 +30,8 @@ class Exam:
     def only(self, keep: Flags) -> "Exam":
         """Keep some of the images."""
         rows = {int(row): number for number, row in enumerate(np.flatnonzero(keep))}
-        kept = [(rows[one.row], one) for one in self.fits if one.row in rows]
-        moved = tuple(replace(one, row=row) for row, one in kept)
+        kept = [(rows[fit.row], fit) for fit in self.fits if fit.row in rows]
+        moved = tuple(replace(fit, row=row) for row, fit in kept)
         return Exam(self.readings.only(keep), self.told.only(keep), moved)
 
 
@@ -102,7 +102,7 @@ def groups(exam: Exam) -> dict[str, Flags]:
 
     full = those([not case.small for case in cases])
     ages = [int(case.age) if case.age.isdigit() else -1 for case in cases]
-    size = {one.row: one.share for one in exam.fits}
+    size = {fit.row: fit.share for fit in exam.fits}
     shares = np.array([size.get(row, -1.0) for row in range(len(cases))])
     negative = ~exam.told.truth
     found = {
@@ -132,11 +132,11 @@ def _figures(manifest: ModelManifest, exam: Exam, prevalence: float, whole: bool
     else:
         found = figures(exam.told, {default.name: default}, prevalence)
     if exam.fits:
-        owners = [exam.told.patients[one.row] for one in exam.fits]
+        owners = [exam.told.patients[fit.row] for fit in exam.fits]
         found["masks"] = len(exam.fits)
-        found["dice"] = mean_of([one.dice for one in exam.fits], owners)
-        found["iou"] = mean_of([one.iou for one in exam.fits], owners)
-        lesions = sum(one.lesions for one in exam.fits)
+        found["dice"] = mean_of([fit.dice for fit in exam.fits], owners)
+        found["iou"] = mean_of([fit.iou for fit in exam.fits], owners)
+        lesions = sum(fit.lesions for fit in exam.fits)
         found["lesions found"] = f"{sum(one.met for one in exam.fits)} of {lesions}"
         found["wrong parts an image"] = round(sum(o.wrong for o in exam.fits) / len(exam.fits), 3)
     return found
@@ -151,7 +151,7 @@ def charts(exam: Exam) -> tuple[Chart, ...]:
         theirs = np.array([case.chexnet for case in part.readings.cases], np.float64)
         named["this model where CheXNet scored"] = part.told
         named["CheXNet"] = Scored(part.told.truth, theirs, part.told.patients)
-    dices = sorted(one.dice for one in exam.fits)
+    dices = sorted(fit.dice for fit in exam.fits)
     steps = [(value, (rank + 1) / len(dices)) for rank, value in enumerate(dices)]
     overlap = Chart("Dice", "Dice", "share of masks up to it", (Line("masks", steps),))
     curves = (roc_chart(named), precision_chart(named), calibration_chart({"": exam.told}))

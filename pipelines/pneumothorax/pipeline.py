@@ -85,11 +85,11 @@ class PneumothoraxPipeline(Task[NetworkOutput]):
         return tuple(
             Findings(
                 algorithm,
-                (one,),
-                notes=tuple(dict.fromkeys(notes_of(radiograph, one, evidence, level))),
+                (finding,),
+                notes=tuple(dict.fromkeys(notes_of(radiograph, finding, evidence, level))),
                 timings_ms=timings_ms,
             )
-            for one in judged
+            for finding in judged
         )
 
     def prefetch(self, radiographs: Sequence[Radiograph]) -> None:

@@ -102,7 +102,10 @@ def _export(
 
 def mix_of(weights: Path) -> float:
     """Read from exported weights how much the presence listens to the mask."""
-    held = {one.name: numpy_helper.to_array(one) for one in onnx.load(weights).graph.initializer}
+    held = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load(weights).graph.initializer
+    }
     return float(held["mix"]) if "mix" in held else 0.0
 
 

@@ -88,7 +88,9 @@ def load_labelled(folder: Path) -> LabelledManifest:
         map_fraction=root.number("map_fraction", 0.0, 1.0),
         phantom_side=phantom.whole("side", 64, 4096),
         phantom_tolerance=phantom.number("tolerance", 0.0, 1.0),
-        references=tuple(_reference(one, len(labels)) for one in phantom.tables("references")),
+        references=tuple(
+            _reference(reference, len(labels)) for reference in phantom.tables("references")
+        ),
         validation=root.text("validation"),
         training_sources=root.table("training").texts("sources"),
         licences=root.table("training").texts("licences"),

@@ -85,8 +85,8 @@ class Model(ABC, Generic[M, S]):
                 films.append((film, *self.square(film)))
         if films:
             said = self.infer([image for _, image, _ in films])
-            for (film, _, geometry), one in zip(films, said, strict=True):
-                film.answers[self.session] = Answer(one, geometry, {})
+            for (film, _, geometry), output in zip(films, said, strict=True):
+                film.answers[self.session] = Answer(output, geometry, {})
 
     def square(self, film: Radiograph) -> tuple[Square, Geometry]:
         """Bring a film into the network's square; NotAnalysable for one without content."""

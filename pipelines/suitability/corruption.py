@@ -75,8 +75,8 @@ def _several(images: Tensor, number: int, random: torch.Generator) -> Tensor:
     side = size // pieces
     found = torch.zeros_like(images[number])
     for place in range(pieces * pieces):
-        one = images[int(_uniform(random, 0, len(images) - 0.01))]
-        small = nn.functional.interpolate(one[None], (side, side), mode="area")[0]
+        whole = images[int(_uniform(random, 0, len(images) - 0.01))]
+        small = nn.functional.interpolate(whole[None], (side, side), mode="area")[0]
         top, left = side * (place // pieces), side * (place % pieces)
         found[:, top : top + side, left : left + side] = small
     return found

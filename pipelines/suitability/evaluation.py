@@ -38,9 +38,9 @@ def evaluate(arguments: list[str]) -> int:
             pipeline, [case for case in cases if case.source == source]
         )
     for view in ("AP", "PA"):
-        away = [one for one in read_elsewhere(options.data) if one.view == view]
+        away = [film for film in read_elsewhere(options.data) if film.view == view]
         if away:
-            films = [Frontal(one.image, one.patient_id, one.split, one.source) for one in away]
+            films = [Frontal(film.image, film.patient_id, film.split, film.source) for film in away]
             report[f"frontal chests: another hospital, {view}"] = accepted(pipeline, films)
     of_nih = [case for case in cases if case.source == "nih"]
     for name, (change, reason) in CHANGES.items():

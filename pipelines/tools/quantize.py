@@ -79,7 +79,7 @@ def quantize(arguments: list[str]) -> int:
         after = Path(name) / WEIGHTS
         _to_int8(before, after, exam.ranges)
         asked = [Asked(path) for path in (before, after)]
-        marks = [exam.judge(one) for one in asked]
+        marks = [exam.judge(network) for network in asked]
         gain = _gain(asked, exam.ranges[:1])
         for line in _table(marks, gain):
             print(line)
@@ -193,8 +193,10 @@ class Asked(nn.Module):  # type: ignore[misc]  # torch is not installed for type
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Give the answers, maps (N, ..., h, w) as logits again."""
-        answers = [torch.from_numpy(one) for one in self.run(image.numpy())]
-        return tuple(torch.logit(one, 1e-6) if one.ndim == 4 else one for one in answers)
+        answers = [torch.from_numpy(answer) for answer in self.run(image.numpy())]
+        return tuple(
+            torch.logit(answer, 1e-6) if answer.ndim == 4 else answer for answer in answers
+        )
 
     def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Give the file's own answers."""
@@ -206,9 +208,9 @@ def _gain(asked: Sequence[Asked], image: Images) -> float:
     """Measure how many times as fast the second is, one image at a time."""
     spent: list[list[float]] = [[], []]
     for _ in range(ROUNDS):
-        for times, one in zip(spent, asked, strict=True):
+        for times, network in zip(spent, asked, strict=True):
             started_at = time.perf_counter()
-            one.run(_input(image))
+            network.run(_input(image))
             times.append(time.perf_counter() - started_at)
     return statistics.median(spent[0]) / statistics.median(spent[1])
 

@@ -101,7 +101,8 @@ def load_onnx(network: nn.Module, served: nn.Module, path: Path, size: int) -> N
     """
     graph = onnx.load(path).graph
     held = {
-        one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer
+        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in graph.initializer
     }
     layers = [
         [held[name] for name in node.input[1:]]
@@ -139,8 +140,8 @@ def renormalise(network: nn.Module, images: Tensor) -> None:
     and offset change so that the network answers as before, and learns on as one
     that was never folded.
     """
-    norms = [one for one in network.modules() if isinstance(one, nn.BatchNorm2d)]
-    hooks = [one.register_forward_pre_hook(_measure) for one in norms]
+    norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(_measure) for norm in norms]
     network.eval()
     with torch.no_grad():
         network(images.to(next(network.parameters()).device))
@@ -200,7 +201,7 @@ def _compare(path: Path, served: nn.Module, size: int) -> None:
 
 
 def _map_name(session: onnxruntime.InferenceSession) -> str:
-    return next(str(one.name) for one in session.get_outputs() if len(one.shape) == 4)
+    return next(str(output.name) for output in session.get_outputs() if len(output.shape) == 4)
 
 
 def _other(path: Path, words: str) -> BadSettings:
