@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from pipelines.chest_findings.cases import Case, from_record
+from pipelines.chest_findings.cases import from_record
 from pipelines.chest_findings.codes import MAPPED
 from pipelines.chest_findings.pipeline import NAME
 from pipelines.chest_findings.radiologists import against_radiologists
@@ -29,7 +29,7 @@ from pipelines.chest_findings.summary import (
 )
 from pipelines.datasets.hannover import read_elsewhere
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import LEAST_CASES, Figures, Scored, mean_of, rounded
+from pipelines.measuring.binary import LEAST_CASES, Figures, Scored, mean_of, parts_of, rounded
 from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import Report, finish, parse
 from pipelines.serving.labelled import Label, LabelledManifest
@@ -97,22 +97,9 @@ def _errors(manifest: LabelledManifest, readings: Readings, words: str) -> Figur
 
 def groups(readings: Readings) -> dict[str, Readings]:
     """Split readings by size, view, sex and age."""
-
-    def those(keep: list[bool]) -> Readings:
-        return readings.only(np.asarray(keep, np.bool_))
-
-    cases: tuple[Case, ...] = readings.cases
-    ages = [int(case.age) if case.age.isdigit() else -1 for case in cases]
-    return {
-        "448 px": readings.where("full"),
-        "128 px": readings.where("small"),
-        "PA": those([case.view == "PA" for case in cases]),
-        "AP": those([case.view == "AP" for case in cases]),
-        "women": those([case.sex == "F" for case in cases]),
-        "men": those([case.sex == "M" for case in cases]),
-        "under 50 years": those([0 <= age < 50 for age in ages]),
-        "50 years and over": those([age >= 50 for age in ages]),
-    }
+    sizes = {"448 px": readings.where("full"), "128 px": readings.where("small")}
+    parts = parts_of(readings.cases)
+    return sizes | {words: readings.only(keep) for words, keep in parts.items()}
 
 
 def _auc(readings: Readings, name: str) -> dict[str, float] | str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,37 @@ def beside(scored: Scored, others: Numbers) -> Figures:
         "difference (bootstrap)": rounded(metrics.bootstrap(gap, scored.patients)),
         "difference (DeLong)": rounded(test.difference),
         "p (DeLong)": round(test.p_value, 4),
+    }
+
+
+class Case(Protocol):
+    """What a radiograph's header says of the patient; empty where it says nothing."""
+
+    @property
+    def view(self) -> str:
+        """PA or AP."""
+
+    @property
+    def age(self) -> str:
+        """In years."""
+
+    @property
+    def sex(self) -> str:
+        """F or M."""
+
+
+def parts_of(cases: Sequence[Case]) -> dict[str, Flags]:
+    """Part radiographs by view, sex and age."""
+    ages = np.array([int(case.age) if case.age.isdigit() else -1 for case in cases])
+    views = np.array([case.view for case in cases], np.str_)
+    sexes = np.array([case.sex for case in cases], np.str_)
+    return {
+        "PA": views == "PA",
+        "AP": views == "AP",
+        "women": sexes == "F",
+        "men": sexes == "M",
+        "under 50 years": (ages >= 0) & (ages < 50),
+        "50 years and over": ages >= 50,
     }
 
 

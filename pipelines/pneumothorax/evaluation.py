@@ -6,7 +6,7 @@ import numpy as np
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.picture import open_mask
-from pipelines.measuring.binary import Figures, Scored, beside, figures, mean_of
+from pipelines.measuring.binary import Figures, Scored, beside, figures, mean_of, parts_of
 from pipelines.measuring.curves import Chart, Line, calibration_chart, precision_chart, roc_chart
 from pipelines.measuring.metrics import Flags
 from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
@@ -101,19 +101,13 @@ def groups(exam: Exam) -> dict[str, Flags]:
         return np.array(wanted, np.bool_)
 
     full = those([not case.small for case in cases])
-    ages = [int(case.age) if case.age.isdigit() else -1 for case in cases]
     size = {fit.row: fit.share for fit in exam.fits}
     shares = np.array([size.get(row, -1.0) for row in range(len(cases))])
     negative = ~exam.told.truth
     found = {
         "448 px images": full,
         "448 px, no chest tube": full & ~those([case.chest_tube for case in cases]),
-        "448 px, PA": full & those([case.view == "PA" for case in cases]),
-        "448 px, AP": full & those([case.view == "AP" for case in cases]),
-        "448 px, women": full & those([case.sex == "F" for case in cases]),
-        "448 px, men": full & those([case.sex == "M" for case in cases]),
-        "448 px, under 50 years": full & those([0 <= age < 50 for age in ages]),
-        "448 px, 50 years and over": full & those([age >= 50 for age in ages]),
+        **{f"448 px, {words}": full & keep for words, keep in parts_of(cases).items()},
         "448 px, small lesions": full & (negative | ((shares > 0) & (shares < SMALL))),
         "448 px, middle lesions": full & (negative | ((shares >= SMALL) & (shares < LARGE))),
         "448 px, large lesions": full & (negative | (shares >= LARGE)),
