@@ -1,6 +1,6 @@
 """Measure the model against radiologists, beside CheXNet on the same films."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -109,8 +109,8 @@ def _mean_beside(
             values.append(metrics.auc(pair[0][known] > 0, pair[which][known]))
         return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
 
-    def estimate(measure: object) -> dict[str, float]:
-        return rounded(metrics.bootstrap(measure, patients))  # type: ignore[arg-type]
+    def estimate(measure: Callable[[Row], float]) -> dict[str, float]:
+        return rounded(metrics.bootstrap(measure, patients))
 
     return {
         "findings": len(pairs),
