@@ -75,6 +75,7 @@ def regions(heart_columns: tuple[int, int] = (24, 42)) -> Regions:
     return shares
 
 
+@pytest.mark.parametrize("turn", [("L", "F"), ("R", "F"), ("L", "H"), ("F", "L"), ("H", "R")])
 def test_the_lines_are_as_long_as_the_measurements(
     telling: Answering, noise: Radiograph, turn: tuple[str, str]
 ) -> None:
