@@ -216,7 +216,7 @@ def _fail(
     except LeaseLost:
         bound.warning("jobs_lease_lost")
     except NodeError as fault:
-        bound.error("jobs_not_settled", fault=str(fault))
+        bound.error("jobs_failure_not_recorded", fault=str(fault))
     else:
         bound.error("jobs_postponed" if failure.due_at is not None else "jobs_discarded")
 

@@ -1,4 +1,4 @@
-"""Who hears of a finding by HL7 or FHIR."""
+"""Who is notified of a finding by HL7 or FHIR."""
 
 from collections.abc import Mapping
 
@@ -18,9 +18,9 @@ def notified(
     """Choose the receivers of a message about these findings of one image.
 
     With `urgent_only` only an urgent finding goes out, otherwise every result,
-    negatives too; an image that no pipeline read has no result. Who heard of an
-    earlier reading hears of a later one only when it concludes otherwise, and then
-    also that a finding is urgent no more. When it goes is the receiver's `release`.
+    negatives too; an image that no pipeline read has no result. Who was notified of
+    an earlier reading is notified of a later only when it concludes otherwise, and
+    then also that a finding is urgent no more. When it goes is the receiver's `release`.
     A repeat gives the same message under the same UID and so no second delivery; a
     patient without identifier is the ORU builder's to refuse. Raises BadSettings for
     a receiver that is not configured.

@@ -220,7 +220,7 @@ def _in_form(
 
 
 def _messages(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
-    """Plan a message for each receiver that has to hear, and those that stand by for it."""
+    """Plan a message for each receiver to notify, and the escalations of it."""
     history, receivers = known.history, known.destinations.receivers
     for receiver in notified(route, said, history, receivers):
         message = _message(receiver, route, said, known)
@@ -239,10 +239,14 @@ def _messages(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterat
         if isinstance(receiver, HL7Destination) and any(one.urgent for one in said):
             # they wait from the finding's commit on, also while the message waits for the PACS
             for place, name in enumerate(receiver.escalation, start=1):
-                spare = _message(receivers[name], route, said, known)
-                if spare is not None:
+                escalated = _message(receivers[name], route, said, known)
+                if escalated is not None:
                     due_at = known.now + place * receiver.escalate_after_s
-                    yield spare, Escalation(spare.uid, name, message.uid, place, due_at), None
+                    yield (
+                        escalated,
+                        Escalation(escalated.uid, name, message.uid, place, due_at),
+                        None,
+                    )
 
 
 def _message(

@@ -164,6 +164,6 @@ def _raise_priority(
     """Let an urgent order go first; the instance is safe, whatever becomes of this."""
     try:
         if raise_priority(instance):
-            bound.info("instance_hastened")
+            bound.info("priority_raised")
     except (TryAgain, GiveUp) as error:
-        bound.error("instance_not_hastened", error=type(error).__name__, reason=str(error))
+        bound.error("priority_not_raised", error=type(error).__name__, reason=str(error))

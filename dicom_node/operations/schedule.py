@@ -28,8 +28,8 @@ from dicom_node.storage.queue import identity
 from dicom_node.storage.queue.alarms import oldest_deliveries_at
 from dicom_node.storage.queue.escalation import escalate
 from dicom_node.storage.queue.orders import SqlOrderBook
-from dicom_node.storage.status.beats import prune_heartbeats, sample_disk
 from dicom_node.storage.status.counters import count_rows
+from dicom_node.storage.status.heartbeats import prune_heartbeats, sample_disk
 
 log = structlog.get_logger()
 

@@ -43,8 +43,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 refusal_learner(parts),
             )
             turn = partial(deliver_once, outbox, destination)
-            with closing(WorkNotifier(parts.engine, "deliveries")) as bell:
-                take_turns(turn, stop, orphaned, bell)
+            with closing(WorkNotifier(parts.engine, "deliveries")) as notifier:
+                take_turns(turn, stop, orphaned, notifier)
 
         threads = [
             threading.Thread(target=send_to, args=(name,), name=name) for name in audited_senders

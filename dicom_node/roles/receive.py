@@ -78,7 +78,7 @@ def _receivers(parts: node.Parts) -> list[StorageSCP]:
     policy = caller_policy(parts)
     service = Service(
         ae_title=settings.node.ae_title,
-        greet=lambda caller: admit_caller(caller, policy, parts.clock()),
+        admit_caller=lambda caller: admit_caller(caller, policy, parts.clock()),
         store=lambda request: receive(request, reception, parts.clock()),
         spool=parts.archive.spool,
         has_room=lambda: parts.archive.free_bytes() >= reception.min_free_bytes,
