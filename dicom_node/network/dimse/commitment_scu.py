@@ -77,7 +77,7 @@ class _Listening:
     """Waits for one report and until its answer has left."""
 
     def __init__(self, record_report: ReportHandler) -> None:
-        self._hear = record_report
+        self._record_report = record_report
         self._heard = False
         self._answered = threading.Event()
 
@@ -103,7 +103,7 @@ class _Listening:
                 content=b"" if content is None else content.getvalue(),
                 syntax_uid=str(event.context.transfer_syntax),
             ),
-            self._hear,
+            self._record_report,
         )
         self._heard = True
         return status, None

@@ -14,7 +14,7 @@ from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.study import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from dicom_node.domain.work import Recorded
 from dicom_node.network.dimse.acceptor import AcceptedAssociation, Intake, Terms, Unwanted
-from dicom_node.network.dimse.commitment import SYNTAXES, Hear
+from dicom_node.network.dimse.commitment import SYNTAXES, ReportHandler
 from dicom_node.network.dimse.intake import ReportIntake, StoreIntake
 from dicom_node.network.dimse.messages import (
     C_STORE_RQ,
@@ -75,7 +75,7 @@ class Service:
     """Who is served, what for, and by what."""
 
     ae_title: str
-    greet: Callable[[Caller], bool]
+    admit_caller: Callable[[Caller], bool]
     """Says whether a caller is served."""
     store: Callable[[StoreRequest], Recorded]
     """Stores one instance; raises Refused."""
@@ -90,7 +90,7 @@ class Service:
     """Bytes of data sets on their way or being stored, on all associations together."""
     max_pdu: int = MAX_PDU
     timeouts: Timeouts = field(default_factory=Timeouts)
-    reports: Callable[[Caller], Hear | None] = lambda _: None
+    reports: Callable[[Caller], ReportHandler | None] = lambda _: None
     """Gives what hears a caller's reports of storage commitment, if it may send any."""
     has_room: Callable[[], bool] = lambda: True
     """Says whether the disk is above its reserve; raises TryAgain."""
@@ -227,7 +227,7 @@ class StorageSCP:
         rejection = judge_request(request, self._service.ae_title)
         if rejection is not None:
             return rejection
-        if not self._service.greet(assoc.caller) or not is_ae_title(request.calling_ae):
+        if not self._service.admit_caller(assoc.caller) or not is_ae_title(request.calling_ae):
             return CALLING_AE_NOT_RECOGNISED
         with self._door:
             server = self._server

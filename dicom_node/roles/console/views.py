@@ -11,7 +11,7 @@ from dicom_node.roles.console.server import Views
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.database.clock import DatabaseClock
 from dicom_node.storage.queue.alarms import open_alarms
-from dicom_node.storage.status.beats import take_heartbeats
+from dicom_node.storage.status.heartbeats import take_heartbeats
 from dicom_node.storage.status.readings import take_readings
 
 
