@@ -144,7 +144,7 @@ def opened(
 def _web(parts: node.Parts, name: str, routes: tuple[Route, ...]) -> WebOrigin:
     """Make the origin of a DICOMweb server; its images count as those of the peer there."""
     settings = parts.settings
-    servers = {one.name: one for one in settings.stow}
+    servers = {server.name: server for server in settings.stow}
     if name not in servers:
         listed = ", ".join(servers) or "none"
         raise BadSettings(f"--web {name}: no such [[stow]]; known are: {listed}")

@@ -75,7 +75,7 @@ def results(
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(one for one in path.rglob("*") if one.is_file())
+            yield from sorted(child for child in path.rglob("*") if child.is_file())
         elif path.is_file():
             yield path
         else:
@@ -143,14 +143,14 @@ def _result(
     path: Path, uid: str, refused: str | None, reading: Reading | None, objects: tuple[str, ...]
 ) -> Result:
     read_by = reading.findings if reading else ()
-    pipelines = [findings_as_json(one)["pipeline"] for one in read_by]
+    pipelines = [findings_as_json(answer)["pipeline"] for answer in read_by]
     return {
         "source": str(path),
         "sop_instance_uid": uid or None,
         "not_analysed": refused,
         "pipeline": pipelines[0] if pipelines else None,
         "pipelines": pipelines,
-        "findings": [finding_as_json(finding) for one in read_by for finding in one.findings],
+        "findings": [finding_as_json(finding) for answer in read_by for finding in answer.findings],
         "notes": list(reading.radiograph.notes) if reading and reading.radiograph else [],
         "objects": list(objects),
         "timings_ms": _timings(read_by),
@@ -160,8 +160,8 @@ def _result(
 def _timings(read_by: tuple[Findings, ...]) -> dict[str, float]:
     """Add up each step over the pipelines; what was done once for all counts once."""
     total: dict[str, float] = {}
-    for one in read_by:
-        for name, spent in one.timings_ms.items():
+    for answer in read_by:
+        for name, spent in answer.timings_ms.items():
             once = all(other.timings_ms.get(name) == spent for other in read_by)
             total[name] = spent if once else total.get(name, 0.0) + spent
     return {name: round(spent, 1) for name, spent in total.items()}
@@ -184,6 +184,6 @@ def _in_words(finding: dict[str, Any]) -> str:
     return words + (", URGENT" if finding["urgent"] else "")
 
 
-def _measured(one: dict[str, Any]) -> str:
-    unit = "" if one["unit"] == "1" else f" {one['unit'].strip('{}')}"
-    return f"{one['name']} {one['value']}{unit}"
+def _measured(measurement: dict[str, Any]) -> str:
+    unit = "" if measurement["unit"] == "1" else f" {measurement['unit'].strip('{}')}"
+    return f"{measurement['name']} {measurement['value']}{unit}"

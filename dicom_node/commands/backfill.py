@@ -53,15 +53,15 @@ def backfill(
     start_logs("console", "warning", "backfill")
     query, options = _query(first, last, accession), retrieval.BackfillOptions(**how)
     studies = images = known = fetched = failed = 0
-    for one in retrieval.backfill(
+    for study in retrieval.backfill(
         settings, query, options, threading.Event().wait, dry_run=dry_run
     ):
-        click.echo(in_words(one, dry_run=dry_run))
+        click.echo(in_words(study, dry_run=dry_run))
         studies += 1
-        images += one.gap.images
-        known += one.gap.images - len(one.gap.missing)
-        fetched += one.fetched
-        failed += len(one.faults)
+        images += study.gap.images
+        known += study.gap.images - len(study.gap.missing)
+        fetched += study.fetched
+        failed += len(study.faults)
     click.echo(
         f"{studies} studies, {images} images: {known} were here, {fetched} fetched, "
         f"{images - known - fetched} missing, {failed} failures"
@@ -91,4 +91,4 @@ def in_words(filled: Filled, *, dry_run: bool) -> str:
     words = f"{gap.study_uid}: {gap.images} images, {gap.images - len(gap.missing)} were here"
     words += f", {len(gap.missing)} missing" if dry_run else f", {filled.fetched} fetched"
     faults = dict.fromkeys(filled.faults)
-    return words + "".join(f"; FAILED {filled.faults.count(one)}: {one}" for one in faults)
+    return words + "".join(f"; FAILED {filled.faults.count(fault)}: {fault}" for fault in faults)

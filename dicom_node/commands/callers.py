@@ -54,8 +54,8 @@ def callers(config: Path, approve: str | None, forget: str | None) -> int:
 def _lines(waiting: tuple[Caller, ...], let_in: tuple[tuple[str, str, float], ...]) -> list[str]:
     lines = [f"served   {ae}@{host}  since {_when(at)}" for ae, host, at in let_in]
     lines += [
-        f"waiting  {one.ae}@{one.host}  {one.times} times, last {_when(one.last_at)}"
-        for one in waiting
+        f"waiting  {caller.ae}@{caller.host}  {caller.times} times, last {_when(caller.last_at)}"
+        for caller in waiting
     ]
     return lines or ["nobody has knocked (receive.unknown_callers = learn records who does)"]
 

@@ -100,7 +100,7 @@ def modalities_wanted(routes: Sequence[Route], calling_ae: str) -> tuple[str, ..
     Raises BadSettings when there is none.
     """
     taking = [route for route in routes if {"*", calling_ae} & set(route.callers)]
-    named = dict.fromkeys(one for route in taking for one in route.modality if one)
+    named = dict.fromkeys(modality for route in taking for modality in route.modality if modality)
     if not named:
         raise BadSettings(
             f"no [[routes]] takes images from {calling_ae}; add it to a route's callers"
@@ -136,8 +136,8 @@ def gaps(
                 yield MissingImages(study_uid, 0, (), str(error))
                 continue
             if images:
-                known = context.known([one.sop_instance_uid for one in images])
-                missing = tuple(one for one in images if one.sop_instance_uid not in known)
+                known = context.known([image.sop_instance_uid for image in images])
+                missing = tuple(image for image in images if image.sop_instance_uid not in known)
                 yield MissingImages(study_uid, len(images), missing)
 
 

@@ -69,7 +69,7 @@ def deliver_once(outbox: Outbox, destination: str | None = None) -> int:
         missed = _missed(batch, outcomes, clock())
         # may ask the destination, so it takes time
         refused = _refused(batch, missed, outbox.learn_refusal)
-    arrived = tuple(one for one in outcomes if isinstance(one, Acknowledgement))
+    arrived = tuple(outcome for outcome in outcomes if isinstance(outcome, Acknowledgement))
     failed = tuple(failure for _, failure in missed if failure not in refused)
     try:
         ledger.finish_deliveries(batch, arrived, failed, clock(), refused)
@@ -97,9 +97,9 @@ def _missed(
     """Choose what did not arrive, and decide what follows."""
     attempts = {delivery.id: delivery.attempt for delivery in batch.deliveries}
     return tuple(
-        (one, _failure(one, attempts[one.delivery_id], now))
-        for one in outcomes
-        if isinstance(one, Undelivered)
+        (outcome, _failure(outcome, attempts[outcome.delivery_id], now))
+        for outcome in outcomes
+        if isinstance(outcome, Undelivered)
     )
 
 
@@ -112,8 +112,9 @@ def _refused(
     deliveries = {delivery.id: delivery for delivery in batch.deliveries}
     return tuple(
         failure
-        for one, failure in missed
-        if isinstance(one.error, NotTaken) and learn_refusal(deliveries[one.delivery_id])
+        for undelivered, failure in missed
+        if isinstance(undelivered.error, NotTaken)
+        and learn_refusal(deliveries[undelivered.delivery_id])
     )
 
 
@@ -132,8 +133,12 @@ def _tell(
     refused: tuple[DeliveryFailure, ...],
 ) -> None:
     deliveries = {delivery.id: delivery for delivery in batch.deliveries}
-    for one in arrived:
-        log.info("delivery_completed", answer=one.words, **_identify(deliveries[one.delivery_id]))
+    for acknowledgement in arrived:
+        log.info(
+            "delivery_completed",
+            answer=acknowledgement.words,
+            **_identify(deliveries[acknowledgement.delivery_id]),
+        )
     for undelivered, failed in missed:
         bound = log.bind(**_identify(deliveries[failed.delivery_id]))
         bound = bound.bind(

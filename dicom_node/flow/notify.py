@@ -25,9 +25,9 @@ def notified(
     patient without identifier is the ORU builder's to refuse. Raises BadSettings for
     a receiver that is not configured.
     """
-    worth = any(_worth_telling(one, urgent_only=route.urgent_only) for one in findings)
+    worth = any(_worth_telling(answer, urgent_only=route.urgent_only) for answer in findings)
     new = history.not_yet_reported(findings)
-    news = any(_worth_telling(one, urgent_only=route.urgent_only) for one in new)
+    news = any(_worth_telling(answer, urgent_only=route.urgent_only) for answer in new)
     again = news or history.changed(findings)
     if not worth and not again:
         return ()

@@ -137,7 +137,7 @@ def _route(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterator[
 
     A message tells of all findings, however the objects are combined.
     """
-    for part in (said,) if route.combine else ((one,) for one in said):
+    for part in (said,) if route.combine else ((answer,) for answer in said):
         for name in route.send_to:
             yield from _objects(route, part, name, known)
     yield from _messages(route, said, known)
@@ -236,7 +236,7 @@ def _messages(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterat
             after_objects=receiver.release == "after_objects",
         )
         yield replace(message, slot=slot, corrected=corrected), sent, None
-        if isinstance(receiver, HL7Destination) and any(one.urgent for one in said):
+        if isinstance(receiver, HL7Destination) and any(answer.urgent for answer in said):
             # they wait from the finding's commit on, also while the message waits for the PACS
             for place, name in enumerate(receiver.escalation, start=1):
                 escalated = _message(receivers[name], route, said, known)
@@ -269,11 +269,11 @@ def _addressed(receiver: Receiver) -> tuple[ObjectKind, tuple[str, ...]]:
 
 
 def _names(said: tuple[Findings, ...]) -> tuple[str, ...]:
-    return tuple(one.algorithm.name for one in said)
+    return tuple(answer.algorithm.name for answer in said)
 
 
 def _priority(route: Route, said: tuple[Findings, ...]) -> Priority:
-    return "urgent" if any(one.urgent for one in said) else route.priority
+    return "urgent" if any(answer.urgent for answer in said) else route.priority
 
 
 def _refusal_kinds(route: Route) -> tuple[OutputKind, ...]:

@@ -39,14 +39,16 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
     findings = tuple(map(history.counted, reading.findings))
     answers = dict(zip(reading.requests, findings, strict=True))
     planned = plan(claim, answers, context.routes, history, context.destinations(now), now)
-    objects = tuple(_stored(one, reading, context, now) for one in planned.objects)
-    for one in planned.replaced:
+    objects = tuple(
+        _stored(planned_object, reading, context, now) for planned_object in planned.objects
+    )
+    for replacement in planned.replaced:
         log.warning(
             "object_replaced",
-            destination=one.destination,
-            wanted=one.wanted,
-            sent=one.sent,
-            reason=one.reason,
+            destination=replacement.destination,
+            wanted=replacement.wanted,
+            sent=replacement.sent,
+            reason=replacement.reason,
         )
     return Outcome(findings, objects, planned.deliveries, planned.replaced, planned.escalations)
 

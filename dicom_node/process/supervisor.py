@@ -69,7 +69,7 @@ def wait_for_stop(stop: threading.Event, threads: Sequence[threading.Thread] = (
     while not stop.wait(1.0):
         if orphaned():
             stop.set()
-        if not all(one.is_alive() for one in threads):
+        if not all(thread.is_alive() for thread in threads):
             return
 
 

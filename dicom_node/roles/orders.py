@@ -73,6 +73,6 @@ def caller_check(callers: tuple[str, ...]) -> Callable[[str], bool]:
         ours = canonical(address)
         if "*" in callers or ours in callers:
             return True  # nobody else's connection waits for a name server that is away
-        return any(ours in book.addresses_of(one) for one in callers)
+        return any(ours in book.addresses_of(caller) for caller in callers)
 
     return admits

@@ -41,10 +41,10 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 scp.start()
             wait_for_stop(stop)
             stops = [threading.Thread(target=scp.stop, args=(CONNECTIONS_DRAIN_S,)) for scp in scps]
-            for one in stops:
-                one.start()
-            for one in stops:
-                one.join()
+            for thread in stops:
+                thread.start()
+            for thread in stops:
+                thread.join()
 
 
 @contextmanager

@@ -51,8 +51,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
             turn = partial(work_batch, worker, wait_s) if wait_s else partial(work_once, worker)
             log.info("worker_ready", pipelines=list(reader.pipelines))
             writer.models = tuple(
-                ServingModel(one.name, one.version, one.device.partition(" ")[0])
-                for one in reader.pipelines.values()
+                ServingModel(pipeline.name, pipeline.version, pipeline.device.partition(" ")[0])
+                for pipeline in reader.pipelines.values()
             )
             ended = partial(_outdated, partial(stamp, store, settings.pipelines), seen)
             take_turns(writer.watch(turn), stop, ended, notifier)

@@ -52,7 +52,9 @@ log = structlog.get_logger()
 
 SERVED: Mapping[str, Supported] = {
     VERIFICATION: Supported(tuple(map(str, NATIVE_SYNTAXES))),
-    **{one: Supported(tuple(map(str, IMAGE_SYNTAXES))) for one in IMAGE_CLASSES},
+    **{
+        sop_class_uid: Supported(tuple(map(str, IMAGE_SYNTAXES))) for sop_class_uid in IMAGE_CLASSES
+    },
 }
 """The presentation contexts that are accepted, by abstract syntax."""
 _WITH_REPORTS: Mapping[str, Supported] = {
@@ -61,7 +63,10 @@ _WITH_REPORTS: Mapping[str, Supported] = {
 }
 """And those of a peer that reports storage commitment, though it opened the association."""
 
-REFUSALS = {(one.result, one.source, one.reason): one.words for one in OUR_REJECTIONS}
+REFUSALS = {
+    (rejection.result, rejection.source, rejection.reason): rejection.words
+    for rejection in OUR_REJECTIONS
+}
 """Why a caller is rejected, by result, source and reason."""
 
 QUIET_S = 1.0
@@ -158,7 +163,7 @@ class StorageSCP:
         server = self._server
         if server is None:
             return False
-        admitted = sum(one.is_admitted for one in server.connections)
+        admitted = sum(connection.is_admitted for connection in server.connections)
         return server.places.is_full or admitted >= self._service.max_associations
 
     def stop(self, drain_s: float) -> None:
@@ -231,8 +236,12 @@ class StorageSCP:
             return CALLING_AE_NOT_RECOGNISED
         with self._door:
             server = self._server
-            taken = () if server is None else [one for one in server.connections if one.is_admitted]
-            of_caller = sum(one.host == assoc.host for one in taken)
+            taken = (
+                ()
+                if server is None
+                else [connection for connection in server.connections if connection.is_admitted]
+            )
+            of_caller = sum(connection.host == assoc.host for connection in taken)
             if (
                 server is None
                 or len(taken) >= self._service.max_associations
