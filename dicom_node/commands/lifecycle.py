@@ -93,7 +93,8 @@ def compared_in_words(comparison: Comparison) -> Iterator[str]:
         yield (
             f"{agreement.finding}: {agreement.n} images, both present {agreement.both_present}, "
             f"both absent {agreement.both_absent}, only live {agreement.only_live}, "
-            f"only challenger {agreement.only_shadow}, kappa {kappa}, mean difference of probability {agreement.mean_difference:.4f}"
+            f"only challenger {agreement.only_shadow}, kappa {kappa}, "
+            f"mean difference of probability {agreement.mean_difference:.4f}"
         )
         for pair in agreement.differing[:SHOWN]:
             told = f"live {pair.live.probability:.3f}, challenger {pair.shadow.probability:.3f}"
