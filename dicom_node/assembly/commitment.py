@@ -58,7 +58,7 @@ def probe(settings: Settings, peer: Peer) -> Iterator[Check]:
 
 
 def reports(parts: Parts, caller: Caller) -> ReportHandler | None:
-    """Give what hears a caller's reports; None for who is asked for none."""
+    """Give what takes a caller's reports; None for who is asked for none."""
     names = tuple(
         peer.name
         for peer in parts.settings.peers

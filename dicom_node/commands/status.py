@@ -100,14 +100,14 @@ def _commitments(commitment: Commitments) -> str:
     return words
 
 
-def _process(beat: Heartbeat, now: float) -> str:
+def _process(process: Heartbeat, now: float) -> str:
     models = ", ".join(
-        f"{model.pipeline} {model.version} on {model.device}" for model in beat.models
+        f"{model.pipeline} {model.version} on {model.device}" for model in process.models
     )
-    silent_s = max(0.0, now - beat.last_at)
+    silent_s = max(0.0, now - process.last_at)
     life = "alive" if silent_s < SILENT_S else f"SILENT for {silent_s:.0f} s"
-    memory = f"{beat.resident_bytes / 1e6:.0f} MB, {beat.open_files} files"
-    return f"{beat.worker}: {life}, {memory}{'; ' if models else ''}{models}"
+    memory = f"{process.resident_bytes / 1e6:.0f} MB, {process.open_files} files"
+    return f"{process.worker}: {life}, {memory}{'; ' if models else ''}{models}"
 
 
 def _when(at: float) -> str:

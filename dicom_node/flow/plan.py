@@ -53,7 +53,7 @@ class PlannedObject:
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Who gets objects, what of them, and who hears by a message."""
+    """Who gets objects, what of them, and who is notified by a message."""
 
     takes: Mapping[str, Capabilities]
     """Of each peer and DICOMweb server, by its name."""
@@ -62,7 +62,7 @@ class Destinations:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to make of one claim, who gets it, and what stands by; nothing twice."""
+    """What to make of one claim, who gets it, and who is notified next; nothing twice."""
 
     objects: tuple[PlannedObject, ...]
     deliveries: tuple[NewDelivery, ...]
@@ -102,12 +102,12 @@ def plan(
     objects: dict[str, PlannedObject] = {}
     deliveries: dict[tuple[str, str], NewDelivery] = {}
     replaced: dict[Replacement, None] = {}
-    standbys: dict[tuple[str, str], Escalation] = {}
+    escalations: dict[tuple[str, str], Escalation] = {}
     for route, said in _by_route(claim, findings, routes):
         for planned, sent, instead in _route(route, said, known):
             objects.setdefault(planned.uid, planned)
             if isinstance(sent, Escalation):
-                standbys.setdefault((sent.instead_of, sent.destination), sent)
+                escalations.setdefault((sent.instead_of, sent.destination), sent)
             else:
                 deliveries.setdefault((sent.sop_instance_uid, sent.destination), sent)
             if instead is not None:
@@ -116,7 +116,7 @@ def plan(
         tuple(objects.values()),
         tuple(deliveries.values()),
         tuple(replaced),
-        tuple(standbys.values()),
+        tuple(escalations.values()),
     )
 
 

@@ -123,7 +123,7 @@ def _rescue(parts: Parts) -> None:
 
 
 def _escalate(parts: Parts) -> None:
-    """Send what stands by for messages that nobody has acknowledged in time."""
+    """Send the escalations of messages that nobody has acknowledged in time."""
     sent = escalate(parts.engine, parts.clock())
     if sent:
         log.warning("messages_escalated", messages=sent)

@@ -54,7 +54,7 @@ def roles_without_heartbeat(
     needed: Collection[str], heartbeats: Collection[Heartbeat], now: float
 ) -> tuple[str, ...]:
     """Name the roles of which no process has lately shown life."""
-    alive = {beat.role for beat in heartbeats if now - beat.last_at < SILENT_S}
+    alive = {heartbeat.role for heartbeat in heartbeats if now - heartbeat.last_at < SILENT_S}
     return tuple(role for role in needed if role not in alive)
 
 

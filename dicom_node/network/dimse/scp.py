@@ -96,7 +96,7 @@ class Service:
     max_pdu: int = MAX_PDU
     timeouts: Timeouts = field(default_factory=Timeouts)
     reports: Callable[[Caller], ReportHandler | None] = lambda _: None
-    """Gives what hears a caller's reports of storage commitment, if it may send any."""
+    """Gives what takes a caller's reports of storage commitment, if it may send any."""
     has_room: Callable[[], bool] = lambda: True
     """Says whether the disk is above its reserve; raises TryAgain."""
     is_known: Callable[[str], bool] = lambda _: True
@@ -212,7 +212,7 @@ class StorageSCP:
         try:
             rejection = self._rejection(request, assoc)
         except Exception as error:  # noqa: BLE001 - the edge: in doubt, nobody comes in
-            log_failure("greeting_failed", type(error), error.__traceback__)
+            log_failure("caller_check_failed", type(error), error.__traceback__)
             rejection = CALLING_AE_NOT_RECOGNISED
         if rejection is None:
             log.info("association_accepted", calling_ae=caller.calling_ae, host=caller.host)
@@ -260,8 +260,8 @@ class StorageSCP:
                 message, agreed, caller, service.spool, service.has_room, service.store
             )
         if field == N_EVENT_REPORT_RQ:
-            hear = self._service.reports(caller)
-            if hear is None or agreed.abstract_syntax != PUSH_MODEL:
+            record_report = self._service.reports(caller)
+            if record_report is None or agreed.abstract_syntax != PUSH_MODEL:
                 return Unwanted(NO_SUCH_CLASS, "no reports are taken in this context")
-            return ReportIntake(message, agreed, hear)
+            return ReportIntake(message, agreed, record_report)
         return None

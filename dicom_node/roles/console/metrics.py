@@ -131,20 +131,27 @@ def _queues(readings: Readings) -> Iterator[Metric]:
 
 
 def _roles(readings: Readings) -> Iterator[Metric]:
-    beats, who = readings.heartbeats, ["role", "worker"]
-    alive = dict.fromkeys((beat.role for beat in beats), 0)
-    for beat in beats:
-        alive[beat.role] += readings.at - beat.last_at < SILENT_S
+    heartbeats, who = readings.heartbeats, ["role", "worker"]
+    alive = dict.fromkeys((heartbeat.role for heartbeat in heartbeats), 0)
+    for heartbeat in heartbeats:
+        alive[heartbeat.role] += readings.at - heartbeat.last_at < SILENT_S
     words = "Processes that have lately shown life"
     yield _gauge("role_processes", words, ["role"], alive.items())
-    silent = [(beat.role, beat.worker, max(0.0, readings.at - beat.last_at)) for beat in beats]
+    silent = [
+        (heartbeat.role, heartbeat.worker, max(0.0, readings.at - heartbeat.last_at))
+        for heartbeat in heartbeats
+    ]
     yield _gauge("process_last_seen_seconds", "Time since the last sign of life", who, silent)
-    memory = [(beat.role, beat.worker, beat.resident_bytes) for beat in beats]
+    memory = [
+        (heartbeat.role, heartbeat.worker, heartbeat.resident_bytes) for heartbeat in heartbeats
+    ]
     yield _gauge("process_resident_bytes", "Memory of each process", who, memory)
-    files = [(beat.role, beat.worker, beat.open_files) for beat in beats]
+    files = [(heartbeat.role, heartbeat.worker, heartbeat.open_files) for heartbeat in heartbeats]
     yield _gauge("process_open_files", "Open file handles of each process", who, files)
     models = [
-        (beat.worker, m.pipeline, m.version, m.device, 1) for beat in beats for m in beat.models
+        (heartbeat.worker, m.pipeline, m.version, m.device, 1)
+        for heartbeat in heartbeats
+        for m in heartbeat.models
     ]
     which = ["worker", "pipeline", "version", "device"]
     yield _gauge("model_info", "Models that workers read with; always 1", which, models)
@@ -153,9 +160,9 @@ def _roles(readings: Readings) -> Iterator[Metric]:
 def _gpus(readings: Readings) -> Iterator[Metric]:
     # two workers of one host show the same GPU: the later sign counts
     seen = {
-        (beat.worker.partition("@")[2].rpartition(":")[0], gpu.index): gpu
-        for beat in sorted(readings.heartbeats, key=lambda heartbeat: heartbeat.last_at)
-        for gpu in beat.gpus
+        (heartbeat.worker.partition("@")[2].rpartition(":")[0], gpu.index): gpu
+        for heartbeat in sorted(readings.heartbeats, key=lambda heartbeat: heartbeat.last_at)
+        for gpu in heartbeat.gpus
     }
     for name, words, field in (
         ("memory_used_bytes", "Memory in use on each GPU", "used_bytes"),

@@ -176,10 +176,10 @@ class SqlCommitments:
             return CommitmentOutcome(tally.committed, tally.again, tally.given_up)
 
     def tidy(self, committing: Collection[str], before: float) -> int:
-        """Release what is owed to peers that are no longer asked; forget old transactions."""
-        owed = commitments.c.state.in_(["due", "asked", "sending"])
+        """Release what waits for peers that are no longer asked; forget old transactions."""
+        waiting = commitments.c.state.in_(["due", "asked", "sending"])
         strange = commitments.c.destination.not_in(list(committing))
-        found = select(_ID).where(owed, strange).limit(1)
+        found = select(_ID).where(waiting, strange).limit(1)
         old = commitment_requests.c.asked_at < before
         with transaction(self.engine, writing=False) as conn:
             oldest = select(commitment_requests.c.transaction_uid).where(old).limit(1)
@@ -187,7 +187,7 @@ class SqlCommitments:
                 return 0
         with transaction(self.engine) as conn:
             conn.execute(delete(commitment_requests).where(old))
-            release = update(commitments).where(owed, strange).values(state="called off")
+            release = update(commitments).where(waiting, strange).values(state="called off")
             return conn.execute(release).rowcount
 
 

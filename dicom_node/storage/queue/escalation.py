@@ -1,4 +1,4 @@
-"""Messages that stand by until another is acknowledged."""
+"""Messages to the next receiver, sent when another is not acknowledged."""
 
 from collections.abc import Iterable
 from itertools import groupby

@@ -56,7 +56,7 @@ class SqlOrderBook:
     engine: Engine
 
     def store(self, message: OrderMessage, now: float) -> int:
-        """Write what a message says; gives how many waiting jobs it hastens.
+        """Write what a message says; gives how many waiting jobs it raises.
 
         Orders are committed before images are looked for, as images are before `raise_priority`
         looks for orders: of two that come at once the later one finds the other.

@@ -9,7 +9,7 @@ from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.retention import SqlRetention
 
 
-def test_only_who_knocked_is_let_in(engine: Engine) -> None:
+def test_only_who_was_turned_away_is_approved(engine: Engine) -> None:
     ledger = SqlLedger(engine)
     assert not approve(engine, "XRAY7", "10.0.0.31", 1.0)
     ledger.record_caller("XRAY7", "10.0.0.31", 2.0)
