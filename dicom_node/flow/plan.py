@@ -103,8 +103,8 @@ def plan(
     deliveries: dict[tuple[str, str], NewDelivery] = {}
     replaced: dict[Replacement, None] = {}
     escalations: dict[tuple[str, str], Escalation] = {}
-    for route, said in _by_route(claim, findings, routes):
-        for planned, sent, instead in _route(route, said, known):
+    for route, asked in _by_route(claim, findings, routes):
+        for planned, sent, instead in _route(route, asked, known):
             objects.setdefault(planned.uid, planned)
             if isinstance(sent, Escalation):
                 escalations.setdefault((sent.instead_of, sent.destination), sent)
@@ -132,41 +132,41 @@ def _by_route(
         yield route, tuple(findings[PipelineRequest(name, route.choice)] for name in asked)
 
 
-def _route(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
+def _route(route: Route, findings: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
     """Plan what one route gives its destinations.
 
     A message tells of all findings, however the objects are combined.
     """
-    for part in (said,) if route.combine else ((answer,) for answer in said):
+    for part in (findings,) if route.combine else ((answer,) for answer in findings):
         for name in route.send_to:
             yield from _objects(route, part, name, known)
-    yield from _messages(route, said, known)
+    yield from _messages(route, findings, known)
 
 
 def _objects(
-    route: Route, said: tuple[Findings, ...], destination: str, known: _Known
+    route: Route, findings: tuple[Findings, ...], destination: str, known: _Known
 ) -> Iterator[Step]:
     """Plan one set of objects for one destination."""
     takes, history = known.destinations.takes[destination], known.history
-    blank = PlannedObject("", "sr", said, route, destination)
+    blank = PlannedObject("", "sr", findings, route, destination)
     blank = replace(blank, references_seg=_may_refer_to_seg(blank, known))
     new: set[str] = set()
-    read = bool(analysed(said))
+    read = bool(analysed(findings))
     for kind in route.outputs if read else _refusal_kinds(route):
-        for part in sets_of(kind, said):
+        for part in sets_of(kind, findings):
             slot = slot_of(route.name, kind, _names(part))
             before = history.predecessor(slot, destination)
             planned, instead = _formed(kind, part, replace(blank, slot=slot, before=before), known)
             if planned is not None:
                 new.add(planned.uid)
-                priority = _priority(route, said)
+                priority = _priority(route, findings)
                 sent = NewDelivery(planned.uid, destination, takes.protocol, priority)
                 yield planned, sent, instead
-    old = history.superseded(route.name, _names(said), destination)
+    old = history.superseded(route.name, _names(findings), destination)
     # nothing is rejected where nothing was replaced, or by the same reading again
     if takes.wants_rejection and new and old and not new & {s.ref.sop_instance_uid for s in old}:
-        uid = object_uid(known.source_uid, said, "rejection")
-        slot = slot_of(route.name, "rejection", _names(said))
+        uid = object_uid(known.source_uid, findings, "rejection")
+        slot = slot_of(route.name, "rejection", _names(findings))
         note = replace(blank, uid=uid, kind="rejection", before=old, slot=slot)
         # once the new set has arrived
         sent = NewDelivery(uid, destination, takes.protocol, "routine", after_objects=True)
@@ -207,39 +207,39 @@ def _formed(
 
 
 def _in_form(
-    form: ObjectForm, said: tuple[Findings, ...], blank: PlannedObject, source_uid: str
+    form: ObjectForm, findings: tuple[Findings, ...], blank: PlannedObject, source_uid: str
 ) -> PlannedObject | None:
     """Plan an object in one form; None where it has nothing to say."""
     # TID 1500 needs a finding; without one its place is taken by a report in words
-    kind = "text_sr" if form.kind == "sr" and not says_something("sr", said) else form.kind
-    if not says_something(kind, said):
+    kind = "text_sr" if form.kind == "sr" and not says_something("sr", findings) else form.kind
+    if not says_something(kind, findings):
         return None
     more = variant(kind, form.sr_class, blank.references_seg, blank.route.overlay)
-    uid = object_uid(source_uid, said, kind, *more)
-    return replace(blank, uid=uid, kind=kind, findings=said, sr_class=form.sr_class)
+    uid = object_uid(source_uid, findings, kind, *more)
+    return replace(blank, uid=uid, kind=kind, findings=findings, sr_class=form.sr_class)
 
 
-def _messages(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
+def _messages(route: Route, findings: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
     """Plan a message for each receiver to notify, and the escalations of it."""
     history, receivers = known.history, known.destinations.receivers
-    for receiver in notified(route, said, history, receivers):
-        message = _message(receiver, route, said, known)
+    for receiver in notified(route, findings, history, receivers):
+        message = _message(receiver, route, findings, known)
         if message is None:
             continue
         slot = slot_of(route.name, message.kind, ())
-        corrected = history.was_notified(receiver.name) and history.changed(said)
+        corrected = history.was_notified(receiver.name) and history.changed(findings)
         sent = NewDelivery(
             message.uid,
             receiver.name,
             "mllp" if message.kind == "oru" else "fhir",
-            _priority(route, said),
+            _priority(route, findings),
             after_objects=receiver.release == "after_objects",
         )
         yield replace(message, slot=slot, corrected=corrected), sent, None
-        if isinstance(receiver, HL7Destination) and any(answer.urgent for answer in said):
+        if isinstance(receiver, HL7Destination) and any(answer.urgent for answer in findings):
             # they wait from the finding's commit on, also while the message waits for the PACS
             for place, name in enumerate(receiver.escalation, start=1):
-                escalated = _message(receivers[name], route, said, known)
+                escalated = _message(receivers[name], route, findings, known)
                 if escalated is not None:
                     due_at = known.now + place * receiver.escalate_after_s
                     yield (
@@ -250,15 +250,15 @@ def _messages(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterat
 
 
 def _message(
-    receiver: Receiver, route: Route, said: tuple[Findings, ...], known: _Known
+    receiver: Receiver, route: Route, findings: tuple[Findings, ...], known: _Known
 ) -> PlannedObject | None:
     """Plan the message for one receiver; None where there is nobody or nothing to tell of."""
     kind, more = _addressed(receiver)
     nobody = not known.patient_id and not receiver.allow_empty_patient_id
-    if nobody or not says_something(kind, said):
+    if nobody or not says_something(kind, findings):
         return None
-    uid = object_uid(known.source_uid, analysed(said), kind, *more)
-    return PlannedObject(uid, kind, said, route, receiver.name)
+    uid = object_uid(known.source_uid, analysed(findings), kind, *more)
+    return PlannedObject(uid, kind, findings, route, receiver.name)
 
 
 def _addressed(receiver: Receiver) -> tuple[ObjectKind, tuple[str, ...]]:
@@ -268,12 +268,12 @@ def _addressed(receiver: Receiver) -> tuple[ObjectKind, tuple[str, ...]]:
     return "fhir", (receiver.name,)
 
 
-def _names(said: tuple[Findings, ...]) -> tuple[str, ...]:
-    return tuple(answer.algorithm.name for answer in said)
+def _names(findings: tuple[Findings, ...]) -> tuple[str, ...]:
+    return tuple(answer.algorithm.name for answer in findings)
 
 
-def _priority(route: Route, said: tuple[Findings, ...]) -> Priority:
-    return "urgent" if any(answer.urgent for answer in said) else route.priority
+def _priority(route: Route, findings: tuple[Findings, ...]) -> Priority:
+    return "urgent" if any(answer.urgent for answer in findings) else route.priority
 
 
 def _refusal_kinds(route: Route) -> tuple[OutputKind, ...]:
