@@ -11,7 +11,7 @@ from dicom_node.assembly import retrieval
 from dicom_node.commands.options import config_option, one_of
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.exchange.retrieval import Span
-from dicom_node.flow.backfill import BackfillQuery, Filled
+from dicom_node.flow.backfill import BackfilledStudy, BackfillQuery
 from dicom_node.process.logs import start_logs
 from dicom_node.settings.settings import load_settings
 
@@ -58,8 +58,8 @@ def backfill(
     ):
         click.echo(in_words(study, dry_run=dry_run))
         studies += 1
-        images += study.gap.images
-        known += study.gap.images - len(study.gap.missing)
+        images += study.found.images
+        known += study.found.images - len(study.found.missing)
         fetched += study.fetched
         failed += len(study.faults)
     click.echo(
@@ -85,10 +85,12 @@ def _query(first: datetime | None, last: datetime | None, accession: str) -> Bac
     return BackfillQuery(Span(first.date(), last.date()), number)
 
 
-def in_words(filled: Filled, *, dry_run: bool) -> str:
+def in_words(filled: BackfilledStudy, *, dry_run: bool) -> str:
     """Give a study's line: its UID and what became of its images."""
-    gap = filled.gap
-    words = f"{gap.study_uid}: {gap.images} images, {gap.images - len(gap.missing)} were here"
-    words += f", {len(gap.missing)} missing" if dry_run else f", {filled.fetched} fetched"
+    found = filled.found
+    words = (
+        f"{found.study_uid}: {found.images} images, {found.images - len(found.missing)} were here"
+    )
+    words += f", {len(found.missing)} missing" if dry_run else f", {filled.fetched} fetched"
     faults = dict.fromkeys(filled.faults)
     return words + "".join(f"; FAILED {filled.faults.count(fault)}: {fault}" for fault in faults)

@@ -64,11 +64,11 @@ def deliver_once(outbox: Outbox, destination: str | None = None) -> int:
         return 0
     crash_points.here("deliveries claimed")
     with kept_lease(ledger, batch, clock, lease_s):
-        outcomes = _sent(batch, outbox)
+        outcomes = _send(batch, outbox)
         crash_points.here("objects sent")
-        missed = _missed(batch, outcomes, clock())
+        missed = _failures(batch, outcomes, clock())
         # may ask the destination, so it takes time
-        refused = _refused(batch, missed, outbox.learn_refusal)
+        refused = _refusals(batch, missed, outbox.learn_refusal)
     arrived = tuple(outcome for outcome in outcomes if isinstance(outcome, Acknowledgement))
     failed = tuple(failure for _, failure in missed if failure not in refused)
     try:
@@ -77,11 +77,11 @@ def deliver_once(outbox: Outbox, destination: str | None = None) -> int:
         log.warning("deliveries_lease_lost", destination=batch.destination, worker=batch.worker)
         return len(batch.deliveries)
     crash_points.here("deliveries settled")
-    _tell(batch, arrived, missed, refused)
+    _log_outcomes(batch, arrived, missed, refused)
     return len(batch.deliveries)
 
 
-def _sent(batch: DeliveryBatch, outbox: Outbox) -> tuple[Acknowledgement | Undelivered, ...]:
+def _send(batch: DeliveryBatch, outbox: Outbox) -> tuple[Acknowledgement | Undelivered, ...]:
     sender = outbox.senders.get(batch.destination)
     try:
         if sender is None:
@@ -91,7 +91,7 @@ def _sent(batch: DeliveryBatch, outbox: Outbox) -> tuple[Acknowledgement | Undel
         return tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
 
 
-def _missed(
+def _failures(
     batch: DeliveryBatch, outcomes: tuple[Acknowledgement | Undelivered, ...], now: float
 ) -> tuple[tuple[Undelivered, DeliveryFailure], ...]:
     """Choose what did not arrive, and decide what follows."""
@@ -103,7 +103,7 @@ def _missed(
     )
 
 
-def _refused(
+def _refusals(
     batch: DeliveryBatch,
     missed: tuple[tuple[Undelivered, DeliveryFailure], ...],
     learn_refusal: LearnRefusal,
@@ -126,7 +126,7 @@ def _failure(missed: Undelivered, attempt: int, now: float) -> DeliveryFailure:
     return DeliveryFailure(missed.delivery_id, failure)
 
 
-def _tell(
+def _log_outcomes(
     batch: DeliveryBatch,
     arrived: tuple[Acknowledgement, ...],
     missed: tuple[tuple[Undelivered, DeliveryFailure], ...],
