@@ -94,7 +94,7 @@ def _free_name(stem: str, taken: set[str]) -> str:
 def _analyze_one(path: Path, folder: Path, reader: InferenceContext) -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            stored = path if is_dicom(path) else _converted(path, Path(scratch))
+            stored = path if is_dicom(path) else _convert(path, Path(scratch))
             instance = describe(read_header(stored))
             refusal = admit(instance, "", (Route("analyze"),)).not_analysed
             if refusal is not None:
@@ -102,19 +102,19 @@ def _analyze_one(path: Path, folder: Path, reader: InferenceContext) -> Result:
         except NotAnalysable as error:
             return _result(path, "", str(error), None, ())
         reading = read(stored, tuple(reader.pipelines), reader)
-    objects = tuple(_written(reading, folder))
+    objects = tuple(_write_objects(reading, folder))
     reasons = [f.not_analysed for f in reading.findings if f.not_analysed is not None]
     refused = reasons[0] if len(reasons) == len(reading.findings) else None
     return _result(path, instance.ref.sop_instance_uid, refused, reading, objects)
 
 
-def _converted(path: Path, scratch: Path) -> Path:
+def _convert(path: Path, scratch: Path) -> Path:
     target = scratch / "image.dcm"
     secondary_capture(path).save_as(target, enforce_file_format=True)
     return target
 
 
-def _written(reading: Reading, folder: Path) -> Iterator[str]:
+def _write_objects(reading: Reading, folder: Path) -> Iterator[str]:
     """Write every object that has something to say; yields the file names."""
     now = time.time()
     context = ReportContext(now, dicom_node.__version__, NODE)

@@ -33,7 +33,7 @@ def callers(config: Path, approve: str | None, forget: str | None) -> int:
     with closing(node.open_parts(settings)) as parts:
         named = approve or forget
         if not named:
-            for line in _lines(*known_callers.listed(parts.engine)):
+            for line in _lines(*known_callers.list_callers(parts.engine)):
                 click.echo(line)
             return 0
         ae, host = _named(named)

@@ -91,7 +91,7 @@ def run_pipelines(
         spent_ms[context.gate.name] = 1000 * (time.perf_counter() - started)
     if isinstance(shown, str):
         declined = tuple(
-            _declined(context.pipelines[request.pipeline], shown) for request in requests
+            _decline(context.pipelines[request.pipeline], shown) for request in requests
         )
         return Reading(source, None, requests, declined)
     answers: dict[PipelineRequest, Findings] = {}
@@ -135,11 +135,11 @@ def _ask(
         else:
             said = (pipeline.read(radiograph),) * len(choices)
     except NotAnalysable as error:
-        return (_declined(pipeline, str(error)),) * len(choices)
+        return (_decline(pipeline, str(error)),) * len(choices)
     return tuple(replace(answer, timings_ms={**spent_ms, **answer.timings_ms}) for answer in said)
 
 
-def _declined(pipeline: Pipeline, reason: str) -> Findings:
+def _decline(pipeline: Pipeline, reason: str) -> Findings:
     # no weights took part, so no digest is named
     return Findings(Algorithm(pipeline.name, pipeline.version, ""), not_analysed=reason)
 

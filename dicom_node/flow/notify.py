@@ -9,7 +9,7 @@ from dicom_node.domain.findings import Findings
 from dicom_node.domain.followup import History
 
 
-def notified(
+def receivers_to_notify(
     route: Route,
     findings: tuple[Findings, ...],
     history: History,

@@ -22,7 +22,7 @@ from dicom_node.domain.work import (
     Replacement,
 )
 from dicom_node.flow.infer import PipelineRequest
-from dicom_node.flow.notify import notified
+from dicom_node.flow.notify import receivers_to_notify
 
 SPEAKS_OF_REFUSAL: tuple[OutputKind, ...] = ("sr", "text_sr")
 """The kinds that can say why an image was not analysed."""
@@ -156,7 +156,9 @@ def _objects(
         for part in sets_of(kind, findings):
             slot = slot_of(route.name, kind, _names(part))
             before = history.predecessor(slot, destination)
-            planned, instead = _formed(kind, part, replace(blank, slot=slot, before=before), known)
+            planned, instead = _plan_object(
+                kind, part, replace(blank, slot=slot, before=before), known
+            )
             if planned is not None:
                 new.add(planned.uid)
                 priority = _priority(route, findings)
@@ -184,11 +186,11 @@ def _may_refer_to_seg(blank: PlannedObject, known: _Known) -> bool:
     if "sr" not in outputs or known.destinations.takes[destination].form("seg").kind == "seg":
         return True
     sent = {s.ref.sop_instance_uid for s in known.history.sent if s.destination == destination}
-    referring, _ = _formed("sr", blank.findings, replace(blank, references_seg=True), known)
+    referring, _ = _plan_object("sr", blank.findings, replace(blank, references_seg=True), known)
     return referring is not None and referring.uid in sent
 
 
-def _formed(
+def _plan_object(
     kind: OutputKind, part: tuple[Findings, ...], blank: PlannedObject, known: _Known
 ) -> tuple[PlannedObject | None, Replacement | None]:
     """Plan the object that a route asks for, or what its destination takes instead.
@@ -197,16 +199,16 @@ def _formed(
     """
     takes, source_uid = known.destinations.takes[blank.destination], known.source_uid
     wanted, taken = takes.wanted(kind), takes.form(kind)
-    planned = _in_form(wanted, part, blank, source_uid)
+    planned = _plan_in_form(wanted, part, blank, source_uid)
     if planned is None or wanted == taken:
         return planned, None
-    planned = _in_form(taken, blank.findings, blank, source_uid)
+    planned = _plan_in_form(taken, blank.findings, blank, source_uid)
     sent = "nothing" if planned is None else str(taken)
     reason = f"the peer does not accept {wanted.sop_class_uid}"
     return planned, Replacement(blank.destination, str(wanted), sent, reason)
 
 
-def _in_form(
+def _plan_in_form(
     form: ObjectForm, findings: tuple[Findings, ...], blank: PlannedObject, source_uid: str
 ) -> PlannedObject | None:
     """Plan an object in one form; None where it has nothing to say."""
@@ -222,7 +224,7 @@ def _in_form(
 def _messages(route: Route, findings: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
     """Plan a message for each receiver to notify, and the escalations of it."""
     history, receivers = known.history, known.destinations.receivers
-    for receiver in notified(route, findings, history, receivers):
+    for receiver in receivers_to_notify(route, findings, history, receivers):
         message = _message(receiver, route, findings, known)
         if message is None:
             continue
@@ -253,7 +255,7 @@ def _message(
     receiver: Receiver, route: Route, findings: tuple[Findings, ...], known: _Known
 ) -> PlannedObject | None:
     """Plan the message for one receiver; None where there is nobody or nothing to tell of."""
-    kind, more = _addressed(receiver)
+    kind, more = _message_kind(receiver)
     nobody = not known.patient_id and not receiver.allow_empty_patient_id
     if nobody or not says_something(kind, findings):
         return None
@@ -261,7 +263,7 @@ def _message(
     return PlannedObject(uid, kind, findings, route, receiver.name)
 
 
-def _addressed(receiver: Receiver) -> tuple[ObjectKind, tuple[str, ...]]:
+def _message_kind(receiver: Receiver) -> tuple[ObjectKind, tuple[str, ...]]:
     """Give the kind of a receiver's messages, and what tells them from another's."""
     if isinstance(receiver, HL7Destination):
         return "oru", (receiver.name, receiver.charset)

@@ -36,11 +36,11 @@ class ReportingContext:
 def report(claim: Claim, reading: Reading, context: ReportingContext, now: float) -> Outcome:
     """Plan, make and store the objects of one claim; raises GiveUp as `plan` does."""
     history = context.history(claim.instance_id)
-    findings = tuple(map(history.counted, reading.findings))
+    findings = tuple(map(history.with_generation, reading.findings))
     answers = dict(zip(reading.requests, findings, strict=True))
     planned = plan(claim, answers, context.routes, history, context.destinations(now), now)
     objects = tuple(
-        _stored(planned_object, reading, context, now) for planned_object in planned.objects
+        _store(planned_object, reading, context, now) for planned_object in planned.objects
     )
     for replacement in planned.replaced:
         log.warning(
@@ -53,7 +53,7 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
     return Outcome(findings, objects, planned.deliveries, planned.replaced, planned.escalations)
 
 
-def _stored(
+def _store(
     planned: PlannedObject, reading: Reading, context: ReportingContext, now: float
 ) -> tuple[ReportObject, StoredFile]:
     """Make and store one object; raises GiveUp where it is not the planned one."""

@@ -175,13 +175,13 @@ def _radiographs(images: Iterable[Path], folder: Path, console: Console) -> list
         ds.save_as(paths[-1], enforce_file_format=True)
     for image in images:
         try:
-            paths.append(image if is_dicom(image) else _converted(image, folder))
+            paths.append(image if is_dicom(image) else _convert(image, folder))
         except NotAnalysable as error:
             console.print(f"[red]{image}: {error}[/]")
     return paths
 
 
-def _converted(image: Path, folder: Path) -> Path:
+def _convert(image: Path, folder: Path) -> Path:
     path = folder / f"{image.stem}.dcm"
     secondary_capture(image).save_as(path, enforce_file_format=True)
     return path

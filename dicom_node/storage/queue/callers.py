@@ -52,7 +52,7 @@ def forget(engine: Engine, ae: str, host: str) -> bool:
         return any(deleted.rowcount for deleted in gone)
 
 
-def listed(engine: Engine) -> tuple[tuple[Caller, ...], tuple[tuple[str, str, float], ...]]:
+def list_callers(engine: Engine) -> tuple[tuple[Caller, ...], tuple[tuple[str, str, float], ...]]:
     """Give who waits, the latest first, and who was let in: title, address, when."""
     with transaction(engine, writing=False) as conn:
         waiting = conn.execute(select(callers).order_by(callers.c.last_at.desc())).all()
