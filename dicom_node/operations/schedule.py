@@ -27,8 +27,8 @@ from dicom_node.storage.database.engine import empty_journal
 from dicom_node.storage.queue import identity, orders
 from dicom_node.storage.queue.alarms import oldest_deliveries_at
 from dicom_node.storage.queue.escalation import escalate
-from dicom_node.storage.status.beats import prune_heartbeats, sample_disk
 from dicom_node.storage.status.counters import count_rows
+from dicom_node.storage.status.heartbeats import prune_heartbeats, sample_disk
 
 log = structlog.get_logger()
 
@@ -122,7 +122,7 @@ def _rescue(parts: Parts) -> None:
 
 
 def _escalate(parts: Parts) -> None:
-    """Send what stands by for messages that nobody has acknowledged in time."""
+    """Send the escalations of messages that nobody has acknowledged in time."""
     sent = escalate(parts.engine, parts.clock())
     if sent:
         log.warning("messages_escalated", messages=sent)
