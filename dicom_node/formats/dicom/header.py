@@ -27,6 +27,8 @@ from dicom_node.formats.dicom.parsing import (
     read_file_meta,
 )
 
+MOST_NAMED = 20
+"""Elements that are named in a row of the database and a line of the log."""
 _VALID_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _AXES = {"L": 0, "R": 0, "H": 1, "F": 1, "A": 2, "P": 2}
 
@@ -207,7 +209,10 @@ def deviations(ds: Dataset) -> tuple[str, ...]:
         words.append("unknown SpecificCharacterSet")
     if text(ds, "PatientOrientation") and orientation(ds) is None:
         words.append("malformed PatientOrientation")
-    words += [f"unknown VR or odd length in {tag}" for tag in odd_elements(ds)]
+    odd = odd_elements(ds)
+    words += [f"unknown VR or odd length in {tag}" for tag in odd[:MOST_NAMED]]
+    if len(odd) > MOST_NAMED:
+        words.append(f"unknown VR or odd length in {len(odd) - MOST_NAMED} more")
     return tuple(words)
 
 

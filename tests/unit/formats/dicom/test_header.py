@@ -1,6 +1,7 @@
 """Headers, right and wrong, as the rules see them."""
 
 import csv
+import struct
 import tracemalloc
 import zlib
 from io import BytesIO
@@ -213,6 +214,13 @@ def test_odd_elements_are_named() -> None:
     assert instance.deviations == ("unknown VR or odd length in (0010,1030)",)
     odd = explicit_element(0x00100020, b"LO", b"A1", length=3) + b"X"
     assert "unknown VR or odd length in (0010,0020)" in describe_bytes(odd, EXPLICIT).deviations
+
+
+def test_elements_without_end_are_counted_not_named() -> None:
+    odd = b"".join(struct.pack("<HH2sH", 0x0019, one, b"LO", 1) + b"x" for one in range(5000))
+    found = describe_bytes(odd + chest(), EXPLICIT).deviations
+    assert "unknown VR or odd length in 4980 more" in found
+    assert len(found) < 30
 
 
 def test_deflate_bomb_is_refused_in_bounded_memory() -> None:
