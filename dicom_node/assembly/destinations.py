@@ -5,8 +5,6 @@ from functools import partial
 
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.flow.deliver import Sender
-from dicom_node.network import fhir
-from dicom_node.network.dicomweb import scu
 from dicom_node.network.dimse import scu as dimse_scu
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.hl7 import mllp
@@ -45,8 +43,14 @@ def senders(settings: Settings) -> dict[str, Sender]:
         for peer in settings.peers
         if peer.host and peer.port
     }
-    made |= {one.name: partial(scu.send, to=one) for one in settings.stow}
-    made |= {one.name: partial(fhir.send, to=one) for one in settings.fhir}
+    if settings.stow:
+        from dicom_node.network.dicomweb import scu
+
+        made |= {one.name: partial(scu.send, to=one) for one in settings.stow}
+    if settings.fhir:
+        from dicom_node.network import fhir
+
+        made |= {one.name: partial(fhir.send, to=one) for one in settings.fhir}
     return made | {
         one.name: partial(mllp.send, receiver=one, tls=outgoing(settings, one))
         for one in settings.hl7

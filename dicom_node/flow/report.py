@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from dicom_node.domain.admission import Route
-from dicom_node.domain.errors import GiveUp
+from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.followup import History
 from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject, StoredFile
 from dicom_node.flow.infer import Reading
 from dicom_node.flow.plan import Destinations, PlannedObject, plan
+from dicom_node.process.logs import log_failure
 
 log = structlog.get_logger()
 
@@ -34,12 +35,25 @@ class ReportingContext:
 
 
 def report(claim: Claim, reading: Reading, context: ReportingContext, now: float) -> Outcome:
-    """Plan, make and store the objects of one claim; raises GiveUp as `plan` does."""
+    """Plan, make and store the objects of one claim; raises GiveUp as `plan` does.
+
+    What cannot be made keeps nothing else back: the rest goes out, and the outcome
+    names it for an alarm. Raises TryAgain while the archive is away.
+    """
     history = context.history(claim.instance_id)
     findings = tuple(map(history.counted, reading.findings))
     answers = dict(zip(reading.requests, findings, strict=True))
     planned = plan(claim, answers, context.routes, history, context.destinations(now), now)
-    objects = tuple(_stored(one, reading, context, now) for one in planned.objects)
+    objects: dict[str, tuple[ReportObject, StoredFile]] = {}
+    not_made: list[str] = []
+    for each in planned.objects:
+        try:
+            objects[each.uid] = _stored(each, reading, context, now)
+        except (TryAgain, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a builder's edge: one odd header silences no alert
+            log_failure("object_not_made", type(error), error.__traceback__)
+            not_made.append(f"{each.kind} for {each.destination}: {type(error).__name__}")
     for one in planned.replaced:
         log.warning(
             "object_replaced",
@@ -48,7 +62,18 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
             sent=one.sent,
             reason=one.reason,
         )
-    return Outcome(findings, objects, planned.deliveries, planned.replaced, planned.escalations)
+    return Outcome(
+        findings,
+        tuple(objects.values()),
+        tuple(one for one in planned.deliveries if one.sop_instance_uid in objects),
+        planned.replaced,
+        tuple(
+            one
+            for one in planned.escalations
+            if {one.sop_instance_uid, one.instead_of} <= set(objects)
+        ),
+        tuple(not_made),
+    )
 
 
 def _stored(
