@@ -18,8 +18,9 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.study import NODE_MODEL, Instance, InstanceRef, Orientation
-from dicom_node.formats.dicom.header import describe, describe_bytes, parse, read_header
+from dicom_node.formats.dicom.header import describe, read_header
 from tests.support.encoded import CHEST, chest, explicit_element, implicit
+from tests.support.headers import describe_bytes, parse_bytes
 from tests.support.raw_scu import CR, DX, EXPLICIT, IMPLICIT
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -230,7 +231,7 @@ def test_deflate_bomb_is_refused_in_bounded_memory() -> None:
     megabyte = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
     tracemalloc.start()
     with pytest.raises(NotAnalysable):
-        parse(head + 500 * megabyte, DEFLATED)
+        parse_bytes(head + 500 * megabyte, DEFLATED)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 250 << 20
