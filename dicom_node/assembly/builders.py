@@ -17,14 +17,14 @@ from dicom_node.domain.work import Claim, Outcome, ReportObject
 from dicom_node.flow.infer import Reading, Source
 from dicom_node.flow.plan import Destinations, PlannedObject
 from dicom_node.flow.report import ReportingContext, report
-from dicom_node.formats.dicom.source import keys_of
+from dicom_node.formats.dicom.header import keys_of
 from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import rejection
 from dicom_node.results.messages import oru
 from dicom_node.results.registry import BUILDERS
 from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue import orders
 from dicom_node.storage.queue.history import history_of
-from dicom_node.storage.queue.orders import SqlOrderBook
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ def registered_order(settings: Settings, engine: Engine, source: Source) -> Regi
     """Say what the order system knows of an image; nothing where none is listened to."""
     if not settings.orders.port:
         return UNREGISTERED
-    return SqlOrderBook(engine).registered(keys_of(source))
+    return orders.registered(engine, keys_of(source))
 
 
 def message(

@@ -5,8 +5,6 @@ from functools import partial
 
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.flow.deliver import Sender
-from dicom_node.network import fhir
-from dicom_node.network.dicomweb import scu
 from dicom_node.network.dimse import scu as dimse_scu
 from dicom_node.network.dimse.association import Target
 from dicom_node.network.hl7 import mllp
@@ -45,8 +43,14 @@ def senders(settings: Settings) -> dict[str, Sender]:
         for peer in settings.peers
         if peer.host and peer.port
     }
-    made |= {server.name: partial(scu.send, to=server) for server in settings.stow}
-    made |= {server.name: partial(fhir.send, to=server) for server in settings.fhir}
+    if settings.stow:
+        from dicom_node.network.dicomweb import scu
+
+        made |= {server.name: partial(scu.send, to=server) for server in settings.stow}
+    if settings.fhir:
+        from dicom_node.network import fhir
+
+        made |= {server.name: partial(fhir.send, to=server) for server in settings.fhir}
     return made | {
         receiver.name: partial(mllp.send, receiver=receiver, tls=outgoing(settings, receiver))
         for receiver in settings.hl7

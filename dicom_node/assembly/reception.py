@@ -13,7 +13,7 @@ from dicom_node.network.hosts import HostBook, KnownAddresses
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.queue.callers import is_approved, list_callers
 from dicom_node.storage.queue.group_commit import GroupCommit
-from dicom_node.storage.queue.orders import SqlOrderBook
+from dicom_node.storage.queue.orders import raise_priority
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ def reception_of(parts: Parts) -> Reception:
         describe=describe_file,
         routes=parts.settings.routes,
         min_free_bytes=int(parts.settings.receive.min_free_gb * 1e9),
-        raise_priority=SqlOrderBook(parts.engine).raise_priority
+        raise_priority=partial(raise_priority, parts.engine)
         if parts.settings.orders.port
         else None,
         note=parts.audit.received,

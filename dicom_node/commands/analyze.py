@@ -3,7 +3,8 @@
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import Findings, finding_as_json, findings_as_json
 from dicom_node.domain.regions import sets_of
 from dicom_node.domain.study import HL7Destination
+from dicom_node.domain.work import ReportObject
 from dicom_node.flow.infer import InferenceContext, Reading, read
 from dicom_node.formats.dicom.header import describe, read_header
 from dicom_node.formats.dicom.images import is_dicom, secondary_capture
@@ -30,6 +32,8 @@ from dicom_node.settings.settings import Settings
 Result = dict[str, Any]
 """The content of one `findings.json` (DESIGN.md section 5)."""
 NODE = "CXRAI"
+FAILED = "failed:"
+"""How the reason begins of an image on which an error came that nobody foresaw."""
 
 
 @click.command()
@@ -40,11 +44,14 @@ NODE = "CXRAI"
 @click.option("--json", "as_json", is_flag=True)
 def analyze(
     paths: tuple[Path, ...], out: Path, names: tuple[str, ...], device: str, as_json: bool
-) -> None:
-    """Print a line an image; raises BadSettings."""
+) -> int:
+    """Print a line an image; 1 where something could not be made. Raises BadSettings."""
     start_logs("console", "warning", "analyze")
+    failed = False
     for result in results(paths, out, names, device):
         click.echo(json.dumps(result) if as_json else in_words(result))
+        failed |= bool(result["not_made"]) or str(result["not_analysed"]).startswith(FAILED)
+    return 1 if failed else 0
 
 
 def results(
@@ -67,7 +74,10 @@ def results(
     for path in files:
         folder = out / _free_name(path.stem, taken)
         folder.mkdir(parents=True, exist_ok=True)
-        result = _analyze_one(path, folder, reader)
+        try:
+            result = _analyze_one(path, folder, reader)
+        except Exception as error:  # noqa: BLE001 - the batch's edge: a bad file costs only itself
+            result = _result(path, "", f"{FAILED} {type(error).__name__}", None, ())
         (folder / "findings.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
         yield result
 
@@ -102,10 +112,11 @@ def _analyze_one(path: Path, folder: Path, reader: InferenceContext) -> Result:
         except NotAnalysable as error:
             return _result(path, "", str(error), None, ())
         reading = read(stored, tuple(reader.pipelines), reader)
-    objects = tuple(_write_objects(reading, folder))
+    objects, not_made = _write_objects(reading, folder)
     reasons = [f.not_analysed for f in reading.findings if f.not_analysed is not None]
     refused = reasons[0] if len(reasons) == len(reading.findings) else None
-    return _result(path, instance.ref.sop_instance_uid, refused, reading, objects)
+    result = _result(path, instance.ref.sop_instance_uid, refused, reading, objects)
+    return result | {"not_made": list(not_made)}
 
 
 def _convert(path: Path, scratch: Path) -> Path:
@@ -114,24 +125,30 @@ def _convert(path: Path, scratch: Path) -> Path:
     return target
 
 
-def _write_objects(reading: Reading, folder: Path) -> Iterator[str]:
-    """Write every object that has something to say; yields the file names."""
+def _write_objects(reading: Reading, folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Write every object that has something to say; gives file names, and what failed."""
     now = time.time()
     context = ReportContext(now, dicom_node.__version__, NODE)
+    whole = ExaminedImage(reading.source, reading.radiograph, reading.findings)
+    receiver = HL7Destination("file", "", 0, allow_empty_patient_id=True)
+    made: dict[str, Callable[[], ReportObject | None]] = {
+        "oru.hl7": partial(oru.build, whole, oru.HL7Context(now, receiver))
+    }
     for kind, build in BUILDERS.items():
         parts = sets_of(kind, reading.findings)
         for part in parts:
-            made = build(ExaminedImage(reading.source, reading.radiograph, part), context)
-            if made is not None:
-                of = "" if len(parts) == 1 else f"-{part[0].algorithm.name}"
-                yield _write(folder, f"{kind}{of}.dcm", made.content)
-    receiver = HL7Destination("file", "", 0, allow_empty_patient_id=True)
-    message = oru.build(
-        ExaminedImage(reading.source, reading.radiograph, reading.findings),
-        oru.HL7Context(now, receiver),
-    )
-    if message is not None:
-        yield _write(folder, "oru.hl7", message.content)
+            of = "" if len(parts) == 1 else f"-{part[0].algorithm.name}"
+            made[f"{kind}{of}.dcm"] = partial(build, whole._replace(findings=part), context)
+    written, not_made = [], []
+    for name, build_it in made.items():
+        try:
+            content = build_it()
+        except Exception as error:  # noqa: BLE001 - a builder's edge: one odd header costs one object
+            not_made.append(f"{name}: {type(error).__name__}")
+            continue
+        if content is not None:
+            written.append(_write(folder, name, content.content))
+    return tuple(written), tuple(not_made)
 
 
 def _write(folder: Path, name: str, content: bytes) -> str:
@@ -153,6 +170,7 @@ def _result(
         "findings": [finding_as_json(finding) for answer in read_by for finding in answer.findings],
         "notes": list(reading.radiograph.notes) if reading and reading.radiograph else [],
         "objects": list(objects),
+        "not_made": [],
         "timings_ms": _timings(read_by),
     }
 

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from dicom_node.domain.errors import BadSettings
+
+if TYPE_CHECKING:  # whoever reads settings needs no numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Box:
 class Segment:
     """A region: bool mask (rows, columns) in stored pixel order."""
 
-    mask: NDArray[np.bool_]
+    mask: "NDArray[np.bool_]"
     label: str
 
 

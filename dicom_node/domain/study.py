@@ -1,14 +1,15 @@
 """What arrives: peers, instances and radiographs."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from dicom_node.domain.findings import CodedConcept
 from dicom_node.domain.operations.tls import pinned
+
+if TYPE_CHECKING:  # whoever reads settings needs no numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 NODE_MODEL = "dicom-node"
 """ManufacturerModelName of everything that a node of this kind makes."""
@@ -133,7 +134,7 @@ class Orientation:
         """Whether a left-right axis lies in the image."""
         return self.row[:1] in ("L", "R") or self.column[:1] in ("L", "R")
 
-    def to_standard(self, image: NDArray[np.generic]) -> NDArray[np.generic]:
+    def to_standard(self, image: "NDArray[np.generic]") -> "NDArray[np.generic]":
         r"""View `image` (rows, columns) as if it were stored as L\F.
 
         Axes that the orientation does not name as L/R or H/F stay as they are.
@@ -146,7 +147,7 @@ class Orientation:
             image = image[::-1, :]
         return image
 
-    def from_standard(self, image: NDArray[np.generic]) -> NDArray[np.generic]:
+    def from_standard(self, image: "NDArray[np.generic]") -> "NDArray[np.generic]":
         """Undo `to_standard`: back to stored pixel order."""
         if self.row[:1] in ("H", "F") and self.column[:1] in ("L", "R"):
             return Orientation(self.column, self.row).from_standard(image).T
@@ -227,10 +228,14 @@ class Radiograph:
     is dark), in stored pixel order.
     """
 
-    pixels: NDArray[np.float32]
+    pixels: "NDArray[np.float32]"
     ref: InstanceRef
     spacing: Spacing | None = None
     orientation: Orientation | None = None
     view_position: str = ""
     notes: tuple[str, ...] = ()
     """What a reader of the result should know: AP view, no calibration, ..."""
+    answers: dict[Hashable, Any] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
+    """What networks said of this film, by network: tasks on one network run it once."""

@@ -239,6 +239,8 @@ class Outcome:
     deliveries: tuple[NewDelivery, ...]
     replaced: tuple[Replacement, ...] = ()
     escalations: tuple[Escalation, ...] = ()
+    not_made: tuple[str, ...] = ()
+    """Kinds of object that could not be made, with the destination and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
@@ -15,17 +14,6 @@ INTERNAL_ERROR = 207
 """HL7 table 0357: application internal error."""
 
 
-class OrderBook(Protocol):
-    """Where orders and patients are kept."""
-
-    def store(self, parsed: OrderMessage, now: float) -> int:
-        """Write what a message says and raise the priority of waiting jobs; gives how many.
-
-        A repeat changes nothing, and completes what was broken off between the two.
-        Raises TryAgain when the database is away.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class OrderContext:
     """What hearing a message needs."""
@@ -34,7 +22,12 @@ class OrderContext:
     """Reads MSH, however damaged the rest; raises ValueError without one."""
     parse: Callable[[bytes, Envelope], OrderMessage]
     """Reads the message; raises MessageRefused."""
-    book: OrderBook
+    store: Callable[[OrderMessage, float], int]
+    """Writes what a message says and raises the priority of waiting jobs; gives how many.
+
+    A repeat changes nothing, and completes what was broken off between the two. Raises
+    TryAgain when the database is away.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +51,7 @@ def take_order_message(message: bytes, context: OrderContext, now: float) -> Rep
     )
     try:
         parsed = context.parse(message, envelope)
-        raised = context.book.store(parsed, now)
+        raised = context.store(parsed, now)
     except MessageRefused as refusal:
         fault = refusal.fault
         bound.warning("order_message_refused", code=fault.code, reason=fault.words)

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from dicom_node.domain.admission import Route
-from dicom_node.domain.errors import GiveUp
+from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.followup import History
 from dicom_node.domain.pipeline import Archive
 from dicom_node.domain.work import Claim, ObjectKind, Outcome, ReportObject, StoredFile
 from dicom_node.flow.infer import Reading
 from dicom_node.flow.plan import Destinations, PlannedObject, plan
+from dicom_node.process.logs import log_failure
 
 log = structlog.get_logger()
 
@@ -29,19 +30,32 @@ class ReportingContext:
     history: Callable[[int], History]
     """What went out before for an instance."""
     destinations: Callable[[float], Destinations]
-    """Who gets results, and what each takes now."""
+    """Who gets results, and what planned_object takes now."""
     archive: Archive
 
 
 def report(claim: Claim, reading: Reading, context: ReportingContext, now: float) -> Outcome:
-    """Plan, make and store the objects of one claim; raises GiveUp as `plan` does."""
+    """Plan, make and store the objects of one claim; raises GiveUp as `plan` does.
+
+    What cannot be made keeps nothing else back: the rest goes out, and the outcome
+    names it for an alarm. Raises TryAgain while the archive is away.
+    """
     history = context.history(claim.instance_id)
     findings = tuple(map(history.with_generation, reading.findings))
     answers = dict(zip(reading.requests, findings, strict=True))
     planned = plan(claim, answers, context.routes, history, context.destinations(now), now)
-    objects = tuple(
-        _store(planned_object, reading, context, now) for planned_object in planned.objects
-    )
+    objects: dict[str, tuple[ReportObject, StoredFile]] = {}
+    not_made: list[str] = []
+    for planned_object in planned.objects:
+        try:
+            objects[planned_object.uid] = _store(planned_object, reading, context, now)
+        except (TryAgain, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a builder's edge: one odd header silences no alert
+            log_failure("object_not_made", type(error), error.__traceback__)
+            not_made.append(
+                f"{planned_object.kind} for {planned_object.destination}: {type(error).__name__}"
+            )
     for replacement in planned.replaced:
         log.warning(
             "object_replaced",
@@ -50,7 +64,18 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
             sent=replacement.sent,
             reason=replacement.reason,
         )
-    return Outcome(findings, objects, planned.deliveries, planned.replaced, planned.escalations)
+    return Outcome(
+        findings,
+        tuple(objects.values()),
+        tuple(delivery for delivery in planned.deliveries if delivery.sop_instance_uid in objects),
+        planned.replaced,
+        tuple(
+            escalation
+            for escalation in planned.escalations
+            if {escalation.sop_instance_uid, escalation.instead_of} <= set(objects)
+        ),
+        tuple(not_made),
+    )
 
 
 def _store(

@@ -29,6 +29,8 @@ BAD_SETTINGS = 2
 """Exit code of a role whose configuration is wrong."""
 SUPERVISOR_PID = "DICOM_NODE_SUPERVISOR_PID"
 
+PROGRAM = (sys.executable, "-m", "dicom_node")
+
 
 @contextmanager
 def stop_signal(drain_s: float | None = None) -> Iterator[threading.Event]:
@@ -108,6 +110,13 @@ class Role:
         return code
 
 
+def run_alone(*arguments: str) -> int:
+    """Run one of our commands to its end, in a process whose memory goes with it."""
+    command = (*PROGRAM, *arguments)
+    quiet = subprocess.DEVNULL
+    return subprocess.run(command, stdin=quiet, stdout=quiet, check=False).returncode  # noqa: S603 - our own entry point, no shell
+
+
 def supervise(names: Mapping[str, tuple[str, ...]], stop: threading.Event) -> int:
     """Run a process per name until `stop`; restart those that end by themselves.
 
@@ -115,10 +124,7 @@ def supervise(names: Mapping[str, tuple[str, ...]], stop: threading.Event) -> in
     are wrong. Says one so later (a model or certificate was damaged meanwhile), it is
     started again and again, and the others go on: images still come in.
     """
-    roles = [
-        Role(name, (sys.executable, "-m", "dicom_node", *arguments))
-        for name, arguments in names.items()
-    ]
+    roles = [Role(name, (*PROGRAM, *arguments)) for name, arguments in names.items()]
     exit_code, began = 0, time.monotonic()
     while not stop.is_set() and exit_code == 0:
         now = time.monotonic()

@@ -19,7 +19,7 @@ from dicom_node.network.hosts import HostBook, canonical
 from dicom_node.operations.heartbeat import heartbeat
 from dicom_node.process.supervisor import CONNECTIONS_DRAIN_S, wait_for_stop
 from dicom_node.settings.settings import Settings
-from dicom_node.storage.queue.orders import SqlOrderBook
+from dicom_node.storage.queue import orders
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ def listener(parts: Parts) -> MllpListener:
     if not wanted.port:
         raise BadSettings("orders.port = 0: the listener is off; set a port and who may call")
     parsing = partial(parse, processing_id=wanted.processing_id)
-    context = OrderContext(envelope_of, parsing, SqlOrderBook(parts.engine))
+    context = OrderContext(envelope_of, parsing, partial(orders.store, parts.engine))
 
     def answer(message: bytes) -> bytes | None:
         now = parts.clock()

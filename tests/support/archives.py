@@ -84,3 +84,10 @@ def _sealed(inner: Archive, folder: Path, root: Path) -> SealedArchive:
 @pytest.fixture
 def archive(opened: Opened) -> Archive:
     return opened()
+
+
+def vault(folder: Path, keys: Path) -> SealedArchive:
+    root = folder / "archive"
+    room, register = Room(folder / "memory"), root / SPOOL / "keys"
+    (folder / "memory").mkdir(exist_ok=True)
+    return SealedArchive(FileArchive(root), load_keys(str(keys)), register, room)

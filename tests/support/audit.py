@@ -4,6 +4,7 @@ import re
 import socketserver
 import ssl
 import threading
+from base64 import b64decode
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -90,3 +91,15 @@ host = "127.0.0.1"
 name = "chest"
 """)
     return load_settings(config)
+
+
+def told(settings: Settings) -> list[str]:
+    """Say what was done, by whom."""
+    found = []
+    for one in trail(Path(settings.audit.file)):
+        detail = one.find(".//ParticipantObjectDetail")
+        user = next(
+            u for u in one.findall("ActiveParticipant") if u.get("UserIsRequestor") == "true"
+        )
+        found.append(f"{user.get('UserID')}: {b64decode(detail.get('value')).decode()}")
+    return found

@@ -11,9 +11,9 @@ from pynetdicom import AE, evt
 from pynetdicom.dimse_messages import N_ACTION_RSP
 from pynetdicom.events import Event
 from pynetdicom.presentation import build_context, build_role
-from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.domain.exchange.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
+from tests.support.dimse_peers import Scp, running_scp
 
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
 Failed = Sequence[tuple[str, int]]
@@ -61,15 +61,22 @@ def call(port: int, ds: Dataset, event_type: int = 1, **how: str | bool | None) 
 class Pacs:
     """A running PACS and what it was asked."""
 
-    port: int = 0
+    scp: Scp = field(init=False)
     requests: list[Dataset] = field(default_factory=list)
-    received: list[Dataset] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     """Statuses that its reports on the same association were answered with."""
 
     @property
+    def port(self) -> int:
+        return self.scp.target.peer.port
+
+    @property
+    def received(self) -> list[Dataset]:
+        """What was stored, once for each time that it came."""
+        return self.scp.decoded()
+
+    @property
     def stored(self) -> list[str]:
-        """SOP Instance UIDs, one for each time that an object came."""
         return [str(ds.SOPInstanceUID) for ds in self.received]
 
     def asked(self, number: int = -1) -> tuple[str, list[str]]:
@@ -110,28 +117,13 @@ def pacs(
         if "Status" in answer:
             running.answers.append(int(answer.Status))
 
-    def store(event: Event) -> int:
-        running.received.append(event.dataset)
-        return 0x0000
+    def prepare(ae: AE) -> None:
+        ae.ae_title = "PACS"
+        ae.supported_contexts = [build_context(one) for one in (*offered, SR)]
 
-    ae = AE("PACS")
-    ae.supported_contexts = [build_context(one) for one in (*offered, SR)]
-    server = ae.make_server(
-        ("127.0.0.1", 0),
-        evt_handlers=[
-            (evt.EVT_N_ACTION, asked),
-            (evt.EVT_DIMSE_SENT, answered),
-            (evt.EVT_C_STORE, store),
-        ],
-        server_class=ThreadedAssociationServer,
-    )
-    ae._servers.append(server)
-    running.port = int(server.server_address[1])
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    extra = [(evt.EVT_N_ACTION, asked), (evt.EVT_DIMSE_SENT, answered)]
+    with running_scp(prepare_ae=prepare, extra=extra) as running.scp:
         yield running
-    finally:
-        server.shutdown()
 
 
 def unknown() -> str:

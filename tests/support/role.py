@@ -1,7 +1,7 @@
 """Run one role with short leases: python -m tests.support.role ROLE CONFIG.
 
 CLOCK_OFFSET_S in the environment sets its clock ahead (or back). ROLE_DRAIN_S,
-HOPELESS_S and BEAT_S shorten what they are named after.
+HUNG_S and BEAT_S shorten what they are named after.
 """
 
 import os
@@ -25,7 +25,7 @@ parts.LEASE_S = 1.5
 schedule.RESCUE_EVERY_S = 1
 for module, name in (
     (supervisor, "ROLE_DRAIN_S"),
-    (heartbeat, "HOPELESS_S"),
+    (heartbeat, "HUNG_S"),
     (heartbeat, "BEAT_S"),
 ):
     setattr(module, name, float(os.environ.get(name, getattr(module, name))))

@@ -16,7 +16,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_node.domain.study import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
-from dicom_node.formats.dicom.source import encodings, repertoire
+from dicom_node.formats.dicom.attributes import encodings, repertoire
 from dicom_node.formats.dicom.values import add, tag_of
 
 PATIENT_AND_STUDY = (

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from highdicom.sr import CodedConcept as CodeItem
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -45,6 +44,8 @@ def item(**attributes: object) -> Dataset:
 
 def coded(concept: CodedConcept) -> Dataset:
     """Write a concept as the item of a code sequence (PS3.3 8.8)."""
+    from highdicom.sr import CodedConcept as CodeItem  # only who writes results needs it
+
     written: Dataset = CodeItem(concept.value, concept.scheme, clipped(concept.meaning))
     return written
 

@@ -13,8 +13,9 @@ from dicom_node.domain.findings import Findings, Presence
 from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
+from dicom_node.formats.dicom.attributes import decimals, text
+from dicom_node.formats.dicom.header import ref_of
 from dicom_node.formats.dicom.part10 import copied_sequence
-from dicom_node.formats.dicom.source import ref_of, text
 from dicom_node.formats.dicom.values import add, clipped, da, decimal, item, reference, tm
 from dicom_node.results import words as say
 from dicom_node.results.colours import CONTOURS, cielab
@@ -32,6 +33,8 @@ from dicom_node.results.picture.outline import outlines
 
 SOP_CLASS_UID = SOP_CLASSES["gsps"]
 LAYER = "AI_FINDINGS"
+VOI_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+"""PS3.3 C.11.2.1.3."""
 TEXT_LENGTH = 1024
 """Characters of an ST value (PS3.5 6.2)."""
 
@@ -71,8 +74,7 @@ def build(examined: ExaminedImage, context: ReportContext) -> ReportObject | Non
         **laterality,
     )
     _add_window(ds, source)
-    modality = ("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "RescaleType")
-    return write_object(ds, "gsps", source, (*copied, *modality))
+    return write_object(ds, "gsps", source, (*copied, *_modality(source)))
 
 
 def _image(source: Dataset) -> Dataset:
@@ -100,20 +102,34 @@ def _displayed_area(source: Dataset, radiograph: Radiograph) -> Dataset:
     return add(area, PresentationPixelSpacing=[decimal(row), decimal(column)])
 
 
+def _modality(source: Dataset) -> tuple[str, ...]:
+    """Name what is copied of the modality transformation; nothing that is no number."""
+    rescale = ("RescaleIntercept", "RescaleSlope", "RescaleType")
+    sound = all(decimals(source, keyword) for keyword in rescale[:2])
+    return ("ModalityLUTSequence", *(rescale if sound else ()))
+
+
 def _add_window(ds: Dataset, source: Dataset) -> None:
     """Write the source's VOI transformation in again (PS3.3 C.11.8)."""
     table = copied_sequence(source, "VOILUTSequence")
     shown = item(ReferencedImageSequence=_image(source))
     if table is not None:
         shown[table.tag] = table
-    elif text(source, "WindowCenter") and text(source, "WindowWidth"):
-        for keyword in ("WindowCenter", "WindowWidth", "VOILUTFunction"):
-            values = text(source, keyword)
-            if values:
-                add(shown, **{keyword: values.split("\\")})
+    elif windows := _windows(source):
+        centres, widths = zip(*windows, strict=True)
+        add(shown, WindowCenter=list(map(decimal, centres)), WindowWidth=list(map(decimal, widths)))
+        if text(source, "VOILUTFunction") in VOI_FUNCTIONS:
+            add(shown, VOILUTFunction=text(source, "VOILUTFunction"))
     else:
         return
     add(ds, SoftcopyVOILUTSequence=shown)
+
+
+def _windows(source: Dataset) -> tuple[tuple[float, float], ...]:
+    """Give the source's windows; none where a word of them is no number (`2048,5`, `NORMAL`)."""
+    centres, widths = decimals(source, "WindowCenter"), decimals(source, "WindowWidth")
+    sound = len(centres) == len(widths) and all(width > 0 for width in widths)
+    return tuple(zip(centres, widths, strict=True)) if sound else ()
 
 
 def _annotation(source: Dataset, radiograph: Radiograph, findings: tuple[Findings, ...]) -> Dataset:

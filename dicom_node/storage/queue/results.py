@@ -19,6 +19,7 @@ from dicom_node.storage.database.schema import deliveries, objects, replacements
 from dicom_node.storage.queue import escalation
 from dicom_node.storage.queue.deliveries import new_row, object_ids
 from dicom_node.storage.queue.jobs import record_analysed, record_not_analysed
+from dicom_node.storage.queue.transitions import raise_alarm
 
 FILE_COLUMNS = ("file_key", "file_sha256", "file_size")
 READING = ("instance_id", "pipeline", "version", "model_sha256", "role", "point")
@@ -48,6 +49,9 @@ def write(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
             "last_at": now,
         }
         upsert(conn, replacements, row, ("reason", "last_at"))
+    for words in outcome.not_made:
+        study_uid = held.arrival.instance.study_uid
+        raise_alarm(conn, "object_not_made", f"study {study_uid}: {words}", now)
     reasons = [f.not_analysed for f in outcome.findings if f.not_analysed is not None]
     if len(reasons) < len(outcome.findings):
         record_analysed(conn, instance_id)

@@ -60,7 +60,7 @@ def test_an_image_that_hangs_the_worker_is_set_aside_and_the_queue_goes_on(
     node: RoleProcesses,
 ) -> None:
     poison = generate_uid()
-    node.restart("work", {"READER_HANGS_ON": poison, "HOPELESS_S": "2", "BEAT_S": "0.3"})
+    node.restart("work", {"READER_HANGS_ON": poison, "HUNG_S": "2", "BEAT_S": "0.3"})
     node.send(uid=poison)
     node.wait_for(node.send(), 90)
     until(lambda: snapshot(node).jobs.discarded == 1, "the poison to be set aside", 60)

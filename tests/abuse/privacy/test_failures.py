@@ -29,6 +29,7 @@ from dicom_node.network.hl7.mllp import Timeouts, deliver
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.archive.room import MEMORY
 from tests.abuse.privacy.marks import ACCESSION, BIRTH_DATE, MARKS, NAME, PATIENT_ID
+from tests.support.dimse_peers import running_scp
 from tests.support.listeners import HL7Listener, free_port, until
 from tests.support.paths import ROOT
 
@@ -106,15 +107,12 @@ def indiscreet_pacs() -> Iterator[int]:
         answer.Status, answer.ErrorComment = 0xC000, f"{NAME} {PATIENT_ID}"
         return answer
 
-    ae = AE("PACS")
-    ae.supported_contexts = AllStoragePresentationContexts
-    ae.add_supported_context("1.2.840.10008.1.1")
-    server = ae.start_server(
-        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, refuse)]
-    )
-    assert server is not None
-    yield server.server_address[1]
-    server.shutdown()
+    def prepare(ae: AE) -> None:
+        ae.ae_title, ae.supported_contexts = "PACS", AllStoragePresentationContexts
+        ae.add_supported_context("1.2.840.10008.1.1")
+
+    with running_scp(refuse, prepare_ae=prepare) as scp:
+        yield scp.target.peer.port
 
 
 @pytest.fixture

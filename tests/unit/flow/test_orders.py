@@ -28,7 +28,7 @@ class Book:
 
 
 def answered(content: bytes, book: Book) -> Reply:
-    return take_order_message(content, OrderContext(envelope_of, parse, book), 1.0)
+    return take_order_message(content, OrderContext(envelope_of, parse, book.store), 1.0)
 
 
 def test_what_is_stored_is_acknowledged() -> None:

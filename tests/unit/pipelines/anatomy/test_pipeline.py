@@ -21,7 +21,7 @@ from pipelines.serving.manifest import (
     ModelManifest,
     PhantomReference,
 )
-from pipelines.serving.session import Session, SharedSession
+from pipelines.serving.session import Session
 from tests.support.readings import named, only
 
 SIZE = 64
@@ -62,7 +62,7 @@ def telling(tmp_path: Path) -> Answering:
     )
     return lambda regions: AnatomyPipeline(
         manifest,
-        SharedSession(Session(FixedRegions(regions), "image", ("regions",), "fixed")),
+        Session(FixedRegions(regions), "image", ("regions",), "fixed"),
     )
 
 
@@ -75,6 +75,7 @@ def regions(heart_columns: tuple[int, int] = (24, 42)) -> Regions:
     return shares
 
 
+@pytest.mark.parametrize("turn", [("L", "F"), ("R", "F"), ("L", "H"), ("F", "L"), ("H", "R")])
 def test_the_lines_are_as_long_as_the_measurements(
     telling: Answering, noise: Radiograph, turn: tuple[str, str]
 ) -> None:

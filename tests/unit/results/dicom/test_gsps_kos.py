@@ -9,13 +9,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from dicom_node.domain.findings import Box, Findings
+from dicom_node.domain.study import Radiograph
 from dicom_node.results.picture import outline
 
 Built = Callable[..., Dataset]
 Make = Callable[..., Findings]
+Image = Callable[[Dataset], Radiograph | None]
+
+
+def with_raw(image: Image, raw: dict[int, str]) -> Image:
+    """Put DS values into the source as a file has them, unchecked."""
+
+    def shown(ds: Dataset) -> Radiograph | None:
+        made = image(ds)
+        for tag, value in raw.items():
+            content = value.encode()
+            ds[tag] = RawDataElement(BaseTag(tag), "DS", len(content), content, 0, False, True)
+        return made
+
+    return shown
 
 
 def drawn_mask(findings: Findings) -> NDArray[np.bool_]:
@@ -110,6 +127,38 @@ def test_state_keeps_the_image_s_look(
         assert "SoftcopyVOILUTSequence" not in ds
     else:
         assert list(ds.SoftcopyVOILUTSequence[0].WindowCenter) == window
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        # fo-dicom pull request 1757, grand-challenge issue 1374
+        ("2048,5", "4096"),
+        ("NORMAL", "4096"),
+        ("-1.#IND00", "100"),
+        ("[00400, 00400]", "[01600, 01600]"),
+        ("nan", "100"),
+        ("100", "inf"),
+        ("100", "0"),
+        ("100\\200", "50"),
+        ("9" * 400, "100"),
+    ],
+)
+def test_a_window_that_is_no_number_is_left_out(
+    window: tuple[str, str], built: Built, positive: Make, radiograph: Image
+) -> None:
+    raw = {0x00281050: window[0], 0x00281051: window[1]}
+    ds = built("gsps", (positive(),), image=with_raw(radiograph, raw))
+    assert "SoftcopyVOILUTSequence" not in ds
+
+
+@pytest.mark.parametrize("rescale", [("NaN", "1"), ("0", "x"), ("Infinity", "1")])
+def test_a_rescale_that_is_no_number_is_left_out(
+    rescale: tuple[str, str], built: Built, positive: Make, radiograph: Image
+) -> None:
+    raw = {0x00281052: rescale[0], 0x00281053: rescale[1]}
+    ds = built("gsps", (positive(),), image=with_raw(radiograph, raw))
+    assert "RescaleSlope" not in ds and "RescaleIntercept" not in ds
 
 
 def test_state_takes_the_image_s_voi_table(built: Built, positive: Make) -> None:

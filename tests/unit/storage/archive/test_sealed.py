@@ -16,11 +16,9 @@ from dicom_node.assembly import parts as node
 from dicom_node.domain.errors import BadSettings, GiveUp
 from dicom_node.settings.settings import Settings, load_settings
 from dicom_node.storage.archive.files import FileArchive
-from dicom_node.storage.archive.orphans import SPOOL
 from dicom_node.storage.archive.room import Room
-from dicom_node.storage.archive.sealed import SealedArchive
 from dicom_node.storage.archive.sealing import CHUNK, HEAD_BYTES, TAG_BYTES, load_keys, seal, unseal
-from tests.support.archives import content_of
+from tests.support.archives import content_of, vault
 from tests.support.paths import ROOT
 
 SECRET = b"MARKED^PATIENT"
@@ -30,13 +28,6 @@ def key_file(path: Path, *keys: bytes) -> Path:
     path.write_bytes(b"# keys\n" + b"".join(b64encode(one) + b"  # ours\n" for one in keys))
     path.chmod(0o600)
     return path
-
-
-def vault(folder: Path, keys: Path) -> SealedArchive:
-    root = folder / "archive"
-    room, register = Room(folder / "memory"), root / SPOOL / "keys"
-    (folder / "memory").mkdir(exist_ok=True)
-    return SealedArchive(FileArchive(root), load_keys(str(keys)), register, room)
 
 
 @pytest.fixture
@@ -79,7 +70,7 @@ def test_copies_of_a_process_that_was_killed_are_removed(tmp_path: Path, keys: P
     key = archive.put([SECRET], "instances", ".dcm").key
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from tests.unit.storage.archive.test_sealed import vault\n"
+        "from tests.support.archives import vault\n"
         "with vault(Path(sys.argv[1]), Path(sys.argv[2])).opened(sys.argv[3]): os._exit(9)"
     )
     root = ROOT
