@@ -104,12 +104,12 @@ def test_settings_that_are_wrong_end_the_node_only_at_its_beginning(
     run = threading.Thread(target=lambda: codes.append(supervisor.supervise({"work": ()}, stop)))
     run.start()
     if steady_s:  # no `stop` is needed
-        run.join(10)
+        run.join(60)
         assert (codes, starts.read_text()) == ([supervisor.BAD_SETTINGS], "\n")
         return
     until(lambda: starts.exists() and starts.read_text().count("\n") > 1, "another start")
     stop.set()
-    run.join(10)
+    run.join(60)
     assert codes == [0]
 
 
