@@ -81,7 +81,7 @@ fuzz: setup ## look for crashes, guided by coverage, for MINUTES=10
 	$(BIN)/pip install --quiet --constraint constraints.txt atheris
 	$(BIN)/python -m tests.abuse.fuzz.guided --seconds $$(( $(or $(MINUTES),10) * 60 / 8 ))
 
-bench: setup ## turnaround, echo, three results to a PACS; prints a table
+bench: setup ## turnaround, echo, three results to a PACS, ingest beside storescp; prints tables
 	$(BIN)/python -m tests.bench
 
 $(TOOLS)/.installed: locks/tools.txt

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.support.databases import book, engine, ledger, migrated_file, postgres, retention, url
+from tests.support.databases import engine, ledger, migrated_file, postgres, retention, url
 from tests.support.paths import ROOT, S3RVER, SHARED
 from tests.support.tls_files import authority, files, node_pair, peer_pair, stranger, wrap
 
 __all__ = [
     "authority",
-    "book",
     "engine",
     "files",
     "ledger",

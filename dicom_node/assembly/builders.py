@@ -17,14 +17,14 @@ from dicom_node.domain.work import Claim, Outcome, ReportObject
 from dicom_node.flow.infer import Reading, Source
 from dicom_node.flow.plan import Destinations, PlannedObject
 from dicom_node.flow.report import ReportingContext, report
-from dicom_node.formats.dicom.source import keys_of
+from dicom_node.formats.dicom.header import keys_of
 from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import rejection
 from dicom_node.results.messages import oru
 from dicom_node.results.registry import BUILDERS
 from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue import orders
 from dicom_node.storage.queue.history import history_of
-from dicom_node.storage.queue.orders import SqlOrderBook
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ def writer(
 ) -> Callable[[Claim, Reading, float], Outcome]:
     """Make what turns a reading into objects with destinations."""
     every: tuple[Receiver, ...] = (*settings.hl7, *settings.fhir)
-    receivers = {one.name: one for one in every}
+    receivers = {destination.name: destination for destination in every}
     reporting = ReportingContext(
         routes={route.name: route for route in settings.routes},
         build=partial(_build, settings, UNREGISTERED),
@@ -62,7 +62,7 @@ def registered_order(settings: Settings, engine: Engine, source: Source) -> Regi
     """Say what the order system knows of an image; nothing where none is listened to."""
     if not settings.orders.port:
         return UNREGISTERED
-    return SqlOrderBook(engine).registered(keys_of(source))
+    return orders.registered(engine, keys_of(source))
 
 
 def message(
@@ -94,7 +94,7 @@ def _build(
     examined = ExaminedImage(reading.source, reading.radiograph, planned.findings)
     if planned.kind == "oru" or planned.kind == "fhir":
         every: tuple[Receiver, ...] = (*settings.hl7, *settings.fhir)
-        to = next(one for one in every if one.name == planned.destination)
+        to = next(destination for destination in every if destination.name == planned.destination)
         return message(settings, to, examined, known, now, planned)
     make = rejection.build if planned.kind == "rejection" else BUILDERS[planned.kind]
     return make(

@@ -11,9 +11,9 @@ from dicom_node.flow.receive import Reception
 from dicom_node.formats.dicom.header import describe_file
 from dicom_node.network.hosts import HostBook, KnownAddresses
 from dicom_node.settings.settings import Settings
-from dicom_node.storage.queue.callers import is_approved, listed
+from dicom_node.storage.queue.callers import is_approved, list_callers
 from dicom_node.storage.queue.group_commit import GroupCommit
-from dicom_node.storage.queue.orders import SqlOrderBook
+from dicom_node.storage.queue.orders import raise_priority
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ def reception_of(parts: Parts) -> Reception:
         describe=describe_file,
         routes=parts.settings.routes,
         min_free_bytes=int(parts.settings.receive.min_free_gb * 1e9),
-        raise_priority=SqlOrderBook(parts.engine).raise_priority
+        raise_priority=partial(raise_priority, parts.engine)
         if parts.settings.orders.port
         else None,
         note=parts.audit.received,
@@ -40,7 +40,7 @@ def known_addresses(parts: Parts, policy: CallerPolicy) -> KnownAddresses:
     def look_up() -> set[str]:
         found = {address for host in hosts for address in policy.addresses_of(host)}
         try:
-            return found | {host for _, host, _ in listed(parts.engine)[1]}
+            return found | {host for _, host, _ in list_callers(parts.engine)[1]}
         except NodeError as error:  # the database is away: peers are known all the same
             log.warning("callers_not_looked_up", reason=str(error))
             return found

@@ -1,8 +1,8 @@
 """What arrives: peers, instances and radiographs."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dicom_node.domain.findings import CodedConcept
 from dicom_node.domain.operations.tls import pinned
@@ -96,7 +96,7 @@ class HL7Destination:
     embed_pdf: bool = False
     """Send the PDF report in an OBX (ED, Base64)."""
     escalation: tuple[str, ...] = ()
-    """Who hears of an urgent finding, one after the other, until one acknowledges."""
+    """Who is notified of an urgent finding, one after the other, until one acknowledges."""
     escalate_after_s: float = 300.0
     """The pause before the first and between two of `escalation`."""
     tls: bool = False
@@ -235,3 +235,7 @@ class Radiograph:
     view_position: str = ""
     notes: tuple[str, ...] = ()
     """What a reader of the result should know: AP view, no calibration, ..."""
+    answers: dict[Hashable, Any] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
+    """What networks said of this film, by network: tasks on one network run it once."""

@@ -24,12 +24,11 @@ from dicom_node.flow.backfill import Wait
 from dicom_node.flow.deliver import Outbox, Sender, deliver_once
 from dicom_node.operations import alarms, reconciliation
 from dicom_node.storage.database.engine import empty_journal
-from dicom_node.storage.queue import identity
+from dicom_node.storage.queue import identity, orders
 from dicom_node.storage.queue.alarms import oldest_deliveries_at
 from dicom_node.storage.queue.escalation import escalate
-from dicom_node.storage.queue.orders import SqlOrderBook
-from dicom_node.storage.status.beats import prune_heartbeats, sample_disk
 from dicom_node.storage.status.counters import count_rows
+from dicom_node.storage.status.heartbeats import prune_heartbeats, sample_disk
 
 log = structlog.get_logger()
 
@@ -123,7 +122,7 @@ def _rescue(parts: Parts) -> None:
 
 
 def _escalate(parts: Parts) -> None:
-    """Send what stands by for messages that nobody has acknowledged in time."""
+    """Send the escalations of messages that nobody has acknowledged in time."""
     sent = escalate(parts.engine, parts.clock())
     if sent:
         log.warning("messages_escalated", messages=sent)
@@ -162,7 +161,7 @@ def _expire(parts: Parts) -> None:
     tidy.expire_instances(retention, parts.archive, now, kept.instances_days * DAY_S, log_s)
     tidy.expire_objects(retention, parts.archive, now, kept.results_days * DAY_S, log_s)
     tidy.prune_rows(retention, now, log_s)
-    SqlOrderBook(parts.engine).prune(now - log_s)
+    orders.prune(parts.engine, now - log_s)
     empty_journal(parts.engine)  # where it is in use: an hour later
     parts.archive.tidy_spool(tidy.ORPHAN_AGE_S, now)
     _sweep(parts, retention, now)

@@ -15,9 +15,9 @@ from dicom_node.domain.findings import Algorithm, Finding, Findings
 from dicom_node.domain.followup import Sent
 from dicom_node.domain.study import NODE_MODEL, Radiograph, SRClass
 from dicom_node.domain.work import ObjectKind, ReportObject, derive_uid
-from dicom_node.formats.dicom import source as header
+from dicom_node.formats.dicom import header
+from dicom_node.formats.dicom.attributes import text
 from dicom_node.formats.dicom.part10 import part10
-from dicom_node.formats.dicom.source import text
 from dicom_node.formats.dicom.values import add, clipped, coded, da, item, reference, tm
 
 SERIES_NUMBERS: Mapping[ObjectKind, int] = {

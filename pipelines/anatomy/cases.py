@@ -1,10 +1,9 @@
 """The outlined radiographs, read from their table."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.domain.errors import BadSettings
+from pipelines.datasets.tables import read_own
 
 LEAST_GREY_LEVELS = 30
 """Fewer grey levels inside the lungs than this: too poor to learn from."""
@@ -53,7 +52,7 @@ def read_cases(folder: Path) -> tuple[Case, ...]:
             poor=bool(row["grey_levels_in_lung"])
             and float(row["grey_levels_in_lung"]) < LEAST_GREY_LEVELS,
         )
-        for row in _rows(folder, "lungs.csv")
+        for row in read_own(folder, "lungs.csv")
     )
 
 
@@ -67,14 +66,6 @@ def read_labelled(folder: Path) -> tuple[Labelled, ...]:
             view=row["view"],
             cardiomegaly="Cardiomegaly" in row["nih_labels"].split("|"),
         )
-        for row in _rows(folder, "manifest.csv")
+        for row in read_own(folder, "manifest.csv")
         if row["file"].startswith("full/")
     )
-
-
-def _rows(folder: Path, name: str) -> list[dict[str, str]]:
-    table = folder / "cxr" / name
-    if not table.is_file():
-        raise BadSettings(f"--data {folder}: {table} is missing")
-    with table.open(newline="") as file:
-        return list(csv.DictReader(file))

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.anatomy.cases import Case, read_cases, read_labelled
-from pipelines.anatomy.outline import Mask, outline
+from pipelines.anatomy.outline import outline
 from pipelines.anatomy.pipeline import (
     HEART,
     NAME,
@@ -16,12 +15,13 @@ from pipelines.anatomy.pipeline import (
     WHOLE,
     AnatomyPipeline,
     grid_outline,
-    infer,
     load,
 )
+from pipelines.datasets.hannover import read_elsewhere
+from pipelines.datasets.picture import open_mask
 from pipelines.geometry import Geometry, open_square, to_stored
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import rounded
+from pipelines.measuring.binary import mean_of, rounded
 from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
 
@@ -51,8 +51,9 @@ def evaluate(arguments: list[str]) -> int:
     report["Cardiomegaly in reports (ChestX-ray14), PA"] = against_labels(
         pipeline, options.data, options.split
     )
+    report |= elsewhere(pipeline, options.data)
     sha256 = pipeline.manifest.sha256
-    measured = [one for one in marks if np.isfinite(one.ratio) and np.isfinite(one.found)]
+    measured = [film for film in marks if np.isfinite(film.ratio) and np.isfinite(film.found)]
     finish(
         Report(
             NAME, pipeline.version, sha256, options.split, report, _charts(measured), _misses(marks)
@@ -65,15 +66,15 @@ def evaluate(arguments: list[str]) -> int:
 def mark(pipeline: AnatomyPipeline, case: Case) -> Marks:
     """Compare the outlines of one radiograph at the size of the drawn masks."""
     manifest = pipeline.manifest
-    shares = infer(pipeline.session, manifest, open_square(case.image, manifest.input.size))
-    lungs = _mask(case.lungs)
+    (shares,) = pipeline.infer([open_square(case.image, manifest.input.size)])
+    lungs = open_mask(case.lungs)
     geometry = Geometry(lungs.shape, lungs.shape, None)
     channel = WHOLE if case.behind_heart else VISIBLE
     level = manifest.mask_threshold
     lungs_dice = metrics.dice(to_stored(shares[channel], geometry, level), lungs)
     heart_dice, ratio = float("nan"), None
     if case.heart is not None:
-        heart = _mask(case.heart)
+        heart = open_mask(case.heart)
         heart_dice = metrics.dice(to_stored(shares[HEART], geometry, level), heart)
         ratio = outline(lungs, heart).ratio
     found = grid_outline(shares, level).ratio
@@ -90,10 +91,10 @@ def groups(marks: list[Marks]) -> dict[str, list[Marks]]:
     """Split the cases the way a model card shows them."""
     return {
         "all": marks,
-        "lungs behind the heart included": [one for one in marks if one.case.behind_heart],
-        "lungs up to the heart's border": [one for one in marks if not one.case.behind_heart],
-        "PA": [one for one in marks if one.case.view == "PA"],
-        "AP": [one for one in marks if one.case.view.startswith("AP")],
+        "lungs behind the heart included": [film for film in marks if film.case.behind_heart],
+        "lungs up to the heart's border": [film for film in marks if not film.case.behind_heart],
+        "PA": [film for film in marks if film.case.view == "PA"],
+        "AP": [film for film in marks if film.case.view.startswith("AP")],
     }
 
 
@@ -101,24 +102,23 @@ def summary(marks: list[Marks]) -> dict[str, object]:
     """Give every number of one group of cases."""
     found: dict[str, object] = {"images": len(marks)}
     for name in ("lungs", "heart"):
-        known = [one for one in marks if np.isfinite(getattr(one, name))]
+        known = [film for film in marks if np.isfinite(getattr(film, name))]
         if known:
-            values = np.asarray([getattr(one, name) for one in known])
-            found[f"{name} Dice"] = _mean(values, known)
+            values = np.asarray([getattr(film, name) for film in known])
+            found[f"{name} Dice"] = mean_of(values, _patients(known))
             found[f"{name} worst"] = round(float(values.min()), 3)
-    drawn = [one for one in marks if np.isfinite(one.ratio)]
-    compared = [one for one in drawn if np.isfinite(one.found)]
+    drawn = [film for film in marks if np.isfinite(film.ratio)]
+    compared = [film for film in drawn if np.isfinite(film.found)]
     if compared:
-        errors = np.asarray([one.found - one.ratio for one in compared])
+        errors = np.asarray([film.found - film.ratio for film in compared])
         found["ratios"] = f"{len(compared)} of {len(drawn)} measured"
-        found["ratio error"] = _mean(np.abs(errors), compared)
-        found["ratio bias"] = _mean(errors, compared)
+        found["ratio error"] = mean_of(np.abs(errors), _patients(compared))
+        found["ratio bias"] = mean_of(errors, _patients(compared))
     return found
 
 
-def _mean(values: metrics.Numbers, marks: list[Marks]) -> dict[str, float]:
-    patients = [one.case.patient_id for one in marks]
-    return rounded(metrics.bootstrap(lambda rows: float(values[rows].mean()), patients))
+def _patients(marks: list[Marks]) -> list[str]:
+    return [film.case.patient_id for film in marks]
 
 
 def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[str, object]:
@@ -127,7 +127,7 @@ def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[
     manifest = pipeline.manifest
     ratios, truth, patients = [], [], []
     for case in cases:
-        shares = infer(pipeline.session, manifest, open_square(case.image, manifest.input.size))
+        (shares,) = pipeline.infer([open_square(case.image, manifest.input.size)])
         ratio = grid_outline(shares, manifest.mask_threshold).ratio
         if ratio is not None:
             ratios.append(ratio)
@@ -148,29 +148,44 @@ def against_labels(pipeline: AnatomyPipeline, folder: Path, split: str) -> dict[
     }
 
 
+def elsewhere(pipeline: AnatomyPipeline, folder: Path) -> dict[str, dict[str, object]]:
+    """Say on how many films of another hospital the ratio is found, and its mean, by view."""
+    report: dict[str, dict[str, object]] = {}
+    manifest = pipeline.manifest
+    films = read_elsewhere(folder)
+    for view in sorted({record.view for record in films}):
+        images = [open_square(f.image, manifest.input.size) for f in films if f.view == view]
+        shares = [pipeline.infer([image])[0] for image in images]
+        ratios = [grid_outline(regions, manifest.mask_threshold).ratio for regions in shares]
+        found = [ratio for ratio in ratios if ratio is not None]
+        report[f"another hospital, {view}"] = {
+            "images": len(ratios),
+            "ratios": f"{len(found)} of {len(ratios)} measured",
+            "ratio, mean": round(float(np.mean(found)), 3) if found else "none",
+        }
+    return report
+
+
 def _charts(marks: list[Marks]) -> tuple[Chart, ...]:
     """Draw the measured ratio over the drawn one."""
     if not marks:
         return ()
-    dots = Line("radiographs", [(one.ratio, one.found) for one in marks], dots=True, joined=False)
+    dots = Line(
+        "radiographs", [(film.ratio, film.found) for film in marks], dots=True, joined=False
+    )
     title = "Cardiothoracic ratio"
     return (Chart(title, "of the drawn outlines", "measured", (dots,), diagonal=True),)
 
 
 def _misses(marks: list[Marks]) -> list[Miss]:
     """Give the radiographs whose lungs were outlined worst."""
-    worst = sorted(marks, key=lambda one: one.lungs)[:MISSES]
+    worst = sorted(marks, key=lambda film: film.lungs)[:MISSES]
     return [
         Miss(
-            one.case.image.name,
-            f"lungs Dice {one.lungs:.3f}, ratio {one.found:.2f} (drawn {one.ratio:.2f})",
-            one.case.image,
-            _mask(one.case.lungs),
+            film.case.image.name,
+            f"lungs Dice {film.lungs:.3f}, ratio {film.found:.2f} (drawn {film.ratio:.2f})",
+            film.case.image,
+            open_mask(film.case.lungs),
         )
-        for one in worst
+        for film in worst
     ]
-
-
-def _mask(path: Path) -> Mask:
-    with Image.open(path) as picture:
-        return np.asarray(np.asarray(picture.convert("L")) > 127, np.bool_)

@@ -1,6 +1,6 @@
 """Outline lungs and heart, and measure the cardiothoracic ratio."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -14,10 +14,10 @@ from dicom_node.domain.findings import Algorithm, Finding, Findings, Measurement
 from dicom_node.domain.study import Radiograph, Spacing
 from pipelines.anatomy import codes
 from pipelines.anatomy.outline import Outline, Width, outline
-from pipelines.geometry import Geometry, network_input, refuse_empty, square, to_stored
+from pipelines.geometry import Geometry, to_stored
 from pipelines.serving.manifest import ModelManifest, PhantomReference, load_manifest
-from pipelines.serving.session import Runner, readable, share_session
-from pipelines.serving.task import Task
+from pipelines.serving.session import share_session
+from pipelines.serving.task import Square, Task
 
 NAME = "anatomy"
 VISIBLE, WHOLE, HEART = range(3)
@@ -38,24 +38,20 @@ class Anatomy:
 
 
 @dataclass(frozen=True, slots=True)
-class AnatomyPipeline(Task):
+class AnatomyPipeline(Task[NDArray[np.float32]]):
     """The reading task with its loaded model."""
 
     SAYS: ClassVar[tuple[str, str]] = ("heart probability", "lungs")
 
     def read(self, radiograph: Radiograph) -> Findings:
         """Measure one radiograph; NotAnalysable where nothing can be outlined."""
-        started = perf_counter()
-        shares, geometry = self.regions(radiograph)
-        inferred = perf_counter()
-        finding = _finding(self.manifest, radiograph, geometry, shares)
+        answer = self.answer(radiograph)
+        answered = perf_counter()
+        finding = _finding(self.manifest, radiograph, answer.geometry, answer.said)
         notes = radiograph.notes
         if finding.presence is Presence.UNDETERMINED:
             notes = (*notes, codes.NOT_PA)
-        timings_ms = {
-            "inference": 1000 * (inferred - started),
-            "postprocess": 1000 * (perf_counter() - inferred),
-        }
+        timings_ms = answer.timings_ms | {"postprocess": 1000 * (perf_counter() - answered)}
         algorithm = Algorithm(self.name, self.version, self.manifest.sha256)
         return Findings(algorithm, (finding,), notes=notes, timings_ms=timings_ms)
 
@@ -87,27 +83,12 @@ class AnatomyPipeline(Task):
 
     def regions(self, radiograph: Radiograph) -> tuple[NDArray[np.float32], Geometry]:
         """Give the regions' probabilities (3, size, size) in standard orientation."""
+        answer = self.answer(radiograph)
+        return answer.said, answer.geometry
 
-        def ask() -> tuple[NDArray[np.float32], Geometry]:
-            image, geometry = self._square(radiograph)
-            return infer(self.session, self.manifest, image), geometry
-
-        return self.network.once(radiograph, ask)
-
-    def prefetch(self, radiographs: Sequence[Radiograph]) -> None:
-        """Run the network on several films at once; `regions` then has them."""
-        films, squares = readable(radiographs, self._square)
-        if films:
-            size = self.manifest.input
-            told = self.session.run(
-                np.concatenate([network_input(image, size.mean, size.std) for image, _ in squares])
-            )
-            answers = zip(np.asarray(told["regions"], np.float32), squares, strict=True)
-            self.network.remember(films, [(one, geometry) for one, (_, geometry) in answers])
-
-    def _square(self, radiograph: Radiograph) -> tuple[NDArray[np.float32], Geometry]:
-        refuse_empty(radiograph.pixels)
-        return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)
+    def infer(self, images: Sequence[Square]) -> list[NDArray[np.float32]]:
+        """Give the regions' probabilities (3, size, size) of each square."""
+        return list(np.asarray(self.session.run(self.batch(images))["regions"], np.float32))
 
     def reread(self, reference: PhantomReference) -> PhantomReference:
         """Read one phantom: probability of a large heart, and the lungs' mm2."""
@@ -130,16 +111,6 @@ def load(models_dir: Path, device: str = "auto", threads: int = 0) -> AnatomyPip
             f"{list(manifest.outputs)}; {NAME} needs 'regions'"
         )
     return AnatomyPipeline(manifest, share_session(manifest, device, threads))
-
-
-def infer(
-    session: Runner, manifest: ModelManifest, image: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Give the probabilities (3, size, size) of a 0..1 square."""
-    answers: Mapping[str, NDArray[np.float32]] = session.run(
-        network_input(image, manifest.input.mean, manifest.input.std)
-    )
-    return np.asarray(answers["regions"][0], np.float32)
 
 
 def grid_outline(shares: NDArray[np.float32], level: float) -> Outline:

@@ -19,7 +19,6 @@ from pipelines.anatomy.pipeline import (
     WHOLE,
     AnatomyPipeline,
     grid_outline,
-    infer,
 )
 from pipelines.datasets.picture import open_mask
 from pipelines.geometry import Geometry, open_square, to_stored
@@ -27,7 +26,7 @@ from pipelines.measuring import metrics
 from pipelines.release.contract import grey_square, unmeasured, unread
 from pipelines.release.export import LEAST_SLOPE, Hooks, export, filled, make_folder, parser
 from pipelines.serving.manifest import WEIGHTS, Calibration, ModelManifest
-from pipelines.serving.session import Session, SharedSession, open_session, sha256_of
+from pipelines.serving.session import open_session, sha256_of
 
 CALIBRATION_SHARE = 0.25
 """Share of the training patients whose labels calibrate; the network saw none."""
@@ -53,20 +52,14 @@ LICENCES = (
 
 def release(arguments: list[str]) -> int:
     """Write `model.onnx` and `model.toml` from a checkpoint."""
-    options = _parse(arguments)
+    options = parser(__doc__, size=256).parse_args(arguments)
     weights = options.out / WEIGHTS
     if options.checkpoint:
-        network = filled(AnatomyNet(), [options.checkpoint])
+        network = filled(AnatomyNet(), options.checkpoint)
         export(ServedNet(network), options.size, weights, ("regions",))
     choose = partial(_choose, options.data) if options.data else None
     make_folder(options.out, _draft(options, weights), Hooks(_reread, choose))
     return 0
-
-
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    options = parser(__doc__, size=256)
-    options.add_argument("--checkpoint", type=Path, help="none: the network that is there")
-    return options.parse_args(arguments)
 
 
 def _draft(options: argparse.Namespace, weights: Path) -> ModelManifest:
@@ -94,10 +87,10 @@ def _draft(options: argparse.Namespace, weights: Path) -> ModelManifest:
 
 def _choose(folder: Path, draft: ModelManifest) -> ModelManifest:
     """Choose the masks' level, then fit the probability of a reported large heart."""
-    session = open_session(draft)
-    levelled = replace(draft, mask_threshold=_level(session, draft, folder))
+    pipeline = AnatomyPipeline(draft, open_session(draft))
+    levelled = replace(draft, mask_threshold=_level(pipeline, folder))
     cases = [case for case in read_labelled(folder) if calibrates(case)]
-    ratios, truth = ratios_of(session, levelled, cases)
+    ratios, truth = ratios_of(replace(pipeline, manifest=levelled), cases)
     slope, intercept = metrics.fit_platt(truth, ratios)
     calibration = Calibration(max(slope, LEAST_SLOPE), intercept)
     called = ratios >= codes.LARGE_RATIO
@@ -114,11 +107,11 @@ def _choose(folder: Path, draft: ModelManifest) -> ModelManifest:
     )
 
 
-def _level(session: Session, manifest: ModelManifest, folder: Path) -> float:
+def _level(pipeline: AnatomyPipeline, folder: Path) -> float:
     """Choose the level of the masks with the best mean Dice on validation."""
     marks: dict[float, list[float]] = {level: [] for level in LEVELS}
     for case in (case for case in read_cases(folder) if case.split == "val"):
-        shares = infer(session, manifest, open_square(case.image, manifest.input.size))
+        (shares,) = pipeline.infer([open_square(case.image, pipeline.manifest.input.size)])
         drawn = [(WHOLE if case.behind_heart else VISIBLE, case.lungs)]
         drawn += [(HEART, case.heart)] if case.heart is not None else []
         for channel, path in drawn:
@@ -139,13 +132,13 @@ def calibrates(case: Labelled) -> bool:
 
 
 def ratios_of(
-    session: Session, manifest: ModelManifest, cases: list[Labelled]
+    pipeline: AnatomyPipeline, cases: list[Labelled]
 ) -> tuple[metrics.Numbers, metrics.Flags]:
     """Measure the ratios; images without an outline are left out."""
     ratios, truth = [], []
     for case in cases:
-        shares = infer(session, manifest, open_square(case.image, manifest.input.size))
-        ratio = grid_outline(shares, manifest.mask_threshold).ratio
+        (shares,) = pipeline.infer([open_square(case.image, pipeline.manifest.input.size)])
+        ratio = grid_outline(shares, pipeline.manifest.mask_threshold).ratio
         if ratio is not None:
             ratios.append(ratio)
             truth.append(case.cardiomegaly)
@@ -153,7 +146,7 @@ def ratios_of(
 
 
 def _reread(manifest: ModelManifest) -> ModelManifest:
-    return AnatomyPipeline(manifest, SharedSession(open_session(manifest))).reread_all()
+    return AnatomyPipeline(manifest, open_session(manifest)).reread_all()
 
 
 if __name__ == "__main__":

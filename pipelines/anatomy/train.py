@@ -31,6 +31,7 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
+from pipelines.training.trunk import load_imagenet
 
 BATCH = 14
 TRUNK_RATE, NEW_RATE = 5e-4, 2e-3
@@ -39,7 +40,7 @@ HEART_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class TrainingArrays:
     """Decoded radiographs: images (N, s, s), masks (N, 3, s, s) of 0 and 1."""
 
     images: NDArray[np.uint8]
@@ -55,24 +56,24 @@ def train(arguments: list[str]) -> int:
     open_run(NAME, options)
     learning = [case for case in cases if case.split == "train" and not case.poor]
     judging = [case for case in cases if case.split == "val"]
-    shelf = fill(learning, options.phantoms, options.size * 6 // 5, seed=2000)
-    exam = fill(judging, 0 if judging else 4, options.size, seed=1)
-    say(options.out, event="ready", learning=len(shelf.images), judging=len(exam.images))
+    arrays = decode(learning, options.phantoms, options.size * 6 // 5, seed=2000)
+    exam = decode(judging, 0 if judging else 4, options.size, seed=1)
+    say(options.out, event="ready", learning=len(arrays.images), judging=len(exam.images))
 
     network = AnatomyNet()
     imagenet = imagenet_of(options)
     if imagenet:
-        network.trunk.load_imagenet(imagenet)
+        load_imagenet(network.trunk, imagenet)
     network = network.to(device=options.device, memory_format=torch.channels_last)
 
     def take_step(network: nn.Module, draws: Draws) -> Losses:
-        rows = pick(shelf, draws.numpy)
-        images = torch.from_numpy(shelf.images[rows]).to(draws.device).float()[:, None] / 255
-        masks = torch.from_numpy(shelf.masks[rows]).to(draws.device).float()
+        rows = pick(arrays, draws.numpy)
+        images = torch.from_numpy(arrays.images[rows]).to(draws.device).float()[:, None] / 255
+        masks = torch.from_numpy(arrays.masks[rows]).to(draws.device).float()
         images, masks = augment(images, masks, options.size, draws.torch, options.equalise)
         with mixed(draws.device):
             logits = network(to_input(images))
-        known = torch.from_numpy(shelf.known[rows]).to(draws.device)
+        known = torch.from_numpy(arrays.known[rows]).to(draws.device)
         return losses(logits.float(), masks, known)
 
     groups = rates(network.trunk, network, TRUNK_RATE, NEW_RATE)
@@ -82,7 +83,7 @@ def train(arguments: list[str]) -> int:
     return release(["--checkpoint", str(checkpoint), *folder, *source])
 
 
-def fill(cases: list[Case], phantoms: int, size: int, seed: int) -> Shelf:
+def decode(cases: list[Case], phantoms: int, size: int, seed: int) -> TrainingArrays:
     """Decode cases and make phantoms, through the preprocessing of serving."""
     count = len(cases) + phantoms
     images = np.zeros((count, size, size), np.uint8)
@@ -102,7 +103,7 @@ def fill(cases: list[Case], phantoms: int, size: int, seed: int) -> Shelf:
         drawn = Image.fromarray(phantom.lungs_mask.astype(np.uint8) * 255)
         masks[row, WHOLE] = np.asarray(drawn.resize((size, size), Image.Resampling.BOX)) > 127
         known[row, WHOLE] = True
-    return Shelf(images, masks, known)
+    return TrainingArrays(images, masks, known)
 
 
 def _mask(path: Path, size: int) -> NDArray[np.bool_]:
@@ -111,10 +112,10 @@ def _mask(path: Path, size: int) -> NDArray[np.bool_]:
     return np.asarray(np.asarray(small) > 127, np.bool_)
 
 
-def pick(shelf: Shelf, draw: np.random.Generator) -> NDArray[np.int64]:
+def pick(arrays: TrainingArrays, draw: np.random.Generator) -> NDArray[np.int64]:
     """Choose one step's images, so that every region is in it."""
-    with_heart = np.flatnonzero(shelf.known[:, HEART])
-    others = np.flatnonzero(~shelf.known[:, HEART])
+    with_heart = np.flatnonzero(arrays.known[:, HEART])
+    others = np.flatnonzero(~arrays.known[:, HEART])
     hearts = round(HEART_SHARE * BATCH) if len(others) else BATCH
     parts = [
         draw.choice(rows, min(number, len(rows)), replace=False)
@@ -140,7 +141,7 @@ def losses(logits: Tensor, masks: Tensor, known: Tensor) -> Losses:
     }
 
 
-def judge(network: nn.Module, exam: Shelf) -> Marks:
+def judge(network: nn.Module, exam: TrainingArrays) -> Marks:
     """Measure Dice by region, and the ratio's error where the heart is known."""
     network.eval()
     device = device_of(network)

@@ -53,10 +53,10 @@ def boxes_of(shares: Map, fraction: float, most: int = 1) -> list[Box]:
     return [box_of(region, float(fine[region].max())) for region in regions(fine, fraction, most)]
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(box: Box, other: Box) -> float:
     """Give the intersection over the union of two boxes."""
-    wide = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    high = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    wide = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
+    high = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
     shared = max(wide, 0.0) * max(high, 0.0)
-    total = one.width * one.height + other.width * other.height - shared
+    total = box.width * box.height + other.width * other.height - shared
     return shared / total if total > 0 else 0.0

@@ -1,18 +1,18 @@
 """The radiographs to learn from, read from the tables."""
 
-import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dicom_node.domain.errors import BadSettings
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MINED, NO_FINDING, SCORES
 from pipelines.datasets.catalogue import AUTO, OWN, detect, read_records
 from pipelines.datasets.nih import BOX_SIDE
 from pipelines.datasets.record import BoxLabel, Record, held_out
+from pipelines.datasets.tables import read_own
+from pipelines.datasets.truth import Reading, read_by_radiologists, read_readings
 
-__all__ = ["BoxLabel", "Case", "from_record", "mined_labels", "read_cases"]
+__all__ = ["BoxLabel", "Case", "from_record", "mined_labels", "read_cases", "read_labels"]
 
 EXPERT_SOURCES = ("siim", "google", "box")
 EXPERT_FORMATS = ("siim", "feedback")
@@ -33,7 +33,8 @@ class Case:
     view: str = ""
     age: str = ""
     sex: str = ""
-    chexnet: float | None = None
+    reading: Reading | None = None
+    """What radiologists and networks say of it, where the tables tell."""
     expert: bool = False
     """Whether a radiologist said if there is a pneumothorax."""
     pneumothorax: bool = False
@@ -53,29 +54,50 @@ def mined_labels(findings: set[str]) -> tuple[float, ...]:
     return tuple(values.get(name, float("nan")) for name in SCORES)
 
 
+def read_labels(case: Case) -> list[float]:
+    """Give what radiologists saw: 0, 1, or NaN where they did not read."""
+    seen = read_by_radiologists(case.reading) if case.reading else {}
+    return [float(seen[name]) if name in seen else float("nan") for name in SCORES]
+
+
 def child_labels(pneumonia: bool) -> tuple[float, ...]:
     """Make scores' labels of a child's radiograph: one is known."""
     return tuple(float(pneumonia) if name == CHILD_PNEUMONIA else float("nan") for name in SCORES)
 
 
 def _adults(folder: Path) -> Iterator[Case]:
-    with (folder / "manifest.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            score = row["chexnet_pneumothorax"]
-            yield Case(
-                image=folder / row["file"],
-                patient_id=row["patient_id"],
-                split=row["split"],
-                source=row["file"].partition("/")[0],
-                labels=mined_labels(set(row["nih_labels"].split("|"))),
-                boxes=_boxes(row),
-                view=row["view"],
-                age=row["age"],
-                sex=row["sex"],
-                chexnet=float(score) if score else None,
-                expert=row["label_source"] in EXPERT_SOURCES,
-                pneumothorax=row["pneumothorax"] == "1",
-            )
+    tables = folder / "cxr"
+    readings = read_readings(tables / "nih_extra_labels.csv")
+    for row in read_own(folder, "manifest.csv"):
+        yield Case(
+            image=tables / row["file"],
+            patient_id=row["patient_id"],
+            split=row["split"],
+            source=row["file"].partition("/")[0],
+            labels=mined_labels(set(row["nih_labels"].split("|"))),
+            boxes=_boxes(row),
+            view=row["view"],
+            age=row["age"],
+            sex=row["sex"],
+            reading=_reading(row, readings.get(row["image_id"], Reading())),
+            expert=row["label_source"] in EXPERT_SOURCES,
+            pneumothorax=row["pneumothorax"] == "1",
+        )
+
+
+def _reading(row: dict[str, str], known: Reading) -> Reading:
+    """Add what the first table says: the report's words, and who saw a pneumothorax."""
+    told = {}
+    if row["label_source"] in EXPERT_SOURCES:
+        told["Pneumothorax"] = row["pneumothorax"] == "1"
+    score = row["chexnet_pneumothorax"]
+    taught = {"Pneumothorax": float(score)} if score else {}
+    return replace(
+        known,
+        text=frozenset(row["nih_labels"].split("|")),
+        adjudicated={**known.adjudicated, **told},
+        teacher={**taught, **known.teacher},
+    )
 
 
 def _boxes(row: dict[str, str]) -> tuple[BoxLabel, ...]:
@@ -90,20 +112,19 @@ def _boxes(row: dict[str, str]) -> tuple[BoxLabel, ...]:
 
 
 def _children(folder: Path) -> Iterator[Case]:
-    with (folder / "kermany.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            split = row["split"]
-            if split == "train" and held_out(row["patient_id"]):
-                split = "val"
-            yield Case(
-                image=folder / row["file"],
-                patient_id=row["patient_id"],
-                split=split,
-                source="child",
-                labels=child_labels(row["pneumonia"] == "1"),
-                aspect_known="aspect ratio lost" not in row["note"],
-                seen="occurs in train" in row["note"],
-            )
+    for row in read_own(folder, "kermany.csv"):
+        split = row["split"]
+        if split == "train" and held_out(row["patient_id"]):
+            split = "val"
+        yield Case(
+            image=folder / "cxr" / row["file"],
+            patient_id=row["patient_id"],
+            split=split,
+            source="child",
+            labels=child_labels(row["pneumonia"] == "1"),
+            aspect_known="aspect ratio lost" not in row["note"],
+            seen="occurs in train" in row["note"],
+        )
 
 
 def from_record(record: Record) -> Case:
@@ -131,9 +152,5 @@ def read_cases(folder: Path, form: str = AUTO) -> tuple[Case, ...]:
     """
     form = detect(folder) if form == AUTO else form
     if form != OWN:
-        return tuple(from_record(one) for one in read_records(folder, form, SCORES))
-    tables = folder / "cxr"
-    for name in ("manifest.csv", "kermany.csv"):
-        if not (tables / name).is_file():
-            raise BadSettings(f"--data {folder}: {tables / name} is missing")
-    return (*_adults(tables), *_children(tables))
+        return tuple(from_record(record) for record in read_records(folder, form, SCORES))
+    return (*_adults(folder), *_children(folder))

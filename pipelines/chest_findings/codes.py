@@ -50,7 +50,7 @@ REPORTED = (
     Reported("Pneumothorax", codes.PNEUMOTHORAX, codes.PLEURA),
 )
 """The eight findings that ChestX-ray14 has expert boxes of: a map each."""
-MAPPED = tuple(one.name for one in REPORTED)
+MAPPED = tuple(finding.name for finding in REPORTED)
 
 BOXES_ARE_COARSE = "boxes show where the score comes from; they are coarse"
 OUTSIDE = "the box of {} lies outside the rib cage as outlined: doubtful"

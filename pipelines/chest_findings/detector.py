@@ -21,7 +21,7 @@ from pipelines.chest_findings.boxes import boxes_of
 from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.network import WIDTH, TrunkNet
-from pipelines.chest_findings.readings import Told, marked_boxes, recall_at
+from pipelines.chest_findings.readings import BoxOwner, marked_boxes, recall_at
 from pipelines.datasets.picture import open_grey
 from pipelines.geometry import square
 
@@ -136,13 +136,13 @@ def lessons(network: TrunkNet, cases: Sequence[Case], size: int) -> Lessons:
     return Lessons(places, heat, weight, sizes, centres)
 
 
-def _train(shelf: Lessons, epochs: int) -> Head:
+def _train(lessons: Lessons, epochs: int) -> Head:
     head = Head()
     optimiser = torch.optim.AdamW(head.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
     for _ in range(epochs):
-        for rows in torch.randperm(len(shelf.places)).split(32):
-            loss = losses(head, shelf, rows)
+        for rows in torch.randperm(len(lessons.places)).split(32):
+            loss = losses(head, lessons, rows)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -151,22 +151,22 @@ def _train(shelf: Lessons, epochs: int) -> Head:
     return head
 
 
-def losses(head: nn.Module, shelf: Lessons, rows: Tensor) -> Tensor:
+def losses(head: nn.Module, lessons: Lessons, rows: Tensor) -> Tensor:
     """Add the focal loss of the centres and the error of the sizes at them."""
-    heat, size = head(shelf.places[rows])
-    aims = shelf.heat[rows]
+    heat, size = head(lessons.places[rows])
+    aims = lessons.heat[rows]
     shares = heat.sigmoid().clamp(1e-4, 1 - 1e-4)
     right = (aims == 1).float()
     hits = right * (1 - shares) ** 2 * shares.log()
     rest = (1 - right) * (1 - aims) ** 4 * shares**2 * (1 - shares).log()
     count = right.sum().clamp(min=1)
-    focal = -(shelf.weight[rows] * (hits + rest)).sum() / count
-    gaps = (shelf.centres[rows] * (size - shelf.size[rows]).abs()).sum() / count
+    focal = -(lessons.weight[rows] * (hits + rest)).sum() / count
+    gaps = (lessons.centres[rows] * (size - lessons.size[rows]).abs()).sum() / count
     total: Tensor = focal + 5 * gaps
     return total
 
 
-def peaks(heat: np.ndarray, size: np.ndarray) -> list[tuple[Told, Box]]:
+def peaks(heat: np.ndarray, size: np.ndarray) -> list[tuple[BoxOwner, Box]]:
     """Tell the highest centres of every finding, with the size at their cell."""
     found = []
     tensor = torch.from_numpy(heat)

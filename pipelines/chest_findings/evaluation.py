@@ -1,35 +1,41 @@
-"""Measure the shipped model: scores, boxes, and CheXNet beside it."""
+"""Measure the shipped model: scores against reports and radiologists, and boxes."""
 
 from functools import partial
 
 import numpy as np
 
-from pipelines.chest_findings.cases import Case
+from pipelines.chest_findings.cases import from_record
 from pipelines.chest_findings.codes import MAPPED
 from pipelines.chest_findings.pipeline import NAME
+from pipelines.chest_findings.radiologists import against_radiologists
 from pipelines.chest_findings.readings import (
     IOU,
     Marked,
     Readings,
     marked,
     place_hits,
+    read_all,
     recall_at,
 )
 from pipelines.chest_findings.summary import (
+    best_known,
+    calibrated,
     curves,
-    label_of,
+    mean_auc,
     misses,
     of_label,
     read_split,
-    told_of,
+    scored_of,
 )
+from pipelines.datasets.hannover import read_elsewhere
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import LEAST_CASES, Figures, Row, Told, beside, rounded
+from pipelines.measuring.binary import LEAST_CASES, Figures, Scored, mean_of, parts_of, rounded
 from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import Report, finish, parse
-from pipelines.serving.labelled import LabelledManifest
+from pipelines.serving.labelled import Label, LabelledManifest
 
 WRONG_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
+BY_VIEW = ("PA", "AP")
 DRAWN_TO = 8.0
 """Wrong boxes an image up to which the FROC curve is drawn."""
 
@@ -40,8 +46,11 @@ def evaluate(arguments: list[str]) -> int:
     model, readings = read_split(NAME, options, lambda case: case.source != "child")
     manifest = model.manifest
     groups = report_on(manifest, readings, options.prevalence)
+    away = [from_record(record) for record in read_elsewhere(options.data)]
+    if away:
+        groups |= shifts(manifest, readings, read_all(model, away))
     labels = {label.name: label for label in manifest.labels}
-    named = {name: told_of(label, readings) for name, label in labels.items()}
+    named = {name: scored_of(label, readings) for name, label in labels.items()}
     drawn = (*curves(named), _froc(marked(manifest, readings)))
     wrong = misses(labels, readings)
     told = (NAME, manifest.version, manifest.sha256, options.split)
@@ -59,8 +68,8 @@ def report_on(
     for source, words in (("full", "448 px images"), ("small", "128 px thumbnails")):
         part = readings.where(source)
         report[words] = {name: _auc(part, name) for name in MAPPED}
-    report |= {"boxes": _boxes(manifest, readings), "beside CheXNet": _chexnet(manifest, readings)}
-    return report
+    report |= against_radiologists(manifest, readings, prevalence)
+    return report | {"boxes": _boxes(manifest, readings)}
 
 
 def _means(manifest: LabelledManifest, readings: Readings) -> Figures:
@@ -68,58 +77,59 @@ def _means(manifest: LabelledManifest, readings: Readings) -> Figures:
     found: Figures = {"mean AUC": mean_auc(readings)}
     for words, part in groups(readings).items():
         found[f"mean AUC, {words}"] = mean_auc(part)
-    errors = {}
-    for label in manifest.labels:
-        told = told_of(label, readings)
-        errors[label.name] = metrics.calibration_error(told.truth, told.probabilities)
-    found["mean ECE"] = round(float(np.mean(list(errors.values()))), 4)
-    found["largest ECE"] = round(max(errors.values()), 4)
+    for words, part in groups(readings).items():
+        if words in BY_VIEW:
+            found |= _errors(manifest, part, f", {words}")
+    found |= _errors(manifest, readings, "")
     return found
+
+
+def _errors(manifest: LabelledManifest, readings: Readings, words: str) -> Figures:
+    """Give mean and largest calibration error against the best truth there is."""
+    best = best_known(readings)
+    told = [scored_of(label, best) for label in manifest.labels]
+    errors = [metrics.calibration_error(reader.truth, reader.probabilities) for reader in told]
+    return {
+        f"mean ECE{words}": round(float(np.mean(errors)), 4),
+        f"largest ECE{words}": round(max(errors), 4),
+    }
 
 
 def groups(readings: Readings) -> dict[str, Readings]:
     """Split readings by size, view, sex and age."""
-
-    def those(keep: list[bool]) -> Readings:
-        return readings.only(np.asarray(keep, np.bool_))
-
-    cases: tuple[Case, ...] = readings.cases
-    ages = [int(case.age) if case.age.isdigit() else -1 for case in cases]
-    return {
-        "448 px": readings.where("full"),
-        "128 px": readings.where("small"),
-        "PA": those([case.view == "PA" for case in cases]),
-        "AP": those([case.view == "AP" for case in cases]),
-        "women": those([case.sex == "F" for case in cases]),
-        "men": those([case.sex == "M" for case in cases]),
-        "under 50 years": those([0 <= age < 50 for age in ages]),
-        "50 years and over": those([age >= 50 for age in ages]),
-    }
-
-
-def mean_auc(readings: Readings) -> dict[str, float] | str:
-    """Give the mean AUC over the findings that are common enough, with its interval."""
-    truths, scores = {}, {}
-    for name in MAPPED:
-        truth, logits = readings.of_label(name)
-        if LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
-            truths[name], scores[name] = truth, logits
-    if not truths:
-        return "too few cases"
-
-    def measure(rows: Row) -> float:
-        values = [metrics.auc(truths[name][rows], scores[name][rows]) for name in truths]
-        return float(np.mean(values))
-
-    found = rounded(metrics.bootstrap(measure, readings.patients))
-    return found | {"findings": len(truths)}
+    sizes = {"448 px": readings.where("full"), "128 px": readings.where("small")}
+    parts = parts_of(readings.cases)
+    return sizes | {words: readings.only(keep) for words, keep in parts.items()}
 
 
 def _auc(readings: Readings, name: str) -> dict[str, float] | str:
     truth, logits = readings.of_label(name)
     if not LEAST_CASES <= truth.sum() <= len(truth) - LEAST_CASES:
         return f"{int(truth.sum())} positive: too few"
-    return Told(truth, logits, readings.known(name).patients).estimate(metrics.auc)
+    return Scored(truth, logits, readings.known(name).patients).estimate(metrics.auc)
+
+
+def shifts(manifest: LabelledManifest, readings: Readings, away: Readings) -> dict[str, Figures]:
+    """Say how often each finding is called here and in another hospital, by view.
+
+    Nobody has labelled those films for it: the figures show a shift, not an error.
+    """
+    report: dict[str, Figures] = {}
+    for view in BY_VIEW:
+        for words, part in (("this data set", readings), ("another hospital", away)):
+            films = part.only(np.asarray([case.view == view for case in part.cases], np.bool_))
+            if films.cases:
+                report[f"called present, {words}, {view}"] = {
+                    "images": len(films.cases),
+                    **{label.name: _called(label, films) for label in manifest.labels},
+                }
+    return report
+
+
+def _called(label: Label, readings: Readings) -> float:
+    """Give the share of films on which the default operating point calls a finding."""
+    shares = calibrated(label, readings.scores[:, label.column], readings)
+    return round(float((shares >= label.point().threshold).mean()), 3)
 
 
 def _boxes(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:
@@ -132,33 +142,14 @@ def _boxes(manifest: LabelledManifest, readings: Readings) -> dict[str, object]:
     if not found.patients:
         return told
     for wrong in WRONG_PER_IMAGE:
-        measure = partial(_recall, found, wrong)
+        measure = partial(recall_at, found, wrong_per_image=wrong)
         told[f"met, {wrong:g} wrong an image"] = rounded(
             metrics.bootstrap(measure, list(found.patients))
         )
     peaks, boxes, owners = place_hits(manifest, readings)
     for words, hits in (("peak inside", peaks), (f"box met at IoU {IOU:g}", boxes)):
-        told[f"{words}, finding given"] = rounded(metrics.bootstrap(partial(_share, hits), owners))
+        told[f"{words}, finding given"] = mean_of(hits, owners)
     return told
-
-
-def _recall(found: Marked, wrong: float, rows: Row) -> float:
-    return recall_at(found, rows, wrong)
-
-
-def _share(hits: metrics.Flags, rows: Row) -> float:
-    return float(hits[rows].mean())
-
-
-def _chexnet(manifest: LabelledManifest, readings: Readings) -> Figures:
-    """Compare pneumothorax scores with CheXNet's on the same adjudicated images."""
-    part = readings.only(
-        np.asarray([case.expert and case.chexnet is not None for case in readings.cases], np.bool_)
-    )
-    truth = np.asarray([case.pneumothorax for case in part.cases], np.bool_)
-    told = told_of(label_of(manifest, "Pneumothorax"), part)
-    theirs = np.asarray([case.chexnet for case in part.cases], np.float64)
-    return beside(Told(truth, told.probabilities, part.patients), theirs)
 
 
 def _froc(found: Marked) -> Chart:

@@ -1,22 +1,24 @@
-"""Run a network over a shelf and judge what it says."""
+"""Run a network over decoded radiographs and judge what it says."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pipelines.chest_findings.arrays import SOURCES, TrainingArrays
 from pipelines.chest_findings.cases import BoxLabel
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MAPPED, SCORES
 from pipelines.chest_findings.network import highest_cells, map_scores
-from pipelines.chest_findings.shelf import SOURCES, Shelf
 from pipelines.measuring.metrics import auc
 
 AT_ONCE = 16
+LEAST_READ = 3
+"""Fewer films on which radiologists saw a finding say nothing of it."""
 MIXES = (0.0, 0.25, 0.5, 1.0)
 
 
 def run(
-    network: nn.Module, exam: Shelf
+    network: nn.Module, exam: TrainingArrays
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Give score logits, scores of the maps, and map probabilities."""
     network.eval()
@@ -34,10 +36,10 @@ def run(
     return np.concatenate(scores), np.concatenate(pooled), np.concatenate(maps)
 
 
-def judge(network: nn.Module, exam: Shelf) -> dict[str, float]:
+def judge(network: nn.Module, exam: TrainingArrays) -> dict[str, float]:
     """Measure AUC per output, and how many map peaks lie inside their box."""
     scores, pooled, maps = run(network, exam)
-    marks = auc_marks(scores, exam)
+    marks = auc_marks(scores, exam) | expert_marks(scores, exam)
     for mix in MIXES[1:]:
         mixed = auc_marks(mixed_scores(scores, pooled, mix), exam)
         marks[f"eight_mix_{mix}"] = mixed.get("eight", 0.0)
@@ -52,7 +54,7 @@ def judge(network: nn.Module, exam: Shelf) -> dict[str, float]:
     return marks | {"worth": round(worth(marks), 4)}
 
 
-def auc_marks(scores: NDArray[np.float32], exam: Shelf) -> dict[str, float]:
+def auc_marks(scores: NDArray[np.float32], exam: TrainingArrays) -> dict[str, float]:
     """Measure AUC per score, and over the reported eight."""
     child = exam.sources == SOURCES.index("child")
     marks = {}
@@ -64,6 +66,20 @@ def auc_marks(scores: NDArray[np.float32], exam: Shelf) -> dict[str, float]:
     eight = [marks[name] for name in MAPPED if name in marks]
     if eight:
         marks["eight"] = round(float(np.mean(eight)), 4)
+    return marks
+
+
+def expert_marks(scores: NDArray[np.float32], exam: TrainingArrays) -> dict[str, float]:
+    """Measure AUC against radiologists, per score and their mean."""
+    marks = {}
+    for column, name in enumerate(SCORES):
+        known = ~np.isnan(exam.read[:, column])
+        truth = exam.read[known, column] > 0
+        if LEAST_READ <= truth.sum() < len(truth):
+            told = scores[known, column].astype(np.float64)
+            marks[f"read_{name}"] = round(auc(truth, told), 4)
+    if marks:
+        marks["read"] = round(float(np.mean(list(marks.values()))), 4)
     return marks
 
 
@@ -85,6 +101,6 @@ def peak_inside(shares: NDArray[np.float32], box: BoxLabel) -> bool:
 
 
 def worth(marks: dict[str, float]) -> float:
-    """Weigh a judged step: the eight findings first, then the rest."""
-    weights = {"eight": 2.0, ABNORMAL: 0.5, CHILD_PNEUMONIA: 0.5, "peaks": 0.2}
+    """Weigh a judged step: radiologists and the eight findings of the reports, then the rest."""
+    weights = {"read": 2.0, "eight": 1.0, ABNORMAL: 0.5, CHILD_PNEUMONIA: 0.5, "peaks": 0.2}
     return sum(weight * float(marks.get(name, 0.0)) for name, weight in weights.items())

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
@@ -103,19 +102,6 @@ def _separable(width: int) -> nn.Module:
 
 def _twice(maps: Tensor) -> Tensor:
     return nn.functional.interpolate(maps, scale_factor=2.0, mode="bilinear")
-
-
-def load_imagenet(network: TrunkNet, weights: Path) -> None:
-    """Fill the encoder; three colour filters add up to one grey filter."""
-    with np.load(weights) as arrays:
-        state = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
-    state = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in state.items()
-    }
-    first = "features.0.0.weight"
-    state[first] = state[first].sum(dim=1, keepdim=True)
-    network.encoder.load_state_dict(state)
 
 
 def load_encoder(network: TrunkNet, checkpoint: Path) -> None:

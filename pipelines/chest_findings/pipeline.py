@@ -8,15 +8,15 @@ from dicom_node.domain.study import Radiograph
 from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.chest_findings.boxes import boxes_of
 from pipelines.chest_findings.codes import BOXES_ARE_COARSE, MAPPED, REPORTED
+from pipelines.chest_findings.head import Head, LabelAnswer, checked, side_of
 from pipelines.chest_findings.reading import SharedModel, open_model
-from pipelines.chest_findings.task import LabelledPipeline, Said, open_task, side_of
 from pipelines.geometry import box_to_stored
 
 USES = ("anatomy",)
 """Pipelines that `load` takes by name, where they are installed."""
 NAME = "chest_findings"
 MOST_BOXES = 2
-KINDS = {one.name: one for one in REPORTED}
+KINDS = {finding.name: finding for finding in REPORTED}
 
 
 def load(
@@ -24,31 +24,31 @@ def load(
     device: str = "auto",
     threads: int = 0,
     anatomy: AnatomyPipeline | None = None,
-) -> LabelledPipeline:
+) -> Head:
     """Load the model of `models_dir`/chest_findings; BadSettings if unfit."""
-    return replace(task_on(open_model(models_dir, NAME, device, threads)), anatomy=anatomy)
+    return replace(head_on(open_model(models_dir, NAME, device, threads)), anatomy=anatomy)
 
 
-def task_on(model: SharedModel) -> LabelledPipeline:
-    """Make the reading task on a loaded model; BadSettings if it lacks a label."""
+def head_on(model: SharedModel) -> Head:
+    """Make the head on a loaded model; BadSettings if it lacks a label."""
     remarks = (BOXES_ARE_COARSE,)
-    return open_task(LabelledPipeline(model, NAME, MAPPED, _find, remarks_if_present=remarks))
+    return checked(Head(model, NAME, MAPPED, _find, remarks_if_present=remarks))
 
 
-def _find(said: Said) -> Finding:
+def _find(answer: LabelAnswer) -> Finding:
     """Turn one output of the network into a finding; absent ones have no box."""
-    kind = KINDS[said.label.name]
+    kind = KINDS[answer.label.name]
     boxes: list[Box] = []
-    if said.presence is Presence.PRESENT:
-        boxes = boxes_of(said.answer.map_of(kind.name), said.map_fraction, MOST_BOXES)
+    if answer.presence is Presence.PRESENT:
+        boxes = boxes_of(answer.output.map_of(kind.name), answer.map_fraction, MOST_BOXES)
     return Finding(
         code=kind.code,
-        presence=said.presence,
-        probability=said.probability,
-        operating_point=said.point,
+        presence=answer.presence,
+        probability=answer.probability,
+        operating_point=answer.point,
         site=kind.site,
-        side=_side(boxes, said.radiograph) if kind.has_side else Side.UNDETERMINED,
-        boxes=tuple(box_to_stored(box, said.answer.geometry) for box in boxes),
+        side=_side(boxes, answer.radiograph) if kind.has_side else Side.UNDETERMINED,
+        boxes=tuple(box_to_stored(box, answer.geometry) for box in boxes),
     )
 
 

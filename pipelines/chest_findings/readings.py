@@ -10,12 +10,11 @@ from dicom_node.domain.findings import Box
 from pipelines.chest_findings.boxes import boxes_of, overlap
 from pipelines.chest_findings.cases import BoxLabel, Case
 from pipelines.chest_findings.codes import MAPPED, SCORES
-from pipelines.chest_findings.reading import infer
+from pipelines.chest_findings.reading import SharedModel
 from pipelines.datasets.picture import open_grey
 from pipelines.geometry import square
 from pipelines.measuring.metrics import Flags, Numbers
 from pipelines.serving.labelled import LabelledManifest
-from pipelines.serving.session import Runner
 
 IOU = 0.3
 """A box is met when it overlaps the expert's by this much."""
@@ -59,14 +58,14 @@ class Readings:
         return [case.patient_id for case in self.cases]
 
 
-def read_all(session: Runner, manifest: LabelledManifest, cases: Sequence[Case]) -> Readings:
+def read_all(model: SharedModel, cases: Sequence[Case]) -> Readings:
     """Read every case's image; a case's own view is the standard one."""
     scores, maps = [], []
     for case in cases:
-        pixels = open_grey(case.image)
-        told, places, _ = infer(session, manifest, square(pixels, None, manifest.input.size)[0])
-        scores.append(told)
-        maps.append(places)
+        image, _ = square(open_grey(case.image), None, model.manifest.input.size)
+        (output,) = model.infer([image])
+        scores.append(output.scores)
+        maps.append(output.maps)
     labels = np.asarray([case.labels for case in cases], np.float64)
     return Readings(tuple(cases), labels, np.asarray(scores, np.float64), np.asarray(maps))
 
@@ -102,14 +101,14 @@ def marked(manifest: LabelledManifest, readings: Readings) -> Marked:
     return marked_boxes([readings.cases[row] for row in boxed], told)
 
 
-Told = tuple[int, str]
+BoxOwner = tuple[int, str]
 """The image and the finding that a box was told of."""
 
 
-def marked_boxes(cases: Sequence[Case], told: Sequence[tuple[Told, Box]]) -> Marked:
+def marked_boxes(cases: Sequence[Case], told: Sequence[tuple[BoxOwner, Box]]) -> Marked:
     """Mark told boxes against the expert boxes of the images, best first."""
     expert = [(n, box) for n, case in enumerate(cases) for box in case.boxes if box.label in MAPPED]
-    ranked = sorted(told, key=lambda one: -one[1].score)
+    ranked = sorted(told, key=lambda pair: -pair[1].score)
     met, open_boxes = [], set(range(len(expert)))
     for (image, name), box in ranked:
         met.append(next((n for n in sorted(open_boxes) if _meets(expert[n], image, name, box)), -1))
@@ -124,9 +123,9 @@ def marked_boxes(cases: Sequence[Case], told: Sequence[tuple[Told, Box]]) -> Mar
 
 
 def _meets(expert: tuple[int, BoxLabel], image: int, name: str, box: Box) -> bool:
-    where, one = expert
-    drawn = Box(one.x, one.y, one.width, one.height, 1.0)
-    return where == image and one.label == name and overlap(drawn, box) >= IOU
+    where, labelled = expert
+    drawn = Box(labelled.x, labelled.y, labelled.width, labelled.height, 1.0)
+    return where == image and labelled.label == name and overlap(drawn, box) >= IOU
 
 
 def recall_at(found: Marked, images: Row, wrong_per_image: float) -> float:
@@ -157,15 +156,15 @@ def place_hits(manifest: LabelledManifest, readings: Readings) -> tuple[Flags, F
     """
     peaks, boxes, owners = [], [], []
     for row, case in enumerate(readings.cases):
-        for one in case.boxes:
-            if one.label not in MAPPED:
+        for labelled in case.boxes:
+            if labelled.label not in MAPPED:
                 continue
-            shares = readings.maps[row, MAPPED.index(one.label)]
+            shares = readings.maps[row, MAPPED.index(labelled.label)]
             y, x = np.unravel_index(int(shares.argmax()), shares.shape)
             high, wide = shares.shape
-            across, down = (x + 0.5) / wide - one.x, (y + 0.5) / high - one.y
-            peaks.append(0 <= across <= one.width and 0 <= down <= one.height)
-            drawn = Box(one.x, one.y, one.width, one.height, 1.0)
+            across, down = (x + 0.5) / wide - labelled.x, (y + 0.5) / high - labelled.y
+            peaks.append(0 <= across <= labelled.width and 0 <= down <= labelled.height)
+            drawn = Box(labelled.x, labelled.y, labelled.width, labelled.height, 1.0)
             told = boxes_of(shares, manifest.map_fraction)
             boxes.append(any(overlap(drawn, box) >= IOU for box in told))
             owners.append(case.patient_id)

@@ -10,17 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from dicom_node.domain.findings import CodedConcept
 from pipelines.chest_findings import codes
+from pipelines.chest_findings.arrays import TrainingArrays, decode
 from pipelines.chest_findings.cases import Case, read_cases
 from pipelines.chest_findings.heads import abnormality, pneumonia
-from pipelines.chest_findings.judging import MIXES, auc_marks, mixed_scores, run
+from pipelines.chest_findings.judging import MIXES, auc_marks, expert_marks, mixed_scores, run
 from pipelines.chest_findings.network import ServedNet, TrunkNet
-from pipelines.chest_findings.reading import SharedModel, read_phantom
+from pipelines.chest_findings.reading import SharedModel
 from pipelines.chest_findings.readings import Readings, froc_recall, read_all
-from pipelines.chest_findings.shelf import fill
+from pipelines.chest_findings.summary import best_known, calibrated
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import measured_point
 from pipelines.release.contract import OTHERS_LICENCES, UNFITTED, grey_square, unmeasured
@@ -34,7 +36,7 @@ from pipelines.release.export import (
 )
 from pipelines.serving.labelled import Label, LabelledManifest, ScoreReference, load_labelled
 from pipelines.serving.manifest import WEIGHTS, Calibration
-from pipelines.serving.session import SharedSession, open_session, sha256_of
+from pipelines.serving.session import open_session, sha256_of
 
 SHARED = "chest_findings"
 POINTS = ("high_sensitivity", "balanced", "high_specificity")
@@ -42,6 +44,8 @@ SENSITIVE, SPECIFIC = 0.9, 0.9
 """What `high_sensitivity` and `high_specificity` reach on validation."""
 BALANCED = (pneumonia.CHILD, abnormality.LABEL)
 """Judged at `balanced`; eight findings judged there would mark most normal films."""
+VIEWS, LEAST_BY_VIEW = ("PA", "AP"), 15
+"""Views that are calibrated for themselves, and how many films of either kind that takes."""
 FRACTIONS, MIDDLE = (0.3, 0.4, 0.5, 0.6, 0.7), 0.45
 """Where maps are cut; of cuts that do equally well the one nearest to the middle."""
 PHANTOMS = ((1, "none"), (2, "right"), (3, "left"))
@@ -50,11 +54,17 @@ PHANTOM_SIDE, PHANTOM_TOLERANCE = 512, 0.03
 SOURCES = (
     "NIH ChestX-ray14, copies of 448 px and of 128 px, training split; text-mined labels",
     "NIH ChestX-ray14 expert boxes of eight findings on training images",
+    "labels of training images: relabelled by CheXNeXt's networks; votes and adjudication of "
+    "Google's radiologists; RSNA's readings and opacity boxes; SIIM-ACR's pneumothorax; "
+    "probabilities of a CheXNet",
     "Kermany et al. paediatric pneumonia, copies of 320 px, training split",
 )
 LICENCES = (
     "NIH ChestX-ray14: NIH Clinical Center, free use with attribution (Wang et al., CVPR 2017)",
     "Kermany et al. (Cell 2018): CC BY 4.0",
+    "relabels: Rajpurkar et al. 2018, from a GPL-3.0 package; Google's readings: research and "
+    "education (Majkowska 2020, Nabulsi 2021); RSNA: challenge terms, research; SIIM-ACR: "
+    "Kaggle competition rules, research; CheXNet's probabilities: BSD-3-Clause",
     "ImageNet weights derived from Google Coral, as the encoder's first start: Apache-2.0",
 )
 PNEUMOTHORAX_START = (
@@ -74,7 +84,7 @@ class Task:
 
 
 TASKS = (
-    Task(SHARED, {one.name: one.code for one in codes.REPORTED}),
+    Task(SHARED, {finding.name: finding.code for finding in codes.REPORTED}),
     Task("pneumonia", {pneumonia.ADULT: pneumonia.CODE, pneumonia.CHILD: pneumonia.CODE}),
     Task("abnormality", {abnormality.LABEL: abnormality.CODE}),
 )
@@ -85,14 +95,15 @@ def release(arguments: list[str]) -> int:
     options = _parse(arguments)
     everything = read_cases(options.data, options.format) if options.data else ()
     cases = [case for case in everything if case.split == "val"]
-    network = filled(TrunkNet(), [options.checkpoint])
+    network = filled(TrunkNet(), options.checkpoint)
     weights = options.out / SHARED / WEIGHTS
     mix = _mix(options, network, cases)
     served = ServedNet(network, dict.fromkeys(codes.MAPPED, mix), options.size)
     export(served, options.size, weights, ("scores", "maps"))
     drafts = [_draft(task, options, weights) for task in TASKS]
-    readings = read_all(open_session(drafts[0]), drafts[0], cases) if cases else None
-    choose = None if readings is None else partial(_choose, readings)
+    choose = None
+    if cases:
+        choose = partial(_choose, read_all(SharedModel(drafts[0], open_session(drafts[0])), cases))
     for draft in drafts:
         path = WEIGHTS if draft.name == SHARED else f"../{SHARED}/{WEIGHTS}"
         make_folder(options.out / draft.name, draft, Hooks(_reread, choose), path)
@@ -102,20 +113,26 @@ def release(arguments: list[str]) -> int:
 def _mix(options: argparse.Namespace, network: TrunkNet, cases: Sequence[Case]) -> float:
     """Choose how much the eight scores listen to their maps, or keep another model's choice."""
     if cases:
-        exam = fill(cases, 0, options.size, options.store)
+        exam = decode(cases, 0, options.size, options.store)
         scores, pooled, _ = run(network, exam)
-        marks = {
-            m: auc_marks(mixed_scores(scores, pooled, m), exam).get("eight", 0.0) for m in MIXES
-        }
+        marks = {m: _mark(mixed_scores(scores, pooled, m), exam) for m in MIXES}
         mix = max(marks, key=lambda m: marks[m])
-        print(f"mean AUC of eight on validation by share of the map: {marks}; taken {mix}")
+        print(f"AUC on validation by share of the map: {marks}; taken {mix}")
         return mix
     return mix_of(load_labelled(options.like / SHARED).weights) if options.like else 0.0
 
 
+def _mark(scores: NDArray[np.float32], exam: TrainingArrays) -> float:
+    """Mark scores by mean AUC against radiologists, and half as much against the reports."""
+    read, eight = (
+        expert_marks(scores, exam).get("read", 0.0),
+        auc_marks(scores, exam).get("eight", 0.0),
+    )
+    return round(read + eight / 2, 4)
+
+
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    options = finding_parser(__doc__, size=224)
-    options.add_argument("--checkpoint", type=Path, required=True, help="averaged weights")
+    options = finding_parser(__doc__, size=320)
     options.add_argument("--store", type=Path, help="where decoded validation images are kept")
     options.add_argument("--start", choices=["imagenet", "pneumothorax"], default="imagenet")
     return options.parse_args(arguments)
@@ -123,7 +140,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def mix_of(weights: Path) -> float:
     """Read from exported weights how much the scores listen to their maps."""
-    held = {one.name: numpy_helper.to_array(one) for one in onnx.load(weights).graph.initializer}
+    held = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load(weights).graph.initializer
+    }
     return float(held["spread"].max()) if "spread" in held else 0.0
 
 
@@ -167,7 +187,7 @@ def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledMa
         map_fraction=0.5,
         phantom_side=PHANTOM_SIDE,
         phantom_tolerance=PHANTOM_TOLERANCE,
-        references=tuple(ScoreReference(*one, ()) for one in PHANTOMS),
+        references=tuple(ScoreReference(*phantom, ()) for phantom in PHANTOMS),
         validation="none",
         training_sources=sources,
         licences=licences,
@@ -177,11 +197,14 @@ def _draft(task: Task, options: argparse.Namespace, weights: Path) -> LabelledMa
 
 def _choose(readings: Readings, manifest: LabelledManifest) -> LabelledManifest:
     """Choose calibration, thresholds and the maps' cut on the validation split."""
-    labels = tuple(_calibrated(label, readings) for label in manifest.labels)
+    truth = best_known(readings)
+    labels = tuple(_calibrated(label, truth) for label in manifest.labels)
     known = replace(manifest, labels=labels)
-    told = {label.name: metrics.auc(*readings.of_label(label.name)) for label in known.labels}
+    told = {label.name: metrics.auc(*truth.of_label(label.name)) for label in known.labels}
     aucs = [f"{name} {value:.3f}" for name, value in told.items() if not np.isnan(value)]
-    validation = f"{len(readings.cases)} images; AUC " + ", ".join(aucs)
+    validation = f"{len(readings.cases)} images; AUC against the best truth there is " + ", ".join(
+        aucs
+    )
     if manifest.name != SHARED:
         return replace(known, validation=validation)
     recalls = {
@@ -195,11 +218,14 @@ def _choose(readings: Readings, manifest: LabelledManifest) -> LabelledManifest:
 
 def _calibrated(label: Label, readings: Readings) -> Label:
     """Fit Platt's scaling, then choose the operating points on its probability."""
-    truth, logits = readings.of_label(label.name)
+    known = readings.known(label.name)
+    truth, logits = known.of_label(label.name)
     if truth.all() or not truth.any():
         return label  # this set says nothing of it
     slope, intercept = metrics.fit_platt(truth, logits)
-    shares = Calibration(slope, intercept).probabilities(logits)
+    label = replace(label, calibration=Calibration(max(slope, LEAST_SLOPE), intercept))
+    label = replace(label, view_intercepts=_by_view(label, known))
+    shares = calibrated(label, logits, known)
     # Where a label is easy, the three aims may come out in another order: sorted, the
     # lowest still reaches its sensitivity and the highest its specificity.
     thresholds = sorted(
@@ -211,7 +237,6 @@ def _calibrated(label: Label, readings: Readings) -> Label:
     )
     return replace(
         label,
-        calibration=Calibration(max(slope, LEAST_SLOPE), intercept),
         operating_points={
             name: measured_point(name, threshold, truth, shares)
             for name, threshold in zip(POINTS, thresholds, strict=True)
@@ -219,11 +244,25 @@ def _calibrated(label: Label, readings: Readings) -> Label:
     )
 
 
+def _by_view(label: Label, readings: Readings) -> dict[str, float]:
+    """Fit the intercept of each view that has films enough with and without the finding."""
+    truth, logits = readings.of_label(label.name)
+    found = {}
+    for view in VIEWS:
+        rows = np.asarray([case.view == view for case in readings.cases], np.bool_)
+        seen = int(truth[rows].sum())
+        if min(seen, int(rows.sum()) - seen) >= LEAST_BY_VIEW:
+            exponents = label.calibration.slope * logits[rows] + label.calibration.intercept
+            shift = metrics.fit_intercept(truth[rows], exponents)
+            found[view] = label.calibration.intercept + shift
+    return found
+
+
 def _reread(manifest: LabelledManifest) -> LabelledManifest:
-    model = SharedModel(manifest, SharedSession(open_session(manifest)))
+    model = SharedModel(manifest, open_session(manifest))
     read = [
-        replace(one, probabilities=read_phantom(model, one.seed, one.condition))
-        for one in manifest.references
+        replace(reference, probabilities=model.read_phantom(reference.seed, reference.condition))
+        for reference in manifest.references
     ]
     return replace(manifest, references=tuple(read))
 

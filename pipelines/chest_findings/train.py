@@ -7,7 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from dicom_node.share import MODELS
-from pipelines.chest_findings.cases import Case, read_cases
+from pipelines.chest_findings.arrays import (
+    SOURCES,
+    Batch,
+    TrainingArrays,
+    batch,
+    columns_of,
+    decode,
+    pick,
+)
+from pipelines.chest_findings.cases import read_cases
 from pipelines.chest_findings.codes import ABNORMAL, CHILD_PNEUMONIA, MAPPED, SCORES
 from pipelines.chest_findings.judging import judge
 from pipelines.chest_findings.network import (
@@ -15,12 +24,10 @@ from pipelines.chest_findings.network import (
     TrunkNet,
     highest_cells,
     load_encoder,
-    load_imagenet,
     map_scores,
 )
 from pipelines.chest_findings.release import SOURCES as OWN_SOURCES
 from pipelines.chest_findings.release import release
-from pipelines.chest_findings.shelf import SOURCES, Batch, Shelf, batch, columns_of, fill, pick
 from pipelines.training.augment import dice_loss
 from pipelines.training.loop import (
     Draws,
@@ -33,19 +40,28 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
-from pipelines.training.start import load_start, shipped, sources_of, weights_of
+from pipelines.training.start import (
+    cases_of,
+    load_start,
+    refresh_norms,
+    shipped,
+    sources_of,
+    weights_of,
+)
+from pipelines.training.trunk import load_imagenet
 
 NAME = "chest_findings"
 ENCODER_RATE, HEAD_RATE = 4e-4, 1.5e-3
-LABEL_SMOOTHING = 0.02
 OTHER_WEIGHT = 0.3
 """Labels that are not reported teach less than those that are."""
 WEIGHTS = dict.fromkeys(SOURCES, 1.0)
 """Weight of the labels by source; `--weigh` changes them."""
 WEAK_WEIGHT, DICE_WEIGHT = 0.5, 0.5
 """Weight of maps that labels alone teach, and of boxes' overlap."""
-COARSE_UNTIL = 0.5
+COARSE_UNTIL = 0.6
 """The first part of the run sees images of about 0.7 times the size."""
+ABSENT = 0.1
+"""A finding less likely than this has no place on the map."""
 RAREST = 20.0
 """No positive counts more than this, however rare it is."""
 
@@ -54,28 +70,28 @@ def train(arguments: list[str]) -> int:
     """Run one training; `--resume` goes on where the last run stopped."""
     options = _parse(arguments)
     weights = weights_of(options.weigh, WEIGHTS)
-    cases = _cases(options)
+    cases = cases_of(options, read_cases)
     learning, judging = ([c for c in cases if c.split == split] for split in ("train", "val"))
     phantoms = options.phantoms if cases else max(options.phantoms, 8)
     exam_phantoms = phantoms // 2 if judging else max(phantoms // 2, 4)
     if not options.decode_only:
         open_run(NAME, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    shelf = fill(learning, phantoms, options.size * 8 // 7, options.out)
-    exam = fill(judging, exam_phantoms, options.size, options.out)
+    arrays = decode(learning, phantoms, options.size * 8 // 7, options.out)
+    exam = decode(judging, exam_phantoms, options.size, options.out)
     if options.decode_only:
         return 0
-    say(options.out, event="ready", learning=len(shelf.images), judging=len(exam.images))
+    say(options.out, event="ready", learning=len(arrays.images), judging=len(exam.images))
 
-    network = prepare(options)
+    network = prepare(options, arrays)
     bias = nn.Parameter(torch.zeros(len(SOURCES), len(SCORES) + len(MAPPED), device=options.device))
     by_source = torch.tensor([weights[name] for name in SOURCES], device=options.device)
-    rarity = positives(shelf, options.balance).to(options.device)
+    rarity = positives(arrays, options.balance).to(options.device)
 
     def take_step(network: nn.Module, draws: Draws) -> Losses:
         coarse = max(32, round(options.size * 0.7 / 32) * 32)
         size = coarse if draws.progress < COARSE_UNTIL else options.size
-        lesson = batch(shelf, pick(shelf, draws.numpy), size, draws.torch, options.equalise)
+        lesson = batch(arrays, pick(arrays, draws.numpy), size, draws.torch, options.equalise)
         with mixed(draws.device):
             scores, maps = network(to_input(lesson.images))
         counts = (by_source[lesson.sources][:, None], rarity)
@@ -91,7 +107,7 @@ def train(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    options = finding_parser(NAME, __doc__, minutes=28, size=224)
+    options = finding_parser(NAME, __doc__, minutes=40, size=320)
     options.add_argument(
         "--balance",
         type=float,
@@ -100,26 +116,20 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     options.add_argument("--decode-only", action="store_true", help="fill the image cache and stop")
     options.add_argument("--encoder", type=Path, help="another task's checkpoint: its encoder")
-    options.set_defaults(phantoms=0, judge_every=300)
+    options.set_defaults(phantoms=0, judge_every=250, average=0.995)
     return options.parse_args(arguments)
-
-
-def _cases(options: argparse.Namespace) -> list[Case]:
-    cases = [*read_cases(options.data, options.format)] if options.data else []
-    more = read_cases(options.from_feedback, "feedback") if options.from_feedback else ()
-    return [*cases, *more]
 
 
 def _source(options: argparse.Namespace) -> list[str]:
     """Name the set that calibrates, and what the network started from."""
-    words = ["--start", "pneumothorax" if options.encoder else "imagenet"]
+    words = ["--start", "pneumothorax" if options.encoder or options.start else "imagenet"]
     words += sources_of(options, OWN_SOURCES)
     if options.data:
         return [*words, "--data", str(options.data), "--format", options.format]
     return [*words, "--like", str(MODELS)] if options.from_feedback else words
 
 
-def prepare(options: argparse.Namespace) -> TrunkNet:
+def prepare(options: argparse.Namespace, arrays: TrainingArrays) -> TrunkNet:
     """Make the network with the weights it starts from."""
     network = TrunkNet()
     imagenet = imagenet_of(options)
@@ -129,16 +139,18 @@ def prepare(options: argparse.Namespace) -> TrunkNet:
     elif options.encoder:
         load_encoder(network, options.encoder)
     elif imagenet:
-        load_imagenet(network, imagenet)
+        load_imagenet(network.encoder, imagenet)
     network.to(device=options.device, memory_format=torch.channels_last)
+    if start and not options.from_feedback:
+        refresh_norms(network, start[0], arrays.images, options)
     return network
 
 
-def positives(shelf: Shelf, balance: float) -> Tensor:
+def positives(arrays: TrainingArrays, balance: float) -> Tensor:
     """Say how much a positive of each score counts, (scores,); 1 where `balance` is 0."""
-    labels = torch.from_numpy(shelf.labels)
-    present, absent = (labels == 1).sum(dim=0), (labels == 0).sum(dim=0)
-    odds = absent.clamp(min=1).float() / present.clamp(min=1)
+    shares, weights = torch.from_numpy(arrays.shares), torch.from_numpy(arrays.weights)
+    present, known = (shares * weights).sum(dim=0), weights.sum(dim=0)
+    odds = (known - present).clamp(min=1) / present.clamp(min=1)
     return (odds**balance).clamp(1.0, RAREST)
 
 
@@ -156,37 +168,37 @@ def losses(
     weights = torch.full((len(SCORES),), OTHER_WEIGHT, device=scores.device)
     weights[columns_of([*MAPPED, ABNORMAL, CHILD_PNEUMONIA])] = 1.0
     columns = columns_of(MAPPED)
-    aims = lesson.labels[:, columns]
-    child = lesson.labels[:, [SCORES.index(CHILD_PNEUMONIA)]]
-    pneumonia = torch.tensor([name == "Pneumonia" for name in MAPPED], device=scores.device)
-    aims = torch.where(~child.isnan() & pneumonia, child, aims)
+    aims, sure = lesson.shares[:, columns], lesson.weights[:, columns]
+    # What is known of a child's pneumonia teaches the map of an adult's too.
+    child, place = SCORES.index(CHILD_PNEUMONIA), MAPPED.index("Pneumonia")
+    is_child = lesson.weights[:, child] > 0
+    aims[is_child, place] = lesson.shares[is_child, child]
+    sure[is_child, place] = lesson.weights[is_child, child]
     weak = map_scores(maps, highest_cells(maps[0, 0].numel())) + bias[:, len(SCORES) :]
     told = scores + bias[:, : len(SCORES)]
-    cells, apart = _boxed(maps, lesson, aims)
+    cells, apart = _boxed(maps, lesson, (aims < ABSENT) & (sure > 0))
     return {
-        "scores": _answers(told, lesson.labels, by_image * weights, rarity),
-        "weak": WEAK_WEIGHT * _answers(weak, aims, by_image, rarity[columns]),
+        "scores": _answers(told, lesson.shares, by_image * weights * lesson.weights, rarity),
+        "weak": WEAK_WEIGHT * _answers(weak, aims, by_image * sure, rarity[columns]),
         "cells": cells,
         "dice": DICE_WEIGHT * apart,
     }
 
 
-def _answers(logits: Tensor, labels: Tensor, weights: Tensor, rarity: Tensor) -> Tensor:
-    known = ~labels.isnan()
-    aims = labels.nan_to_num().clamp(LABEL_SMOOTHING, 1 - LABEL_SMOOTHING)
-    missed = nn.functional.binary_cross_entropy_with_logits(logits, aims, reduction="none")
-    shares = known * weights * torch.where(labels == 1, rarity, torch.ones_like(rarity))
-    return (missed * shares).sum() / shares.sum().clamp(min=1)
+def _answers(logits: Tensor, shares: Tensor, weights: Tensor, rarity: Tensor) -> Tensor:
+    missed = nn.functional.binary_cross_entropy_with_logits(logits, shares, reduction="none")
+    counts = weights * (1 + (rarity - 1) * shares)
+    return (missed * counts).sum() / counts.sum().clamp(min=1)
 
 
-def _boxed(maps: Tensor, lesson: Batch, aims: Tensor) -> tuple[Tensor, Tensor]:
-    """Compare maps with boxes, and with nothing where the finding is absent.
+def _boxed(maps: Tensor, lesson: Batch, absent: Tensor) -> tuple[Tensor, Tensor]:
+    """Compare maps with boxes, and with nothing where the finding is `absent`.
 
     A finding that is named but not boxed may be anywhere: it teaches nothing here.
     """
     inside = nn.functional.interpolate(lesson.boxes, size=maps.shape[-2:], mode="area")
     drawn = inside.flatten(2).amax(dim=2) > 0
-    absent = ~drawn & (aims == 0)
+    absent = absent & ~drawn
     missed = nn.functional.binary_cross_entropy_with_logits(maps, inside, reduction="none")
     missed = missed.mean(dim=(2, 3))
     cells = (missed * drawn).sum() / drawn.sum().clamp(min=1)

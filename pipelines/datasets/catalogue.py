@@ -44,7 +44,7 @@ def detect(folder: Path) -> str:
 def read_records(folder: Path, form: str, wanted: Collection[str]) -> tuple[Record, ...]:
     """Read the records that say something of the `wanted` labels; BadSettings if none does."""
     found = READERS[form](folder)
-    kept = tuple(one for one in found if any(name in one.labels for name in wanted))
+    kept = tuple(record for record in found if any(name in record.labels for name in wanted))
     if not kept:
         raise BadSettings(
             f"--data {folder}: this set ({form}) says nothing of {', '.join(sorted(wanted))}; "

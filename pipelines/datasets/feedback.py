@@ -123,7 +123,7 @@ def _boxes(rows: object, high: int, wide: int) -> tuple[BoxLabel, ...]:
             case [str(name), *numbers] if (
                 name in LABELS
                 and len(numbers) == 4
-                and all(isinstance(one, int | float) for one in numbers)
+                and all(isinstance(number, int | float) for number in numbers)
             ):
                 x, y, width, height = numbers
                 found.append(BoxLabel(name, x / wide, y / high, width / wide, height / high))

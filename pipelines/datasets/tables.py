@@ -20,6 +20,15 @@ def read_table(path: Path, columns: Collection[str]) -> list[dict[str, str]]:
         return [dict(zip(heads, (text.strip() for text in row), strict=False)) for row in reader]
 
 
+def read_own(folder: Path, name: str) -> list[dict[str, str]]:
+    """Read a table of this project's own data folder; BadSettings if it is missing."""
+    table = folder / "cxr" / name
+    if not table.is_file():
+        raise BadSettings(f"--data {folder}: {table} is missing")
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def headings(path: Path) -> list[str]:
     """Give a table's (trimmed) headings."""
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:

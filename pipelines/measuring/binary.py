@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,17 @@ Row = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Scored:
     """What is true of some images and what a reader said of them."""
 
     truth: Flags
     probabilities: Numbers
     patients: Sequence[str]
 
-    def only(self, keep: Flags) -> "Told":
+    def only(self, keep: Flags) -> "Scored":
         """Keep some of the images."""
-        owners = [one for one, kept in zip(self.patients, keep, strict=True) if kept]
-        return Told(self.truth[keep], self.probabilities[keep], owners)
+        owners = [patient for patient, kept in zip(self.patients, keep, strict=True) if kept]
+        return Scored(self.truth[keep], self.probabilities[keep], owners)
 
     def estimate(self, measure: Callable[[Flags, Numbers], float]) -> dict[str, float]:
         """Give `measure(truth, probabilities)` with its interval."""
@@ -39,33 +40,33 @@ class Told:
 
 
 def figures(
-    told: Told,
+    scored: Scored,
     points: Mapping[str, OperatingPoint],
     prevalence: float | None = None,
     least: int = LEAST_CASES,
 ) -> Figures:
     """Give every figure; a group with fewer than `least` of either kind gets its counts only."""
-    truth, shares = told.truth, told.probabilities
+    truth, shares = scored.truth, scored.probabilities
     found: Figures = {"images": len(truth), "positive": int(truth.sum())}
     if min(int(truth.sum()), int((~truth).sum())) < least:
         return found | {"too few": f"fewer than {least} of either kind"}
-    found["auc"] = told.estimate(metrics.auc)
-    found["pr_auc"] = told.estimate(metrics.average_precision)
+    found["auc"] = scored.estimate(metrics.auc)
+    found["pr_auc"] = scored.estimate(metrics.average_precision)
     found["brier"] = round(metrics.brier(truth, shares), 4)
-    found["ece"] = told.estimate(metrics.calibration_error)
+    found["ece"] = scored.estimate(metrics.calibration_error)
     for name, point in points.items():
-        found[name] = at_point(told, point.threshold, prevalence)
+        found[name] = at_point(scored, point.threshold, prevalence)
     return found
 
 
-def at_point(told: Told, threshold: float, prevalence: float | None = None) -> Figures:
+def at_point(scored: Scored, threshold: float, prevalence: float | None = None) -> Figures:
     """Give a threshold's decisions: sensitivity and specificity with intervals, PPV, NPV, F1."""
-    truth, called = told.truth, told.probabilities >= threshold
+    truth, called = scored.truth, scored.probabilities >= threshold
     hits = int((truth & called).sum())
     found: Figures = {
         "threshold": round(threshold, 5),
-        "sensitivity": told.estimate(lambda t, p: metrics.sensitivity(t, p >= threshold)),
-        "specificity": told.estimate(lambda t, p: metrics.specificity(t, p >= threshold)),
+        "sensitivity": scored.estimate(lambda t, p: metrics.sensitivity(t, p >= threshold)),
+        "specificity": scored.estimate(lambda t, p: metrics.specificity(t, p >= threshold)),
         "ppv": round(hits / max(int(called.sum()), 1), 4),
         "npv": round(int((~truth & ~called).sum()) / max(int((~called).sum()), 1), 4),
         "f1": round(2 * hits / max(int(truth.sum()) + int(called.sum()), 1), 4),
@@ -83,9 +84,9 @@ def measured_point(name: str, threshold: float, truth: Flags, shares: Numbers) -
     return OperatingPoint(name, threshold, *rates)
 
 
-def beside(told: Told, others: Numbers) -> Figures:
+def beside(scored: Scored, others: Numbers) -> Figures:
     """Compare with another reader's scores on the same images."""
-    truth, ours = told.truth, told.probabilities
+    truth, ours = scored.truth, scored.probabilities
     if min(int(truth.sum()), int((~truth).sum())) < LEAST_CASES:
         return {"images": len(truth), "too few": "it scored too few of them"}
 
@@ -96,12 +97,49 @@ def beside(told: Told, others: Numbers) -> Figures:
     return {
         "images": len(truth),
         "positive": int(truth.sum()),
-        "this model": told.estimate(metrics.auc),
-        "the other": Told(truth, others, told.patients).estimate(metrics.auc),
-        "difference (bootstrap)": rounded(metrics.bootstrap(gap, told.patients)),
+        "this model": scored.estimate(metrics.auc),
+        "the other": Scored(truth, others, scored.patients).estimate(metrics.auc),
+        "difference (bootstrap)": rounded(metrics.bootstrap(gap, scored.patients)),
         "difference (DeLong)": rounded(test.difference),
         "p (DeLong)": round(test.p_value, 4),
     }
+
+
+class Case(Protocol):
+    """What a radiograph's header says of the patient; empty where it says nothing."""
+
+    @property
+    def view(self) -> str:
+        """PA or AP."""
+
+    @property
+    def age(self) -> str:
+        """In years."""
+
+    @property
+    def sex(self) -> str:
+        """F or M."""
+
+
+def parts_of(cases: Sequence[Case]) -> dict[str, Flags]:
+    """Part radiographs by view, sex and age."""
+    ages = np.array([int(case.age) if case.age.isdigit() else -1 for case in cases])
+    views = np.array([case.view for case in cases], np.str_)
+    sexes = np.array([case.sex for case in cases], np.str_)
+    return {
+        "PA": views == "PA",
+        "AP": views == "AP",
+        "women": sexes == "F",
+        "men": sexes == "M",
+        "under 50 years": (ages >= 0) & (ages < 50),
+        "50 years and over": ages >= 50,
+    }
+
+
+def mean_of(values: Sequence[float] | Numbers | Flags, patients: Sequence[str]) -> dict[str, float]:
+    """Give the mean of a value an image, with its interval."""
+    told = np.asarray(values, np.float64)
+    return rounded(metrics.bootstrap(lambda rows: float(told[rows].mean()), patients))
 
 
 def rounded(estimate: Estimate) -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import Told
+from pipelines.measuring.binary import Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,39 +29,41 @@ class Chart:
     diagonal: bool = False
 
 
-def roc_chart(named: Mapping[str, Told]) -> Chart:
+def roc_chart(named: Mapping[str, Scored]) -> Chart:
     """Draw a ROC curve each."""
     lines = []
-    for name, told in _speaking(named).items():
-        wrong, right = metrics.roc(told.truth, told.probabilities)
-        area = metrics.auc(told.truth, told.probabilities)
+    for name, scored in _speaking(named).items():
+        wrong, right = metrics.roc(scored.truth, scored.probabilities)
+        area = metrics.auc(scored.truth, scored.probabilities)
         points = list(zip(wrong.tolist(), right.tolist(), strict=True))
         lines.append(Line(f"{name} AUC {area:.3f}".strip(), points))
     return Chart("ROC", "1 - specificity", "sensitivity", lines, diagonal=True)
 
 
-def precision_chart(named: Mapping[str, Told]) -> Chart:
+def precision_chart(named: Mapping[str, Scored]) -> Chart:
     """Draw a precision-recall curve each."""
     lines = []
-    for name, told in _speaking(named).items():
-        recall, precision = metrics.precision_recall(told.truth, told.probabilities)
-        area = metrics.average_precision(told.truth, told.probabilities)
+    for name, scored in _speaking(named).items():
+        recall, precision = metrics.precision_recall(scored.truth, scored.probabilities)
+        area = metrics.average_precision(scored.truth, scored.probabilities)
         points = list(zip(recall.tolist(), precision.tolist(), strict=True))
         lines.append(Line(f"{name} AP {area:.3f}".strip(), points))
     return Chart("Precision and recall", "recall", "precision", lines)
 
 
-def calibration_chart(named: Mapping[str, Told]) -> Chart:
+def calibration_chart(named: Mapping[str, Scored]) -> Chart:
     """Draw the share of positives over the mean probability of each bin."""
     lines = []
-    for name, told in _speaking(named).items():
-        error = metrics.calibration_error(told.truth, told.probabilities)
-        bins = metrics.reliability(told.truth, told.probabilities)
+    for name, scored in _speaking(named).items():
+        error = metrics.calibration_error(scored.truth, scored.probabilities)
+        bins = metrics.reliability(scored.truth, scored.probabilities)
         points = [(mean, share) for mean, share, _ in bins]
         lines.append(Line(f"{name} ECE {error:.3f}".strip(), points, dots=True))
     return Chart("Calibration", "probability", "share of positives", lines, diagonal=True)
 
 
-def _speaking(named: Mapping[str, Told]) -> dict[str, Told]:
+def _speaking(named: Mapping[str, Scored]) -> dict[str, Scored]:
     """Leave out groups with one kind of truth only: they have no curve."""
-    return {name: told for name, told in named.items() if 0 < told.truth.sum() < len(told.truth)}
+    return {
+        name: scored for name, scored in named.items() if 0 < scored.truth.sum() < len(scored.truth)
+    }

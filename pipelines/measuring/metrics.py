@@ -145,14 +145,8 @@ def brier(truth: Flags, probabilities: Numbers) -> float:
 
 def calibration_error(truth: Flags, probabilities: Numbers, bins: int = 10) -> float:
     """Give the expected calibration error over equal-width bins."""
-    cells = np.minimum((probabilities * bins).astype(int), bins - 1)
-    error = 0.0
-    for cell in range(bins):
-        rows = cells == cell
-        if rows.any():
-            gap = abs(float(probabilities[rows].mean()) - float(truth[rows].mean()))
-            error += gap * float(rows.mean())
-    return error
+    parts = reliability(truth, probabilities, bins)
+    return float(sum(abs(mean - share) * count for mean, share, count in parts) / len(truth))
 
 
 def bootstrap(
@@ -197,6 +191,23 @@ def fit_platt(truth: Flags, logits: Numbers) -> tuple[float, float]:
         if np.abs(change).max() < 1e-9:
             break
     return float(weights[0]), float(weights[1])
+
+
+def fit_intercept(truth: Flags, exponents: Numbers) -> float:
+    """Fit what is added to scaled logits so that probabilities have the truth's mean.
+
+    That is the intercept of a logistic regression whose slope is kept: for films of
+    one kind among those that `fit_platt` saw.
+    """
+    shift = 0.0
+    for _ in range(100):
+        shares = 1 / (1 + np.exp(-(exponents + shift)))
+        curvature = float((shares * (1 - shares)).sum())
+        change = float((shares - truth).sum()) / (curvature + 1e-9)
+        shift -= min(max(change, -1.0), 1.0)
+        if abs(change) < 1e-9:
+            break
+    return shift
 
 
 def threshold_for_sensitivity(truth: Flags, probabilities: Numbers, aim: float) -> float:

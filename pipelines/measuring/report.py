@@ -165,7 +165,7 @@ def in_words(value: object, *, short: bool = False) -> str:
         more = [f"{number} {name}" for name, number in value.items() if name not in KNOWN]
         return ", ".join([told, *more])
     if isinstance(value, dict):
-        return ", ".join(f"{name} {in_words(one, short=True)}" for name, one in value.items())
+        return ", ".join(f"{name} {in_words(figure, short=True)}" for name, figure in value.items())
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 

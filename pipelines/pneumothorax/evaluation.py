@@ -1,14 +1,12 @@
 """Measure the pneumothorax model on a split, through the serving code."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.datasets.picture import open_mask
-from pipelines.measuring import metrics
-from pipelines.measuring.binary import Figures, Row, Told, beside, figures, rounded
+from pipelines.measuring.binary import Figures, Scored, beside, figures, mean_of, parts_of
 from pipelines.measuring.curves import Chart, Line, calibration_chart, precision_chart, roc_chart
 from pipelines.measuring.metrics import Flags
 from pipelines.measuring.report import MISSES, Miss, Report, finish, parse
@@ -26,14 +24,14 @@ class Exam:
     """The readings of a split with what follows from them once."""
 
     readings: Readings
-    told: Told
+    told: Scored
     fits: tuple[Fit, ...]
 
     def only(self, keep: Flags) -> "Exam":
         """Keep some of the images."""
         rows = {int(row): number for number, row in enumerate(np.flatnonzero(keep))}
-        kept = [(rows[one.row], one) for one in self.fits if one.row in rows]
-        moved = tuple(replace(one, row=row) for row, one in kept)
+        kept = [(rows[fit.row], fit) for fit in self.fits if fit.row in rows]
+        moved = tuple(replace(fit, row=row) for row, fit in kept)
         return Exam(self.readings.only(keep), self.told.only(keep), moved)
 
 
@@ -45,7 +43,7 @@ def evaluate(arguments: list[str]) -> int:
     cases = [c for c in read_cases(options.data) if c.split == options.split and c.expert]
     if not cases:
         raise BadSettings(f"--data {options.data}: no expert labels in split {options.split!r}")
-    exam = examine(manifest, read_all(pipeline.session, manifest, cases))
+    exam = examine(manifest, read_all(pipeline, cases))
     full = exam.only(np.array([not case.small for case in cases]))
     shown = full if full.told.truth.any() else exam
     finish(
@@ -68,7 +66,7 @@ def examine(manifest: ModelManifest, readings: Readings) -> Exam:
     shares = manifest.calibration.probabilities(readings.logits)
     patients = [case.patient_id for case in readings.cases]
     found = tuple(fits(readings, manifest.mask_threshold))
-    return Exam(readings, Told(readings.truth, shares, patients), found)
+    return Exam(readings, Scored(readings.truth, shares, patients), found)
 
 
 def tables(manifest: ModelManifest, exam: Exam, prevalence: float) -> dict[str, Figures]:
@@ -103,19 +101,13 @@ def groups(exam: Exam) -> dict[str, Flags]:
         return np.array(wanted, np.bool_)
 
     full = those([not case.small for case in cases])
-    ages = [int(case.age) if case.age.isdigit() else -1 for case in cases]
-    size = {one.row: one.share for one in exam.fits}
+    size = {fit.row: fit.share for fit in exam.fits}
     shares = np.array([size.get(row, -1.0) for row in range(len(cases))])
     negative = ~exam.told.truth
     found = {
         "448 px images": full,
         "448 px, no chest tube": full & ~those([case.chest_tube for case in cases]),
-        "448 px, PA": full & those([case.view == "PA" for case in cases]),
-        "448 px, AP": full & those([case.view == "AP" for case in cases]),
-        "448 px, women": full & those([case.sex == "F" for case in cases]),
-        "448 px, men": full & those([case.sex == "M" for case in cases]),
-        "448 px, under 50 years": full & those([0 <= age < 50 for age in ages]),
-        "448 px, 50 years and over": full & those([age >= 50 for age in ages]),
+        **{f"448 px, {words}": full & keep for words, keep in parts_of(cases).items()},
         "448 px, small lesions": full & (negative | ((shares > 0) & (shares < SMALL))),
         "448 px, middle lesions": full & (negative | ((shares >= SMALL) & (shares < LARGE))),
         "448 px, large lesions": full & (negative | (shares >= LARGE)),
@@ -134,20 +126,14 @@ def _figures(manifest: ModelManifest, exam: Exam, prevalence: float, whole: bool
     else:
         found = figures(exam.told, {default.name: default}, prevalence)
     if exam.fits:
-        owners = [exam.told.patients[one.row] for one in exam.fits]
-        marks = np.array([(one.dice, one.iou) for one in exam.fits])
+        owners = [exam.told.patients[fit.row] for fit in exam.fits]
         found["masks"] = len(exam.fits)
-        for column, name in enumerate(("dice", "iou")):
-            measure = partial(_mean, marks[:, column])
-            found[name] = rounded(metrics.bootstrap(measure, owners))
-        lesions = sum(one.lesions for one in exam.fits)
+        found["dice"] = mean_of([fit.dice for fit in exam.fits], owners)
+        found["iou"] = mean_of([fit.iou for fit in exam.fits], owners)
+        lesions = sum(fit.lesions for fit in exam.fits)
         found["lesions found"] = f"{sum(one.met for one in exam.fits)} of {lesions}"
         found["wrong parts an image"] = round(sum(o.wrong for o in exam.fits) / len(exam.fits), 3)
     return found
-
-
-def _mean(values: metrics.Numbers, rows: Row) -> float:
-    return float(values[rows].mean())
 
 
 def charts(exam: Exam) -> tuple[Chart, ...]:
@@ -158,8 +144,8 @@ def charts(exam: Exam) -> tuple[Chart, ...]:
         part = exam.only(scored)
         theirs = np.array([case.chexnet for case in part.readings.cases], np.float64)
         named["this model where CheXNet scored"] = part.told
-        named["CheXNet"] = Told(part.told.truth, theirs, part.told.patients)
-    dices = sorted(one.dice for one in exam.fits)
+        named["CheXNet"] = Scored(part.told.truth, theirs, part.told.patients)
+    dices = sorted(fit.dice for fit in exam.fits)
     steps = [(value, (rank + 1) / len(dices)) for rank, value in enumerate(dices)]
     overlap = Chart("Dice", "Dice", "share of masks up to it", (Line("masks", steps),))
     curves = (roc_chart(named), precision_chart(named), calibration_chart({"": exam.told}))

@@ -22,7 +22,7 @@ from pipelines.thorax import Thorax
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Evidence:
     """What the networks say of one film, on the pneumothorax network's grid."""
 
     logit: float
@@ -33,52 +33,52 @@ class Answer:
 
 
 def finding_of(
-    manifest: ModelManifest, point: OperatingPoint, radiograph: Radiograph, answer: Answer
+    manifest: ModelManifest, point: OperatingPoint, radiograph: Radiograph, evidence: Evidence
 ) -> Finding:
     """Turn the networks' answer into a finding."""
-    probability = manifest.calibration.probability(answer.logit)
+    probability = manifest.calibration.probability(evidence.logit)
     present = probability >= point.threshold
-    mask = measure.plausible(answer.shares, manifest.mask_threshold)
+    mask = measure.plausible(evidence.shares, manifest.mask_threshold)
     drawn = present and bool(mask.any())
-    segment = _segment(answer, mask, manifest.mask_threshold) if drawn else None
+    segment = _segment(evidence, mask, manifest.mask_threshold) if drawn else None
     knows_sides = drawn and _knows_sides(radiograph)
     measurements: tuple[Measurement, ...] = ()
     size = ""
     if segment is not None:
-        measurements, size = _measurements(mask, segment, radiograph.spacing, answer)
+        measurements, size = _measurements(mask, segment, radiograph.spacing, evidence)
     return Finding(
         code=codes.CODE,
         presence=Presence.PRESENT if present else Presence.ABSENT,
         probability=probability,
         operating_point=point,
         site=codes.SITE,
-        side=measure.side_of(mask, answer.thorax) if knows_sides else Side.UNDETERMINED,
+        side=measure.side_of(mask, evidence.thorax) if knows_sides else Side.UNDETERMINED,
         urgent=present and probability >= manifest.urgent_operating_point.threshold,
         measurements=measurements,
         segment=segment,
         size_class=size,
-        uncertainty=answer.spread,
+        uncertainty=evidence.spread,
     )
 
 
-def _segment(answer: Answer, mask: measure.Mask, threshold: float) -> Segment | None:
+def _segment(evidence: Evidence, mask: measure.Mask, threshold: float) -> Segment | None:
     """Draw the mask in stored pixels, with the map's smooth border."""
-    noise = (answer.shares > threshold) & ~mask
-    kept = np.where(noise, np.float32(0), answer.shares)
-    standard = standard_from_network(kept, answer.geometry) > threshold
-    stored = np.ascontiguousarray(answer.geometry.to_stored(standard), dtype=np.bool_)
+    noise = (evidence.shares > threshold) & ~mask
+    kept = np.where(noise, np.float32(0), evidence.shares)
+    standard = standard_from_network(kept, evidence.geometry) > threshold
+    stored = np.ascontiguousarray(evidence.geometry.to_stored(standard), dtype=np.bool_)
     return Segment(stored, codes.SEGMENT_LABEL) if stored.any() else None
 
 
 def _measurements(
-    mask: measure.Mask, segment: Segment, spacing: Spacing | None, answer: Answer
+    mask: measure.Mask, segment: Segment, spacing: Spacing | None, evidence: Evidence
 ) -> tuple[tuple[Measurement, ...], str]:
     """Measure in millimetres and name the size; without a spacing only the share."""
-    share = answer.thorax.share(mask)
+    share = evidence.thorax.share(mask)
     shares = () if share is None else (codes.hemithorax_share(share),)
     if spacing is None:
         return shares, ""
-    geometry = answer.geometry
+    geometry = evidence.geometry
     scale = grid_scale(spacing, geometry, mask.shape[0])
     gap = measure.interpleural(mask, scale)
     apex = measure.apex_to_cupola(mask, scale)
@@ -90,7 +90,7 @@ def _measurements(
     if apex is not None:
         line = _stored_line(apex, mask.shape, geometry)
         found.append(codes.apex_distance(apex.length_mm, line))
-    return (*found, *shares), measure.size_class(mask, scale, apex, answer.thorax)
+    return (*found, *shares), measure.size_class(mask, scale, apex, evidence.thorax)
 
 
 def grid_scale(spacing: Spacing, geometry: Geometry, size: int) -> measure.Scale:
@@ -119,7 +119,7 @@ def _knows_sides(radiograph: Radiograph) -> bool:
 
 
 def notes_of(
-    radiograph: Radiograph, finding: Finding, answer: Answer, level: float
+    radiograph: Radiograph, finding: Finding, evidence: Evidence, level: float
 ) -> Iterator[str]:
     """Say what a reader of the result should know."""
     yield from radiograph.notes
@@ -132,5 +132,5 @@ def notes_of(
             yield codes.DETECTOR_PLANE
         if not _knows_sides(radiograph):
             yield codes.NO_ORIENTATION
-        if not answer.thorax.holds(measure.plausible(answer.shares, level)):
+        if not evidence.thorax.holds(measure.plausible(evidence.shares, level)):
             yield codes.OUTSIDE

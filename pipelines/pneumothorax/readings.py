@@ -13,9 +13,7 @@ from pipelines.measuring import metrics
 from pipelines.measuring.metrics import Flags, Numbers
 from pipelines.pneumothorax.cases import Case
 from pipelines.pneumothorax.measure import plausible
-from pipelines.pneumothorax.pipeline import infer
-from pipelines.serving.manifest import ModelManifest
-from pipelines.serving.session import Runner
+from pipelines.pneumothorax.pipeline import PneumothoraxPipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +32,14 @@ class Readings:
         return Readings(chosen, self.truth[rows], self.logits[rows], self.maps[rows])
 
 
-def read_all(session: Runner, manifest: ModelManifest, cases: list[Case]) -> Readings:
+def read_all(pipeline: PneumothoraxPipeline, cases: list[Case]) -> Readings:
     """Read every case's image; a case's own view is the standard one."""
-    size = manifest.input.size
+    size = pipeline.manifest.input.size
     logits = np.zeros(len(cases))
     maps = np.zeros((len(cases), size, size), np.uint8)
     for row, case in enumerate(cases):
-        pixels = open_grey(case.image)
-        logits[row], shares, _ = infer(session, manifest, square(pixels, None, size)[0])
-        maps[row] = np.rint(shares * 255)
+        (said,) = pipeline.infer([square(open_grey(case.image), None, size)[0]])
+        logits[row], maps[row] = said.logit, np.rint(said.shares * 255)
     return Readings(tuple(cases), np.array([case.present for case in cases]), logits, maps)
 
 

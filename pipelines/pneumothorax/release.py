@@ -1,15 +1,22 @@
 """Make a model folder of a checkpoint: export, calibrate, write the contract."""
 
+# ruff: noqa: T201 -- a command prints its result
+
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import onnx
+from onnx import numpy_helper
+
 from pipelines.measuring import metrics
 from pipelines.measuring.binary import measured_point
 from pipelines.pneumothorax import codes
+from pipelines.pneumothorax.arrays import decode
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
+from pipelines.pneumothorax.judging import best_mix
 from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.pipeline import NAME, PneumothoraxPipeline, open_model
 from pipelines.pneumothorax.readings import dice_of, read_all
@@ -35,7 +42,7 @@ from pipelines.serving.manifest import (
     ModelManifest,
     load_manifest,
 )
-from pipelines.serving.session import SharedSession, sha256_of
+from pipelines.serving.session import sha256_of
 
 OUTPUTS = ("mask", "presence")
 POINTS = ("high_sensitivity", "balanced", "high_specificity")
@@ -60,14 +67,14 @@ LICENCES = (
 def release(arguments: list[str]) -> int:
     """Write `model.onnx` and `model.toml` from one or more checkpoints."""
     options = _parse(arguments)
-    draft = _draft(options, _export(options, options.checkpoint, WEIGHTS))
+    cases = judges(read_cases(options.data, options.format)) if options.data else []
+    draft = _draft(options, _export(options, options.checkpoint, WEIGHTS, cases))
     if options.like:
         draft = _like(draft, load_manifest(options.like / options.out.name))
-    cases = judges(read_cases(options.data, options.format)) if options.data else []
     choose = partial(_choose, cases) if cases else None
     if options.member:
         draft = draft if choose is None else choose(draft)
-        members = [_member(options, number, draft, choose) for number in range(len(options.member))]
+        members = [_member(options, number, draft, cases) for number in range(len(options.member))]
         draft = replace(draft, members=tuple(members))
     make_folder(options.out, draft, Hooks(_reread, choose))
     return 0
@@ -75,16 +82,31 @@ def release(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     options = finding_parser(__doc__, size=320)
-    options.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="averaged")
     options.add_argument("--member", type=Path, action="append", default=[], help="of an ensemble")
     return options.parse_args(arguments)
 
 
-def _export(options: argparse.Namespace, checkpoints: Sequence[Path], name: str) -> Path:
+def _export(
+    options: argparse.Namespace, checkpoints: Sequence[Path], name: str, cases: list[Case]
+) -> Path:
+    """Write the weights; cases choose how much the presence listens to the mask."""
     network = filled(PneumothoraxNet(len(AUXILIARY)), checkpoints)
+    mix = mix_of(options.like / options.out.name / WEIGHTS) if options.like else 0.0
+    if {case.present for case in cases} == {False, True}:
+        mix = best_mix(network, decode(cases, 0, options.size, seed=0))
+        print(f"share of the mask's evidence in the presence: {mix}")
     weights: Path = options.out / name
-    export(ServedNet(network), options.size, weights, OUTPUTS)
+    export(ServedNet(network, mix), options.size, weights, OUTPUTS)
     return weights
+
+
+def mix_of(weights: Path) -> float:
+    """Read from exported weights how much the presence listens to the mask."""
+    held = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load(weights).graph.initializer
+    }
+    return float(held["mix"]) if "mix" in held else 0.0
 
 
 def _draft(options: argparse.Namespace, weights: Path) -> ModelManifest:
@@ -121,21 +143,18 @@ def _like(draft: ModelManifest, known: ModelManifest) -> ModelManifest:
 
 
 def _member(
-    options: argparse.Namespace,
-    number: int,
-    lead: ModelManifest,
-    choose: Callable[[ModelManifest], ModelManifest] | None,
+    options: argparse.Namespace, number: int, lead: ModelManifest, cases: list[Case]
 ) -> Member:
     """Export and calibrate one more file of weights."""
-    weights = _export(options, [options.member[number]], f"member-{number + 2}.onnx")
+    weights = _export(options, [options.member[number]], f"member-{number + 2}.onnx", cases)
     alone = replace(lead, weights=weights, sha256=sha256_of(weights))
-    judged = alone if choose is None else choose(alone)
+    judged = _choose(cases, alone) if cases else alone
     return Member(weights, alone.sha256, (judged.calibration,))
 
 
 def _choose(cases: list[Case], draft: ModelManifest) -> ModelManifest:
     """Choose calibration and thresholds on the validation split."""
-    readings = read_all(open_model(draft), draft, cases)
+    readings = read_all(PneumothoraxPipeline(draft, open_model(draft)), cases)
     truth, calibration = readings.truth, draft.calibration
     if not draft.members:  # the mean of calibrated probabilities is taken as it is
         slope, intercept = metrics.fit_platt(truth, readings.logits)
@@ -165,7 +184,7 @@ def _choose(cases: list[Case], draft: ModelManifest) -> ModelManifest:
 
 
 def _reread(manifest: ModelManifest) -> ModelManifest:
-    return PneumothoraxPipeline(manifest, SharedSession(open_model(manifest))).reread_all()
+    return PneumothoraxPipeline(manifest, open_model(manifest)).reread_all()
 
 
 if __name__ == "__main__":

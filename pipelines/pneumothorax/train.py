@@ -9,17 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dicom_node.share import MODELS
-from pipelines.measuring.metrics import Numbers, auc
+from pipelines.pneumothorax.arrays import WEIGHTS, TrainingArrays, decode, draw_masks, pick
 from pipelines.pneumothorax.cases import AUXILIARY, Case, judges, read_cases
-from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet, load_imagenet
+from pipelines.pneumothorax.judging import judge
+from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet
 from pipelines.pneumothorax.release import SOURCES, release
-from pipelines.pneumothorax.shelf import WEIGHTS, Shelf, draw_masks, fill, pick
 from pipelines.training.augment import augment, dice_loss
 from pipelines.training.loop import (
     Draws,
     Losses,
-    Marks,
-    device_of,
     finding_parser,
     imagenet_of,
     mixed,
@@ -28,40 +26,46 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
-from pipelines.training.start import load_start, shipped, sources_of, weights_of
+from pipelines.training.start import (
+    cases_of,
+    load_start,
+    refresh_norms,
+    shipped,
+    sources_of,
+    weights_of,
+)
+from pipelines.training.trunk import load_imagenet
 
 NAME = "pneumothorax"
 ENCODER_RATE, DECODER_RATE = 4e-4, 1.5e-3
 AUXILIARY_WEIGHT = 0.2
 LABEL_SMOOTHING = 0.03
-LEVELS = (0.2, 0.35, 0.5)
-"""Where validation cuts the masks."""
 
 
 def train(arguments: list[str]) -> int:
     """Run one training; `--resume` goes on where the last run stopped."""
     options = _parse(arguments)
     weights = weights_of(options.weigh, WEIGHTS)
-    cases = _cases(options)
+    cases = cases_of(options, read_cases)
     open_run(NAME, options)
     learning = [c for c in cases if c.split == "train" and (c.expert or not c.small)]
     judging = judges(cases)
-    shelf = fill(learning, options.phantoms, options.size * 6 // 5, 1000, weights)
+    arrays = decode(learning, options.phantoms, options.size * 6 // 5, 1000, weights)
     if options.teacher:
-        draw_masks(shelf, options.teacher)
+        draw_masks(arrays, options.teacher)
     least = 0 if judging else 4
-    exam = fill(judging, max(options.phantoms // 10, least), options.size, seed=1)
-    say(options.out, event="ready", learning=len(shelf.images), judging=len(exam.images))
-    network = prepare(options)
+    exam = decode(judging, max(options.phantoms // 10, least), options.size, seed=1)
+    say(options.out, event="ready", learning=len(arrays.images), judging=len(exam.images))
+    network = prepare(options, arrays)
 
     def take_step(network: nn.Module, draws: Draws) -> Losses:
-        rows = pick(shelf, draws.numpy)
-        images = torch.from_numpy(shelf.images[rows]).to(draws.device).float()[:, None] / 255
-        masks = torch.from_numpy(shelf.masks[rows]).to(draws.device).float()[:, None]
+        rows = pick(arrays, draws.numpy)
+        images = torch.from_numpy(arrays.images[rows]).to(draws.device).float()[:, None] / 255
+        masks = torch.from_numpy(arrays.masks[rows]).to(draws.device).float()[:, None]
         images, masks = augment(images, masks, options.size, draws.torch, options.equalise)
         with mixed(draws.device):
             answers = network(to_input(images))
-        return losses(answers, masks, shelf, rows)
+        return losses(answers, masks, arrays, rows)
 
     groups = rates(network.encoder, network, ENCODER_RATE, DECODER_RATE)
     checkpoint = run(network, groups, options, take_step, lambda net: judge(net, exam))
@@ -76,13 +80,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options.parse_args(arguments)
 
 
-def _cases(options: argparse.Namespace) -> list[Case]:
-    cases = [*read_cases(options.data, options.format)] if options.data else []
-    return cases + (
-        [*read_cases(options.from_feedback, "feedback")] if options.from_feedback else []
-    )
-
-
 def _source(options: argparse.Namespace, judging: list[Case]) -> list[str]:
     """Name the set that calibrates: the base, else corrections with both answers."""
     words = sources_of(options, SOURCES)
@@ -93,7 +90,7 @@ def _source(options: argparse.Namespace, judging: list[Case]) -> list[str]:
     return [*words, "--like", str(MODELS)] if options.from_feedback else words
 
 
-def prepare(options: argparse.Namespace) -> PneumothoraxNet:
+def prepare(options: argparse.Namespace, arrays: TrainingArrays) -> PneumothoraxNet:
     """Make the network with the weights it starts from."""
     network = PneumothoraxNet(len(AUXILIARY))
     imagenet = imagenet_of(options)
@@ -101,19 +98,21 @@ def prepare(options: argparse.Namespace) -> PneumothoraxNet:
     if start:
         load_start(network, ServedNet(network), start, options.size)
     elif imagenet:
-        load_imagenet(network, imagenet)
+        load_imagenet(network.encoder, imagenet)
     network.to(device=options.device, memory_format=torch.channels_last)
+    if start and not options.from_feedback:
+        refresh_norms(network, start[0], arrays.images, options)
     return network
 
 
 def losses(
-    answers: tuple[Tensor, Tensor], masks: Tensor, shelf: Shelf, rows: NDArray[np.int64]
+    answers: tuple[Tensor, Tensor], masks: Tensor, arrays: TrainingArrays, rows: NDArray[np.int64]
 ) -> Losses:
     """Give what the mask, the presence and the other labels miss, weighted."""
     mask_logits, label_logits = (answer.float() for answer in answers)
     labels, has_mask, weights = (
         torch.from_numpy(known[rows]).to(masks.device)
-        for known in (shelf.labels, shelf.has_mask, shelf.weights)
+        for known in (arrays.labels, arrays.has_mask, arrays.weights)
     )
     entropy = nn.functional.binary_cross_entropy_with_logits
     pixels = entropy(mask_logits, masks, reduction="none").mean(dim=(1, 2, 3))
@@ -128,48 +127,6 @@ def losses(
         "presence": (missed[:, 0] * weights).sum() / weights.sum().clamp(min=1e-6),
         "auxiliary": AUXILIARY_WEIGHT * others,
     }
-
-
-def judge(network: nn.Module, exam: Shelf) -> Marks:
-    """Measure AUC, and Dice on masked positives at several thresholds."""
-    scores, maps = _answers(network, exam)
-    phantom = np.zeros(len(scores), np.bool_)
-    phantom[exam.groups.get("phantom", np.zeros(0, np.int64))] = True
-    marks: Marks = {}
-    for name, rows in (("", ~phantom), ("phantom_", phantom)):
-        truth = exam.labels[rows, 0]
-        if 0 < truth.sum() < len(truth):
-            marks[name + "auc"] = round(auc(truth > 0, scores[rows]), 4)
-        drawn = rows & (exam.has_mask > 0) & (exam.masks.sum(axis=(1, 2)) > 0)
-        if drawn.any():
-            for level in LEVELS:
-                found = maps[drawn] > level
-                overlap = (found & (exam.masks[drawn] > 0)).sum(axis=(1, 2))
-                total = found.sum(axis=(1, 2)) + exam.masks[drawn].sum(axis=(1, 2))
-                marks[f"{name}dice_{level}"] = round(float((2 * overlap / total).mean()), 4)
-    return marks | {"worth": worth(marks)}
-
-
-def _answers(network: nn.Module, exam: Shelf) -> tuple[Numbers, NDArray[np.float32]]:
-    network.eval()
-    device = device_of(network)
-    logits, shares = [], []
-    for start in range(0, len(exam.images), 8):
-        images = torch.from_numpy(exam.images[start : start + 8]).to(device).float()[:, None] / 255
-        with torch.no_grad():
-            mask, label = network(to_input(images))
-        logits.append(label[:, 0].double().cpu().numpy())
-        shares.append(mask[:, 0].sigmoid().cpu().numpy())
-    return np.concatenate(logits), np.concatenate(shares)
-
-
-def worth(marks: Marks) -> float:
-    """Weigh a judged step: AUC and the best Dice together; phantoms where nothing else is."""
-    for name in ("", "phantom_"):
-        if f"{name}auc" in marks:
-            dices = [marks.get(f"{name}dice_{level}", 0.0) for level in LEVELS]
-            return round(marks[f"{name}auc"] + max(dices), 4)
-    return 0.0
 
 
 if __name__ == "__main__":

@@ -110,7 +110,9 @@ def _labelled(manifest: LabelledManifest, identity: Values) -> Iterator[tuple[st
     yield INPUT, asdict(manifest.input)
     for label in manifest.labels:
         named = {"name": label.name, "column": label.column, **asdict(label.code)}
-        chosen = {"default_operating_point": label.default}
+        chosen: dict[str, object] = {"default_operating_point": label.default}
+        if label.view_intercepts:
+            chosen["view_intercepts"] = label.view_intercepts
         yield f"[[labels]]{PLATT}", {**named, **asdict(label.calibration), **chosen}
         points = {name: _measures(point) for name, point in label.operating_points.items()}
         yield f"[labels.operating_points]{POINTS}", points
@@ -121,13 +123,13 @@ def _labelled(manifest: LabelledManifest, identity: Values) -> Iterator[tuple[st
 
 
 def _measures(point: OperatingPoint) -> Values:
-    return {key: value for key, value in asdict(point).items() if key != "name"}
+    return {key: getattr(point, key) for key in ("threshold", "sensitivity", "specificity")}
 
 
 def _sources(manifest: Manifest) -> Iterator[tuple[str, Values]]:
     for member in manifest.members:
-        slopes = [one.slope for one in member.calibrations]
-        intercepts = [one.intercept for one in member.calibrations]
+        slopes = [platt.slope for platt in member.calibrations]
+        intercepts = [platt.intercept for platt in member.calibrations]
         identity = {"weights": member.weights.name, "sha256": member.sha256}
         yield MEMBERS, {**identity, "slopes": slopes, "intercepts": intercepts}
     yield "[training]", {"sources": manifest.training_sources, "licences": manifest.licences}
@@ -141,11 +143,11 @@ def _text(head: str, values: Values) -> str:
 def _value(value: object) -> str:
     """Write a value as TOML does."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_value(one)}" for key, one in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {_value(part)}" for key, part in value.items()) + " }"
     if isinstance(value, float):
         return json.dumps(round(float(value), DIGITS))
     if isinstance(value, Sequence) and not isinstance(value, str):
-        parts = [_value(one) for one in value]
+        parts = [_value(part) for part in value]
         line = ", ".join(parts)
         return f"[{line}]" if len(line) < WIDE else "[\n    " + ",\n    ".join(parts) + ",\n]"
     return json.dumps(value, ensure_ascii=False)

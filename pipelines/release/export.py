@@ -38,19 +38,21 @@ class Hooks(Generic[S]):
     """Chooses calibration, thresholds and cuts on validation; None without images."""
 
 
-def parser(words: str | None, size: int) -> argparse.ArgumentParser:
-    """Give the options that every task's release has."""
+def parser(words: str | None, size: int, exported: bool = True) -> argparse.ArgumentParser:
+    """Give the options that every task's release has; `exported`: a network may be there."""
     options = argparse.ArgumentParser(prog="release", description=words)
     options.add_argument("--data", type=Path, help="labelled images; none: uncalibrated")
     options.add_argument("--out", type=Path, required=True, help="the model's folder")
     options.add_argument("--size", type=int, default=size)
     options.add_argument("--version", default="0.1.0")
+    words = "averaged; none: the network that is there" if exported else "averaged"
+    options.add_argument("--checkpoint", type=Path, nargs="+", required=not exported, help=words)
     return options
 
 
 def finding_parser(words: str | None, size: int) -> argparse.ArgumentParser:
     """Give the options of releases that any labelled set may calibrate."""
-    options = parser(words, size)
+    options = parser(words, size, exported=False)
     options.add_argument("--format", choices=FORMATS, default=AUTO, help="of --data")
     options.add_argument(
         "--like", type=Path, help="folder of models whose calibration is kept; for want of --data"

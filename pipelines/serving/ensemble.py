@@ -33,20 +33,20 @@ class Columns:
 
     def probabilities(self, logits: NDArray[np.float32]) -> Numbers:
         """Give the calibrated probabilities (N, columns chosen)."""
-        slopes = np.array([one.slope for one in self.calibrations])
-        intercepts = np.array([one.intercept for one in self.calibrations])
+        slopes = np.array([calibration.slope for calibration in self.calibrations])
+        intercepts = np.array([calibration.intercept for calibration in self.calibrations])
         exponents = slopes * logits[:, self.numbers] + intercepts
         return np.asarray(1 / (1 + np.exp(-np.clip(exponents, -700, 700))), np.float64)
 
     def logits(self, probabilities: Numbers) -> Numbers:
         """Give the logits that are calibrated to these probabilities."""
-        slopes = np.array([one.slope for one in self.calibrations])
-        intercepts = np.array([one.intercept for one in self.calibrations])
+        slopes = np.array([calibration.slope for calibration in self.calibrations])
+        intercepts = np.array([calibration.intercept for calibration in self.calibrations])
         sure = np.clip(probabilities, CERTAIN, 1 - CERTAIN)
         return np.asarray((np.log(sure / (1 - sure)) - intercepts) / slopes, np.float64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ensemble:
     """The lead's session and its members'; answers like a session.
 
@@ -69,9 +69,9 @@ class Ensemble:
         everyone = ((self.lead, self.columns), *self.others)
         told = [(session.run(image), columns) for session, columns in everyone]
         output, chosen = self.columns.output, self.columns.numbers
-        shares = np.stack([columns.probabilities(one[output]) for one, columns in told])
+        shares = np.stack([columns.probabilities(outputs[output]) for outputs, columns in told])
         means: dict[str, NDArray[np.float32]] = {
-            name: np.mean([one[name] for one, _ in told], axis=0) for name in told[0][0]
+            name: np.mean([outputs[name] for outputs, _ in told], axis=0) for name in told[0][0]
         }
         means[output][:, chosen] = self.columns.logits(shares.mean(axis=0))
         spread = np.zeros_like(means[output])
@@ -85,15 +85,15 @@ def open_ensemble(manifest: Manifest, columns: Columns, device: str, threads: in
     if not manifest.members:
         return lead
     others = []
-    for one in manifest.members:
-        alone = replace(manifest, weights=one.weights, sha256=one.sha256)
+    for member in manifest.members:
+        alone = replace(manifest, weights=member.weights, sha256=member.sha256)
         session = open_session(alone, device, threads)
-        if len(one.calibrations) != len(columns.calibrations):
+        if len(member.calibrations) != len(columns.calibrations):
             raise BadSettings(
-                f"{one.weights}: model.toml gives {len(one.calibrations)} calibrations "
+                f"{member.weights}: model.toml gives {len(member.calibrations)} calibrations "
                 f"for {len(columns.calibrations)} labels"
             )
-        others.append((session, replace(columns, calibrations=one.calibrations)))
+        others.append((session, replace(columns, calibrations=member.calibrations)))
     return Ensemble(lead, columns, tuple(others))
 
 
@@ -101,15 +101,15 @@ def digest_of(manifest: Manifest) -> str:
     """Give one SHA-256 for all the weights: the lead's own where it is alone."""
     if not manifest.members:
         return manifest.sha256
-    together = "".join([manifest.sha256, *(one.sha256 for one in manifest.members)])
+    together = "".join([manifest.sha256, *(member.sha256 for member in manifest.members)])
     return hashlib.sha256(together.encode()).hexdigest()
 
 
 def check_members(name: str, manifest: Manifest) -> list[Check]:
     """Say of each member whether its weights are those that were released."""
     checks = []
-    for one in manifest.members:
-        intact = sha256_of(one.weights) == one.sha256
-        words = f"SHA-256 {one.sha256[:12]}..." if intact else "SHA-256 differs"
-        checks.append(Check(f"{name} {one.weights.name}", intact, words))
+    for member in manifest.members:
+        intact = sha256_of(member.weights) == member.sha256
+        words = f"SHA-256 {member.sha256[:12]}..." if intact else "SHA-256 differs"
+        checks.append(Check(f"{name} {member.weights.name}", intact, words))
     return checks

@@ -1,7 +1,7 @@
 """model.toml of a model with several labels, each with rules of its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dicom_node.domain.findings import (
@@ -37,6 +37,13 @@ class Label:
     operating_points: Mapping[str, OperatingPoint]
     default: str
     """The operating point that decides about presence."""
+    view_intercepts: Mapping[str, float] = field(default_factory=dict)
+    """The calibration's intercept by view position (PA, AP), where it was measured."""
+
+    def calibration_of(self, view: str) -> Calibration:
+        """Give the calibration of films of a view position (PS3.3 C.8.11.5), "" for any."""
+        intercept = self.view_intercepts.get(view.upper(), self.calibration.intercept)
+        return Calibration(self.calibration.slope, intercept)
 
     def point(self, choice: PointChoice = OWN_POINT) -> OperatingPoint:
         """Give the operating point that decides about presence; raises BadSettings."""
@@ -81,7 +88,9 @@ def load_labelled(folder: Path) -> LabelledManifest:
         map_fraction=root.number("map_fraction", 0.0, 1.0),
         phantom_side=phantom.whole("side", 64, 4096),
         phantom_tolerance=phantom.number("tolerance", 0.0, 1.0),
-        references=tuple(_reference(one, len(labels)) for one in phantom.tables("references")),
+        references=tuple(
+            _reference(reference, len(labels)) for reference in phantom.tables("references")
+        ),
         validation=root.text("validation"),
         training_sources=root.table("training").texts("sources"),
         licences=root.table("training").texts("licences"),
@@ -98,7 +107,15 @@ def _label(table: Table) -> Label:
         calibration=read_platt(table),
         operating_points=points,
         default=read_chosen(table, "default_operating_point", points),
+        view_intercepts=_view_intercepts(table),
     )
+
+
+def _view_intercepts(table: Table) -> dict[str, float]:
+    if "view_intercepts" not in table.values:
+        return {}
+    views = table.table("view_intercepts")
+    return {view: views.number(view) for view in views.values}
 
 
 def _reference(table: Table, labels: int) -> ScoreReference:

@@ -2,23 +2,21 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from dicom_node.domain.errors import BadSettings, NotAnalysable, TryAgain
-from dicom_node.domain.study import Radiograph
+from dicom_node.domain.errors import BadSettings, TryAgain
 from pipelines.serving.manifest import Manifest
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
-T = TypeVar("T")
 SHORTAGE = re.compile(r"(?i)failed to allocate|bad_alloc|out of memory|alloc_failed")
 """How the engine, the C++ library, CUDA and cuBLAS say that memory is short."""
 
@@ -35,7 +33,7 @@ def _shortage_told() -> Iterator[None]:
         raise
 
 
-class Runner(Protocol):
+class Runner(Hashable, Protocol):
     """What runs a network, or several that answer as one."""
 
     @property
@@ -46,9 +44,9 @@ class Runner(Protocol):
         """Give every output for a batch (N, 1, size, size)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """A loaded network; `device` says in words where it computes."""
+    """A loaded network, itself only; `device` says in words where it computes."""
 
     engine: Any
     input_name: str
@@ -62,41 +60,16 @@ class Session:
         return dict(zip(self.output_names, answers, strict=True))
 
 
-@dataclass(slots=True)
-class SharedSession:
-    """A session that several tasks ask about a film, one after the other.
-
-    Remembers its last answers and holds those films until others come.
-    """
-
-    session: Runner
-    _told: tuple[tuple[object, Any], ...] = ()
-
-    def once(self, film: object, ask: Callable[[], T]) -> T:
-        """Give what `ask` says of a film; the same object is asked about once."""
-        for known, answer in self._told:
-            if known is film:
-                remembered: T = answer
-                return remembered
-        told = ask()
-        self._told = ((film, told),)
-        return told
-
-    def remember(self, films: Sequence[object], answers: Sequence[object]) -> None:
-        """Keep the answers to a batch of films, until `once` is asked about another."""
-        self._told = tuple(zip(films, answers, strict=True))
-
-
-_SHARED: dict[tuple[object, ...], SharedSession] = {}
+_SHARED: dict[tuple[object, ...], Session] = {}
 """Open sessions by weights, input and device: tasks on one file share one."""
 
 
-def share_session(manifest: Manifest, device: str = "auto", threads: int = 0) -> SharedSession:
+def share_session(manifest: Manifest, device: str = "auto", threads: int = 0) -> Session:
     """Load the weights as `open_session` does, once in a process; raises as it does."""
     weights = manifest.weights.resolve()
     key = (weights, sha256_of(weights), manifest.sha256, manifest.input, device, threads)
     if key not in _SHARED:
-        _SHARED[key] = SharedSession(open_session(manifest, device, threads))
+        _SHARED[key] = open_session(manifest, device, threads)
     return _SHARED[key]
 
 
@@ -183,17 +156,3 @@ def _warm_up(session: Session, manifest: Manifest) -> None:
     except Exception as error:
         # The engine's own exceptions share no public base class.
         raise BadSettings(f"{manifest.weights}: does not run at {size} px ({error})") from error
-
-
-def readable(
-    radiographs: Sequence[Radiograph], prepare: Callable[[Radiograph], T]
-) -> tuple[list[Radiograph], list[T]]:
-    """Prepare what can be read of a batch; the others are refused when they are read."""
-    films, prepared = [], []
-    for radiograph in radiographs:
-        try:
-            prepared.append(prepare(radiograph))
-        except NotAnalysable:
-            continue
-        films.append(radiograph)
-    return films, prepared

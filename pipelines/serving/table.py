@@ -60,7 +60,9 @@ class Table:
     def numbers(self, key: str) -> tuple[float, ...]:
         """Read a list of numbers."""
         value = self._get(key)
-        if not isinstance(value, list) or not all(isinstance(one, int | float) for one in value):
+        if not isinstance(value, list) or not all(
+            isinstance(number, int | float) for number in value
+        ):
             raise self.wrong(key, "must be a list of numbers")
         return tuple(map(float, value))
 

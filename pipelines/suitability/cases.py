@@ -1,11 +1,10 @@
 """Frontal chests to accept, and other pictures to reject."""
 
-import csv
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.domain.errors import BadSettings
+from pipelines.datasets.tables import read_own
 
 FAMILIES = {"hand_xray": "hand", "photo_junk": "photo"}
 """Kinds of `ood.csv` that show the same thing under two names."""
@@ -39,7 +38,7 @@ def read_frontals(folder: Path) -> tuple[Frontal, ...]:
     """Read the frontal radiographs of full size; BadSettings if a table is missing."""
     found = [
         Frontal(folder / "cxr" / row["file"], row["patient_id"], row["split"], "nih")
-        for row in _rows(folder, "manifest.csv")
+        for row in read_own(folder, "manifest.csv")
         if row["file"].startswith("full/")
     ]
     found += [
@@ -49,14 +48,14 @@ def read_frontals(folder: Path) -> tuple[Frontal, ...]:
             row["split"],
             "stage2",
         )
-        for row in _rows(folder, "stage2.csv")
+        for row in read_own(folder, "stage2.csv")
         if not row["same_radiograph_as"]
     ]
     found += [
         Frontal(folder / "cxr" / row["file"], row["patient_id"], row["split"], "lungs")
-        for row in _rows(folder, "lungs.csv")
+        for row in read_own(folder, "lungs.csv")
     ]
-    kermany = _rows(folder, "kermany.csv")
+    kermany = read_own(folder, "kermany.csv")
     tested = {row["patient_id"] for row in kermany if row["split"] == "test"}
     for row in kermany:
         split = row["split"]
@@ -76,7 +75,7 @@ def read_others(folder: Path) -> tuple[Other, ...]:
     in `dicom/` test only.
     """
     kinds: dict[str, list[str]] = {}
-    for row in _rows(folder, "ood.csv"):
+    for row in read_own(folder, "ood.csv"):
         kinds.setdefault(FAMILIES.get(row["kind"], row["kind"]), []).append(row["file"])
     found = []
     for kind, files in sorted(kinds.items()):
@@ -89,11 +88,3 @@ def read_others(folder: Path) -> tuple[Other, ...]:
 
 def _validates(patient_id: str) -> bool:
     return hashlib.sha256(patient_id.encode()).digest()[0] < 256 * VALIDATION_SHARE
-
-
-def _rows(folder: Path, name: str) -> list[dict[str, str]]:
-    table = folder / "cxr" / name
-    if not table.is_file():
-        raise BadSettings(f"--data {folder}: {table} is missing")
-    with table.open(newline="") as file:
-        return list(csv.DictReader(file))

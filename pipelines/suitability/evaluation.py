@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings
+from pipelines.datasets.hannover import read_elsewhere
 from pipelines.geometry import open_square
-from pipelines.measuring import metrics
-from pipelines.measuring.binary import rounded
+from pipelines.measuring.binary import mean_of
 from pipelines.measuring.report import Report, finish, parse
 from pipelines.suitability import codes
 from pipelines.suitability.cases import Frontal, Other, read_frontals, read_others
-from pipelines.suitability.pipeline import NAME, SuitabilityPipeline, infer, load
+from pipelines.suitability.pipeline import NAME, SuitabilityPipeline, load
 
 Image = NDArray[np.float32]
 AS_IT_IS: Callable[[Image], Image] = np.asarray
@@ -37,6 +37,11 @@ def evaluate(arguments: list[str]) -> int:
         report[f"frontal chests: {source}"] = accepted(
             pipeline, [case for case in cases if case.source == source]
         )
+    for view in ("AP", "PA"):
+        away = [film for film in read_elsewhere(options.data) if film.view == view]
+        if away:
+            films = [Frontal(film.image, film.patient_id, film.split, film.source) for film in away]
+            report[f"frontal chests: another hospital, {view}"] = accepted(pipeline, films)
     of_nih = [case for case in cases if case.source == "nih"]
     for name, (change, reason) in CHANGES.items():
         report[f"ChestX-ray14, {name}"] = declined(pipeline, of_nih, change, reason)
@@ -52,7 +57,7 @@ def evaluate(arguments: list[str]) -> int:
 def reason_of(pipeline: SuitabilityPipeline, path: Path, change: Callable[[Image], Image]) -> str:
     """Say why the gate declines a picture file; empty where it does not."""
     image = change(open_square(path, pipeline.manifest.input.size))
-    verdict = infer(pipeline.session, pipeline.manifest, np.ascontiguousarray(image))
+    (verdict,) = pipeline.infer([np.ascontiguousarray(image)])
     return verdict.reason(pipeline.manifest) or ""
 
 
@@ -63,7 +68,7 @@ def accepted(pipeline: SuitabilityPipeline, cases: list[Frontal]) -> dict[str, o
     patients = [case.patient_id for case in cases]
     found: dict[str, object] = {
         "images": len(cases),
-        "accepted": rounded(metrics.bootstrap(lambda rows: float(passed[rows].mean()), patients)),
+        "accepted": mean_of(passed, patients),
     }
     for case, reason in zip(cases, reasons, strict=True):
         if reason:
@@ -86,12 +91,8 @@ def declined(
     }
     return {
         "images": len(cases),
-        **{name: rounded(_share(values, patients)) for name, values in shares.items()},
+        **{name: mean_of(values, patients) for name, values in shares.items()},
     }
-
-
-def _share(values: metrics.Numbers, patients: list[str]) -> metrics.Estimate:
-    return metrics.bootstrap(lambda rows: float(values[rows].mean()), patients)
 
 
 def rejected(pipeline: SuitabilityPipeline, cases: list[Other]) -> dict[str, object]:
@@ -101,7 +102,7 @@ def rejected(pipeline: SuitabilityPipeline, cases: list[Other]) -> dict[str, obj
     names = [case.image.name for case in cases]
     found: dict[str, object] = {
         "images": len(cases),
-        "rejected": rounded(_share(values, names)),
+        "rejected": mean_of(values, names),
     }
     for kind in sorted({case.kind for case in cases}):
         mine = [bool(w) for w, case in zip(told, cases, strict=True) if case.kind == kind]

@@ -7,15 +7,13 @@ from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.domain.study import Radiograph
-from pipelines.geometry import network_input, refuse_empty, square
 from pipelines.serving.manifest import ModelManifest, PhantomReference, load_manifest
-from pipelines.serving.session import Runner, readable, share_session
-from pipelines.serving.task import Task
+from pipelines.serving.session import share_session
+from pipelines.serving.task import Square, Task
 from pipelines.suitability import codes
 
 NAME = "suitability"
@@ -45,7 +43,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class SuitabilityPipeline(Task):
+class SuitabilityPipeline(Task[Verdict]):
     """The gate before the reading tasks, with its loaded model."""
 
     SAYS: ClassVar[tuple[str, str]] = ("frontal chest", "")
@@ -63,21 +61,19 @@ class SuitabilityPipeline(Task):
 
     def judge(self, radiograph: Radiograph) -> Verdict:
         """Give the probabilities; NotAnalysable for an image without content."""
+        return self.answer(radiograph).said
 
-        def ask() -> Verdict:
-            return infer(self.session, self.manifest, self._square(radiograph))
-
-        return self.network.once(radiograph, ask)
-
-    def prefetch(self, radiographs: Sequence[Radiograph]) -> None:
-        """Run the network on several films at once; `judge` then has them."""
-        films, squares = readable(radiographs, self._square)
-        if films:
-            self.network.remember(films, infer_all(self.session, self.manifest, squares))
-
-    def _square(self, radiograph: Radiograph) -> NDArray[np.float32]:
-        refuse_empty(radiograph.pixels)
-        return square(radiograph.pixels, radiograph.orientation, self.manifest.input.size)[0]
+    def infer(self, images: Sequence[Square]) -> list[Verdict]:
+        """Judge several squares in one run."""
+        told = self.session.run(self.batch(images))
+        verdicts = []
+        for frontal, turns, inverted in zip(
+            told["frontal"], told["turn"], told["inverted"], strict=True
+        ):
+            upright, once, twice, thrice = map(float, turns)
+            share = self.manifest.calibration.probability(float(frontal[0]))
+            verdicts.append(Verdict(share, (upright, once, twice, thrice), float(inverted[0])))
+        return verdicts
 
     def reread(self, reference: PhantomReference) -> PhantomReference:
         """Judge one phantom: the probability that it is a frontal chest."""
@@ -97,25 +93,3 @@ def load(models_dir: Path, device: str = "auto", threads: int = 0) -> Suitabilit
             f"{list(manifest.outputs)}; {NAME} lacks {sorted(missing)}"
         )
     return SuitabilityPipeline(manifest, share_session(manifest, device, threads))
-
-
-def infer(session: Runner, manifest: ModelManifest, image: NDArray[np.float32]) -> Verdict:
-    """Judge a 0..1 square."""
-    (verdict,) = infer_all(session, manifest, [image])
-    return verdict
-
-
-def infer_all(
-    session: Runner, manifest: ModelManifest, images: Sequence[NDArray[np.float32]]
-) -> list[Verdict]:
-    """Judge several 0..1 squares in one run."""
-    size = manifest.input
-    told = session.run(np.concatenate([network_input(one, size.mean, size.std) for one in images]))
-    verdicts = []
-    for frontal, turns, inverted in zip(
-        told["frontal"], told["turn"], told["inverted"], strict=True
-    ):
-        upright, once, twice, thrice = map(float, turns)
-        share = manifest.calibration.probability(float(frontal[0]))
-        verdicts.append(Verdict(share, (upright, once, twice, thrice), float(inverted[0])))
-    return verdicts

@@ -17,13 +17,13 @@ from pipelines.measuring.binary import measured_point
 from pipelines.release.contract import UNFITTED, grey_square, unmeasured, unread
 from pipelines.release.export import LEAST_SLOPE, Hooks, export, filled, make_folder, parser
 from pipelines.serving.manifest import WEIGHTS, Calibration, ModelManifest
-from pipelines.serving.session import Session, SharedSession, open_session, sha256_of
+from pipelines.serving.session import Session, open_session, sha256_of
 from pipelines.suitability import codes
 from pipelines.suitability.cases import read_frontals
+from pipelines.suitability.corruption import corrupt
 from pipelines.suitability.network import ServedNet, SuitabilityNet
 from pipelines.suitability.pipeline import NAME, OUTPUTS, SuitabilityPipeline
 from pipelines.suitability.synthetic import picture
-from pipelines.suitability.wreck import spoil
 
 ACCEPTED = 0.997
 """Share of the validation chests that each of the three limits lets pass."""
@@ -35,7 +35,7 @@ PHANTOMS = ((1, "none"), (2, "right"), (3, "left"), (4, "none"))
 SOURCES = (
     "NIH ChestX-ray14, SIIM-ACR stage 2, Kermany and the lung mask sets: frontal chests",
     "first half of each kind of ood.csv: laterals, CT, hands, photographs, text, ultrasound",
-    "drawn pictures and spoilt chests of pipelines/suitability (synthetic.py, wreck.py)",
+    "drawn pictures and corrupted chests of pipelines/suitability (synthetic.py, corruption.py)",
     "digital phantoms of pipelines/phantom",
     "ImageNet MobileNetV2 weights derived from Google Coral, as the trunk's start",
 )
@@ -49,20 +49,14 @@ LICENCES = (
 
 def release(arguments: list[str]) -> int:
     """Write `model.onnx` and `model.toml` from a checkpoint."""
-    options = _parse(arguments)
+    options = parser(__doc__, size=160).parse_args(arguments)
     weights = options.out / WEIGHTS
     if options.checkpoint:
-        network = filled(SuitabilityNet(), [options.checkpoint])
+        network = filled(SuitabilityNet(), options.checkpoint)
         export(ServedNet(network), options.size, weights, OUTPUTS)
     choose = partial(_choose, options.data) if options.data else None
     make_folder(options.out, _draft(options, weights), Hooks(_reread, choose))
     return 0
-
-
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    options = parser(__doc__, size=160)
-    options.add_argument("--checkpoint", type=Path, help="none: the network that is there")
-    return options.parse_args(arguments)
 
 
 def _draft(options: argparse.Namespace, weights: Path) -> ModelManifest:
@@ -94,8 +88,10 @@ def _choose(folder: Path, draft: ModelManifest) -> ModelManifest:
     chests = [open_square(case.image, size) for case in cases]
     draw = np.random.default_rng(11)
     drawn = [np.asarray(picture(size, draw) / 255, np.float32) for _ in range(200)]
-    spoilt = spoil(torch.from_numpy(np.stack(chests))[:, None], torch.Generator().manual_seed(3))
-    none: list[NDArray[np.float32]] = [*drawn, *map(_stretched, spoilt[:, 0].numpy())]
+    corrupted = corrupt(
+        torch.from_numpy(np.stack(chests))[:, None], torch.Generator().manual_seed(3)
+    )
+    none: list[NDArray[np.float32]] = [*drawn, *map(_stretched, corrupted[:, 0].numpy())]
     turned = [np.rot90(image, 1 + row % 3) for row, image in enumerate(chests)]
     inverted = [1 - image for image in chests]
 
@@ -118,7 +114,7 @@ def _choose(folder: Path, draft: ModelManifest) -> ModelManifest:
         draft,
         calibration=calibration,
         operating_points={name: _point(name, suited[name], unsuited[name]) for name in MOST},
-        validation=f"{len(good)} chests, {len(bad)} drawn and spoilt pictures",
+        validation=f"{len(good)} chests, {len(bad)} drawn and corrupted pictures",
     )
 
 
@@ -147,7 +143,7 @@ def _stretched(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _reread(manifest: ModelManifest) -> ModelManifest:
-    return SuitabilityPipeline(manifest, SharedSession(open_session(manifest))).reread_all()
+    return SuitabilityPipeline(manifest, open_session(manifest)).reread_all()
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from pipelines.geometry import open_square, square
 from pipelines.phantom.chest import chest_phantom
 from pipelines.suitability.cases import read_frontals, read_others
+from pipelines.suitability.corruption import corrupt
 from pipelines.suitability.network import TURNS, SuitabilityNet
 from pipelines.suitability.pipeline import NAME
 from pipelines.suitability.release import release
 from pipelines.suitability.synthetic import picture
-from pipelines.suitability.wreck import spoil
 from pipelines.training.augment import augment
 from pipelines.training.loop import (
     Draws,
@@ -30,8 +30,9 @@ from pipelines.training.loop import (
     to_input,
 )
 from pipelines.training.rundir import open_run, say
+from pipelines.training.trunk import load_imagenet
 
-FRONTALS, OTHERS, SPOILT, DRAWN = 14, 8, 6, 6
+FRONTALS, OTHERS, CORRUPTED, DRAWN = 14, 8, 6, 6
 """Images per step: chests; real other pictures; parts of chests; synthetic pictures."""
 TRUNK_RATE, NEW_RATE = 4e-4, 1.5e-3
 TURNED, INVERTED = 0.5, 0.35
@@ -43,7 +44,7 @@ MOST = {"train": 2400, "val": 150}
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class TrainingArrays:
     """Decoded pictures: uint8 (N, size, size) of each sort."""
 
     frontals: NDArray[np.uint8]
@@ -70,21 +71,21 @@ def train(arguments: list[str]) -> int:
     """Run one training; `--resume` goes on where the last run stopped."""
     options = parser(NAME, __doc__, minutes=8, size=160).parse_args(arguments)
     open_run(NAME, options)
-    shelf = fill(options.data, "train", options.phantoms, options.size * 6 // 5, seed=3000)
-    exam = examine(fill(options.data, "val", 4, options.size, seed=2))
-    count = len(shelf.frontals) + len(shelf.others) + len(shelf.drawn)
+    arrays = decode(options.data, "train", options.phantoms, options.size * 6 // 5, seed=3000)
+    exam = examine(decode(options.data, "val", 4, options.size, seed=2))
+    count = len(arrays.frontals) + len(arrays.others) + len(arrays.drawn)
     say(options.out, event="ready", learning=count, judging=len(exam.images))
 
     network = SuitabilityNet()
     imagenet = imagenet_of(options)
     if imagenet:
-        network.trunk.load_imagenet(imagenet)
+        load_imagenet(network.trunk, imagenet)
     network = network.to(device=options.device, memory_format=torch.channels_last)
 
     def take_step(network: nn.Module, draws: Draws) -> Losses:
         # Cutting films to pieces is work for the processor, whatever the device.
         random = torch.Generator().manual_seed(int(draws.numpy.integers(1 << 62)))
-        batch = assemble(shelf, options.size, draws.numpy, random, options.equalise)
+        batch = assemble(arrays, options.size, draws.numpy, random, options.equalise)
         batch = batch.to(draws.device)
         with mixed(draws.device):
             answers = network(to_input(batch.images))
@@ -97,7 +98,7 @@ def train(arguments: list[str]) -> int:
     return release(["--checkpoint", str(checkpoint), *folder, *source])
 
 
-def fill(folder: Path | None, split: str, phantoms: int, size: int, seed: int) -> Shelf:
+def decode(folder: Path | None, split: str, phantoms: int, size: int, seed: int) -> TrainingArrays:
     """Decode one split and draw the rest, through the preprocessing of serving."""
     draw = np.random.default_rng(seed)
     frontals, others = [], []
@@ -115,7 +116,7 @@ def fill(folder: Path | None, split: str, phantoms: int, size: int, seed: int) -
     pictures = PICTURES if split == "train" and folder is not None else 40
     drawn = [picture(size, draw) for _ in range(pictures)]
     empty = np.zeros((0, size, size), np.uint8)
-    return Shelf(
+    return TrainingArrays(
         np.stack(frontals),
         np.stack(others) if others else empty,
         np.stack(drawn),
@@ -127,7 +128,7 @@ def _grey(path: Path, size: int) -> NDArray[np.uint8]:
 
 
 def assemble(
-    shelf: Shelf,
+    arrays: TrainingArrays,
     size: int,
     draw: np.random.Generator,
     random: torch.Generator,
@@ -139,8 +140,8 @@ def assemble(
         rows = draw.integers(0, len(images), count if len(images) else 0)
         return torch.from_numpy(images[rows]).float()[:, None] / 255
 
-    parts = [some(shelf.frontals, FRONTALS), some(shelf.others, OTHERS)]
-    parts += [spoil(some(shelf.frontals, SPOILT), random), some(shelf.drawn, DRAWN)]
+    parts = [some(arrays.frontals, FRONTALS), some(arrays.others, OTHERS)]
+    parts += [corrupt(some(arrays.frontals, CORRUPTED), random), some(arrays.drawn, DRAWN)]
     together = torch.cat(parts)
     frontal = torch.zeros(len(together))
     frontal[: len(parts[0])] = 1.0
@@ -180,15 +181,15 @@ def losses(answers: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Losses:
     }
 
 
-def examine(shelf: Shelf) -> Batch:
+def examine(arrays: TrainingArrays) -> Batch:
     """Make a fixed examination: chests as they are and turned, and what is none."""
     random = torch.Generator().manual_seed(7)
-    chests = torch.from_numpy(shelf.frontals).float()[:, None] / 255
+    chests = torch.from_numpy(arrays.frontals).float()[:, None] / 255
     count = len(chests)
     turn = torch.arange(count) % TURNS
     flip = (torch.arange(count) // TURNS % 2).float()
-    drawn = torch.from_numpy(shelf.drawn).float()[:, None] / 255
-    parts = [chests, turned(chests, turn, flip), spoil(chests, random), drawn]
+    drawn = torch.from_numpy(arrays.drawn).float()[:, None] / 255
+    parts = [chests, turned(chests, turn, flip), corrupt(chests, random), drawn]
     images = torch.cat(parts)
     frontal = torch.zeros(len(images))
     frontal[: 2 * count] = 1.0

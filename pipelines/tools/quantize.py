@@ -26,12 +26,12 @@ from torch import Tensor, nn
 
 from dicom_node.domain.errors import BadSettings
 from dicom_node.share import MODELS
+from pipelines.chest_findings import arrays as findings_arrays
 from pipelines.chest_findings import judging
-from pipelines.chest_findings import shelf as findings_shelf
 from pipelines.chest_findings.cases import read_cases as read_findings
 from pipelines.datasets.catalogue import AUTO, FORMATS
-from pipelines.pneumothorax import shelf as pneumothorax_shelf
-from pipelines.pneumothorax import train as pneumothorax
+from pipelines.pneumothorax import arrays as pneumothorax_arrays
+from pipelines.pneumothorax import judging as pneumothorax
 from pipelines.pneumothorax.cases import judges, read_cases
 from pipelines.serving.manifest import WEIGHTS, read_input, read_sha256
 from pipelines.serving.session import sha256_of
@@ -46,7 +46,7 @@ ROUNDS = 15
 """Timed passes of one image through each network, in turns."""
 LEAST_GAIN = 1.1
 """Not worth another set of weights below this."""
-AUCS = ("auc", "eight", "Abnormal", "Child_Pneumonia")
+AUCS = ("auc", "read", "eight", "Abnormal", "Child_Pneumonia")
 PLACES = ("dice_0.35", "peaks")
 """What the gate looks at; places may fall by twice the margin, they are fewer."""
 
@@ -79,7 +79,7 @@ def quantize(arguments: list[str]) -> int:
         after = Path(name) / WEIGHTS
         _to_int8(before, after, exam.ranges)
         asked = [Asked(path) for path in (before, after)]
-        marks = [exam.judge(one) for one in asked]
+        marks = [exam.judge(network) for network in asked]
         gain = _gain(asked, exam.ranges[:1])
         for line in _table(marks, gain):
             print(line)
@@ -115,17 +115,17 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _pneumothorax(options: argparse.Namespace, size: int) -> Exam:
     cases = read_cases(options.data, options.format)
     learning = [case for case in cases if case.split == "train" and not case.small]
-    shelf = pneumothorax_shelf.fill(_some(learning, CALIBRATING), 0, size, seed=0)
-    exam = pneumothorax_shelf.fill(_some(judges(cases), options.most), 0, size, seed=0)
-    return Exam(shelf.images, len(exam.images), lambda net: pneumothorax.judge(net, exam))
+    arrays = pneumothorax_arrays.decode(_some(learning, CALIBRATING), 0, size, seed=0)
+    exam = pneumothorax_arrays.decode(_some(judges(cases), options.most), 0, size, seed=0)
+    return Exam(arrays.images, len(exam.images), lambda net: pneumothorax.judge(net, exam))
 
 
 def _findings(options: argparse.Namespace, size: int) -> Exam:
     cases = read_findings(options.data, options.format)
     learning, judged = ([c for c in cases if c.split == split] for split in ("train", "val"))
-    shelf = findings_shelf.fill(_some(learning, CALIBRATING), 0, size)
-    exam = findings_shelf.fill(_some(judged, options.most), 0, size)
-    return Exam(shelf.images, len(exam.images), lambda net: judging.judge(net, exam))
+    arrays = findings_arrays.decode(_some(learning, CALIBRATING), 0, size)
+    exam = findings_arrays.decode(_some(judged, options.most), 0, size)
+    return Exam(arrays.images, len(exam.images), lambda net: judging.judge(net, exam))
 
 
 EXAMS = {"pneumothorax": _pneumothorax, "chest_findings": _findings}
@@ -193,8 +193,10 @@ class Asked(nn.Module):  # type: ignore[misc]  # torch is not installed for type
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Give the answers, maps (N, ..., h, w) as logits again."""
-        answers = [torch.from_numpy(one) for one in self.run(image.numpy())]
-        return tuple(torch.logit(one, 1e-6) if one.ndim == 4 else one for one in answers)
+        answers = [torch.from_numpy(answer) for answer in self.run(image.numpy())]
+        return tuple(
+            torch.logit(answer, 1e-6) if answer.ndim == 4 else answer for answer in answers
+        )
 
     def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Give the file's own answers."""
@@ -206,9 +208,9 @@ def _gain(asked: Sequence[Asked], image: Images) -> float:
     """Measure how many times as fast the second is, one image at a time."""
     spent: list[list[float]] = [[], []]
     for _ in range(ROUNDS):
-        for times, one in zip(spent, asked, strict=True):
+        for times, network in zip(spent, asked, strict=True):
             started_at = time.perf_counter()
-            one.run(_input(image))
+            network.run(_input(image))
             times.append(time.perf_counter() - started_at)
     return statistics.median(spent[0]) / statistics.median(spent[1])
 

@@ -19,7 +19,6 @@ from pipelines.training.augment import Average, learning_rate
 from pipelines.training.curves import write_curves
 from pipelines.training.rundir import LAST, best, say, stale
 
-AVERAGE_DECAY = 0.99
 WEIGHT_DECAY = 1e-2
 LONGEST_GRADIENT = 5.0
 SAY_EVERY, SAVE_EVERY = 20, 50
@@ -69,6 +68,9 @@ def parser(task: str, words: str | None, minutes: float, size: int) -> argparse.
     options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--resume", action="store_true", help="go on where the last run stopped")
+    options.add_argument(
+        "--average", type=float, default=0.99, help="decay of the running average of the weights"
+    )
     options.add_argument("--rate", type=float, help="factor on the learning rates")
     options.add_argument(
         "--equalise", type=float, default=0.0, help="share of images whose histogram is flattened"
@@ -217,7 +219,7 @@ def _begin(
     optimiser = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
     held = [weight for group in optimiser.param_groups for weight in group["params"]]
     beside = [weight for weight in held if id(weight) not in inside]
-    state = _Run(network, Average(network, AVERAGE_DECAY), optimiser, beside=beside)
+    state = _Run(network, Average(network, options.average), optimiser, beside=beside)
     if options.resume and (options.out / LAST).exists():
         state.load(options.out / LAST)
     return state

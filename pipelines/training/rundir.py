@@ -73,7 +73,7 @@ def _configuration(task: str, options: argparse.Namespace) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_plain(option) for option in value]
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 

@@ -1,13 +1,15 @@
 """What a training starts from: checkpoints, or a shipped network."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -17,6 +19,9 @@ from pipelines.datasets.catalogue import AUTO, OWN, detect
 from pipelines.serving.manifest import WEIGHTS
 from pipelines.training.augment import average_weights
 
+C = TypeVar("C")
+MEASURED = 64
+"""Films on which batch statistics are measured."""
 ALIKE = 1e-2
 """A network taken over answers as the ONNX file does, but for rounding."""
 
@@ -24,6 +29,12 @@ ALIKE = 1e-2
 def shipped(task: str) -> Path:
     """Give the installed network of a task."""
     return MODELS / task / WEIGHTS
+
+
+def cases_of(options: argparse.Namespace, read: Callable[[Path, str], Sequence[C]]) -> list[C]:
+    """Read the cases of `--data` and of `--from-feedback`; none without either."""
+    cases = [*read(options.data, options.format)] if options.data else []
+    return [*cases, *(read(options.from_feedback, "feedback") if options.from_feedback else ())]
 
 
 def weights_of(words: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
@@ -90,14 +101,16 @@ def load_onnx(network: nn.Module, served: nn.Module, path: Path, size: int) -> N
     """
     graph = onnx.load(path).graph
     held = {
-        one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer
+        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in graph.initializer
     }
     layers = [
         [held[name] for name in node.input[1:]]
         for node in graph.node
         if node.op_type in ("Conv", "Gemm")
     ]
-    example = torch.zeros(1, 1, size, size)
+    side = graph.input[0].type.tensor_type.shape.dim[-1].dim_value or size
+    example = torch.zeros(1, 1, side, side)
     order = _in_order(served.eval(), example)
     weighed = [n for n, module in enumerate(order) if not isinstance(module, nn.BatchNorm2d)]
     if len(weighed) != len(layers):
@@ -107,7 +120,42 @@ def load_onnx(network: nn.Module, served: nn.Module, path: Path, size: int) -> N
             after = order[place + 1] if place + 1 < len(order) else None
             norm = after if isinstance(after, nn.BatchNorm2d) else None
             _fill(path, order[place], norm, weights)
-    _compare(path, served, size)
+    _compare(path, served, side)
+
+
+def refresh_norms(
+    network: nn.Module, start: Path, films: NDArray[np.uint8], options: argparse.Namespace
+) -> None:
+    """Measure batch statistics on some films (N, side, side), where the start has none."""
+    if start.suffix == ".onnx":
+        rows = np.random.default_rng(options.seed).choice(len(films), min(MEASURED, len(films)))
+        images = torch.from_numpy(films[rows])[:, None].float() / 255
+        renormalise(network, nn.functional.interpolate(images, size=options.size) * 2 - 1)
+
+
+def renormalise(network: nn.Module, images: Tensor) -> None:
+    """Give batch statistics back to a network whose export had folded them away.
+
+    Each normalisation measures what comes in on some images (N, 1, H, W); its scale
+    and offset change so that the network answers as before, and learns on as one
+    that was never folded.
+    """
+    norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(_measure) for norm in norms]
+    network.eval()
+    with torch.no_grad():
+        network(images.to(next(network.parameters()).device))
+    for hook in hooks:
+        hook.remove()
+
+
+def _measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+    mean, variance = inputs[0].mean(dim=(0, 2, 3)), inputs[0].var(dim=(0, 2, 3))
+    before = norm.weight / (norm.running_var + norm.eps).sqrt()
+    norm.bias.add_(before * (mean - norm.running_mean))
+    norm.weight.copy_(before * (variance + norm.eps).sqrt())
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
 
 
 def _in_order(network: nn.Module, example: Tensor) -> list[nn.Module]:
@@ -145,10 +193,7 @@ def _compare(path: Path, served: nn.Module, size: int) -> None:
     """Check that both answer alike, so that no layer was mistaken for another."""
     image = torch.rand(1, 1, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    try:
-        (wanted,) = session.run([_map_name(session)], {session.get_inputs()[0].name: image.numpy()})
-    except onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument:
-        raise _other(path, f"another input size than --size {size}") from None
+    (wanted,) = session.run([_map_name(session)], {session.get_inputs()[0].name: image.numpy()})
     with torch.no_grad():
         told = next(answer for answer in served(image) if answer.ndim == 4).numpy()
     if told.shape != wanted.shape or float(np.abs(told - wanted).max()) > ALIKE:
@@ -156,10 +201,8 @@ def _compare(path: Path, served: nn.Module, size: int) -> None:
 
 
 def _map_name(session: onnxruntime.InferenceSession) -> str:
-    return next(str(one.name) for one in session.get_outputs() if len(one.shape) == 4)
+    return next(str(output.name) for output in session.get_outputs() if len(output.shape) == 4)
 
 
 def _other(path: Path, words: str) -> BadSettings:
-    return BadSettings(
-        f"--start {path}: {words}; give the --size it was trained at, or --start CHECKPOINT.pt"
-    )
+    return BadSettings(f"--start {path}: {words}; give --start CHECKPOINT.pt")

@@ -45,15 +45,15 @@ class Trunk(nn.Module):  # type: ignore[misc]  # torch is not installed for type
                 found.append(image)
         return found
 
-    def load_imagenet(self, weights: Path) -> None:
-        """Fill the trunk; three colour filters add up to one grey filter."""
-        with np.load(weights) as arrays:
-            state = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
-        wanted = self.state_dict()
-        state = {name: tensor for name, tensor in state.items() if name in wanted}
-        first = "features.0.0.weight"
-        state[first] = state[first].float().sum(dim=1, keepdim=True)
-        self.load_state_dict({name: tensor.to(wanted[name]) for name, tensor in state.items()})
+
+def load_imagenet(encoder: nn.Module, weights: Path) -> None:
+    """Fill MobileNetV2 or a part of it; three colour filters add up to one grey filter."""
+    with np.load(weights) as arrays:
+        given = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+    first = "features.0.0.weight"
+    given[first] = given[first].float().sum(dim=1, keepdim=True)
+    wanted = encoder.state_dict()
+    encoder.load_state_dict({name: given[name].to(wanted[name]) for name in wanted})
 
 
 class Up(nn.Module):  # type: ignore[misc]  # torch is not installed for type checks

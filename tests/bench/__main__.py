@@ -27,6 +27,7 @@ from dicom_node.network.dimse.association import Target
 from dicom_node.network.dimse.files import send_paths
 from dicom_node.network.dimse.options import prepare
 from dicom_node.settings.settings import Settings
+from tests.bench import ingest
 from tests.support.hospital import RunningNode, configure, running_node
 from tests.support.listeners import HL7Listener, Orthanc
 from tests.support.raw_scu import IMPLICIT, VERIFICATION, RawSCU
@@ -48,8 +49,27 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for row in _measure(Path(scratch)):
             table.add_row(*row)
-    console.print(table)
+        console.print(table)
+        console.print(_ingest(Path(scratch) / "ingest"))
     return 0
+
+
+def _ingest(folder: Path) -> Table:
+    """Compare the receiver with DCMTK's, under the same load in the same run."""
+    folder.mkdir()
+    table = Table("receiver", "associations", "MB/s", "x default", "CPU s/GB", "most memory")
+    measured = ingest.measure(folder)
+    default = {one.associations: one.mb_per_s for one in measured if one.receiver == ingest.DEFAULT}
+    for one in measured:
+        table.add_row(
+            one.receiver,
+            str(one.associations),
+            f"{one.mb_per_s:.0f}",
+            f"{one.mb_per_s / default[one.associations]:.2f}",
+            f"{one.cpu_s_per_gb:.2f}",
+            f"{one.memory_mb:.0f} MB",
+        )
+    return table
 
 
 def _measure(folder: Path) -> list[Row]:
@@ -61,7 +81,7 @@ def _measure(folder: Path) -> list[Row]:
             outputs=["seg", "sr", "sc"],
         )
         with running_node(config) as node:
-            rows = [*_turnaround(node, folder), _echo(node)]
+            rows = [*_turnaround(node, folder), _echo(node), _opening(node)]
         rows.append(_three_results(orthanc))
         return [*rows, _all_tasks(folder)]
 
@@ -105,6 +125,18 @@ def _echo(node: RunningNode) -> Row:
             spent.append(time.perf_counter() - started)
         scu.release()
     return _row("C-ECHO round trip on an open association", spent)
+
+
+def _opening(node: RunningNode) -> Row:
+    """Open an association, ask once and release it."""
+    spent = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        with RawSCU(node.port, ((VERIFICATION, (IMPLICIT,)),), calling=b"MODALITY") as scu:
+            scu.echo()
+            scu.release()
+        spent.append(time.perf_counter() - started)
+    return _row("association, C-ECHO and release", spent)
 
 
 def _three_results(orthanc: Orthanc) -> Row:

@@ -27,8 +27,6 @@ from tests.support.listeners import free_port, until
 from tests.support.raw_scu import (
     DX,
     EXPLICIT,
-    IMPLICIT,
-    VERIFICATION,
     RawSCU,
     command_set,
     pdu,
@@ -44,8 +42,7 @@ FILMS = 24
 ASSOCIATIONS = (1, 4, 16)
 ROUNDS = 3
 PDU = 131_072
-ECHOES = 500
-OPENINGS = 50
+DEFAULT = "storescp --fork"
 
 
 @dataclass(frozen=True)
@@ -81,18 +78,16 @@ class Opponent:
         return 0.0
 
 
-def measure(folder: Path) -> tuple[list[Measured], dict[str, list[float]]]:
-    """Take turns between the receivers; gives medians, and times of echoes in seconds."""
+def measure(folder: Path) -> list[Measured]:
+    """Take turns between the receivers; gives the medians of the rounds."""
     pixels = np.random.default_rng(7).integers(0, 4096, (ROWS, COLUMNS), np.uint16).tobytes()
     rounds: dict[tuple[str, int], list[Measured]] = {}
     with ExitStack() as stack:
         opponents = [
             stack.enter_context(_node(folder / "node")),
-            stack.enter_context(_storescp(folder / "default", "storescp --fork", {})),
+            stack.enter_context(_storescp(folder / "default", DEFAULT, {})),
             stack.enter_context(
-                _storescp(
-                    folder / "nodelay", "storescp --fork, TCP_NODELAY=1", {"TCP_NODELAY": "1"}
-                )
+                _storescp(folder / "nodelay", f"{DEFAULT}, TCP_NODELAY=1", {"TCP_NODELAY": "1"})
             ),
         ]
         for number in range(ROUNDS):
@@ -100,8 +95,7 @@ def measure(folder: Path) -> tuple[list[Measured], dict[str, list[float]]]:
                 for one in opponents:
                     found = _send(one, associations, pixels, number)
                     rounds.setdefault((one.name, associations), []).append(found)
-        echoes = _echoes(opponents[0])
-    return [_median(found) for found in rounds.values()], echoes
+    return [_median(found) for found in rounds.values()]
 
 
 def _median(found: list[Measured]) -> Measured:
@@ -143,27 +137,6 @@ def _send(to: Opponent, associations: int, pixels: bytes, number: int) -> Measur
     sent = associations * each * len(pixels)
     used = to.used_s() - before
     return Measured(to.name, associations, sent / took / 1e6, used / sent * 1e9, to.memory_mb())
-
-
-def _echoes(node: Opponent) -> dict[str, list[float]]:
-    echo, opening = list[float](), list[float]()
-    contexts = ((VERIFICATION, (IMPLICIT,)),)
-    with RawSCU(node.port, contexts, calling=b"MODALITY") as scu:
-        for _ in range(ECHOES):
-            started = time.perf_counter()
-            scu.echo()
-            echo.append(time.perf_counter() - started)
-        scu.release()
-    for _ in range(OPENINGS):
-        started = time.perf_counter()
-        with RawSCU(node.port, contexts, calling=b"MODALITY") as scu:
-            scu.echo()
-            scu.release()
-        opening.append(time.perf_counter() - started)
-    return {
-        "C-ECHO round trip on an open association": echo,
-        "association, C-ECHO and release": opening,
-    }
 
 
 @contextmanager

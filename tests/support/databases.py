@@ -10,7 +10,6 @@ from sqlalchemy import Engine
 
 from dicom_node.storage.database.engine import migrate, open_database
 from dicom_node.storage.queue.ledger import SqlLedger
-from dicom_node.storage.queue.orders import SqlOrderBook
 from dicom_node.storage.status.retention import SqlRetention
 from tests.support.postgres_server import PostgresServer, postgres_server
 
@@ -65,8 +64,3 @@ def ledger(engine: Engine) -> SqlLedger:
 @pytest.fixture
 def retention(engine: Engine) -> SqlRetention:
     return SqlRetention(engine)
-
-
-@pytest.fixture
-def book(engine: Engine) -> SqlOrderBook:
-    return SqlOrderBook(engine)

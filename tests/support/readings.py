@@ -13,7 +13,7 @@ from dicom_node.domain.study import InstanceRef, Orientation, Radiograph, Spacin
 from pipelines.phantom.chest import Phantom
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
 from pipelines.serving.manifest import load_manifest
-from pipelines.serving.session import Session, SharedSession
+from pipelines.serving.session import Session
 from tests.support.paths import ROOT
 
 MODELS = ROOT / "models"
@@ -55,7 +55,7 @@ def answering(models_dir: Path) -> Answering:
     def make(shares: NDArray[np.float32], logit: float = 20.0) -> PneumothoraxPipeline:
         manifest = load_manifest(models_dir / "pneumothorax")
         session = Session(FixedAnswer(shares, logit), "image", manifest.outputs, "fixed")
-        return PneumothoraxPipeline(manifest, SharedSession(session))
+        return PneumothoraxPipeline(manifest, session)
 
     return make
 

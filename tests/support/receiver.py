@@ -111,7 +111,7 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
     )
     service = Service(
         ae_title="CXRAI",
-        greet=lambda caller: admit_caller(caller, caller_policy, time.time()),
+        admit_caller=lambda caller: admit_caller(caller, caller_policy, time.time()),
         store=lambda request: receive(request, reception, time.time()),
         spool=reception.archive.spool,
         max_associations=setup.max_associations,

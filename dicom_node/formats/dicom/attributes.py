@@ -9,14 +9,14 @@ from io import BytesIO
 from math import isfinite
 from typing import Literal
 
-from pydicom.charset import python_encoding
+from pydicom.charset import decode_bytes, python_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_sequence
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
-from pydicom.valuerep import VR
+from pydicom.valuerep import TEXT_VR_DELIMS, VR
 
 from dicom_node.formats.dicom.parsing import ReadLimitedFile
 
@@ -26,29 +26,75 @@ LONGEST_TEXT = 10_240
 """Of an LT, the longest VR of those that are read here (PS3.5 table 6.2-1)."""
 LARGEST_INTEGER = (1 << 31) - 1
 """Of an IS; what lies beyond is cut to it, as databases would refuse it."""
-_LATIN = "latin-1"  # maps every byte to a character, so it never fails
+DEFAULT_REPERTOIRE = "ascii"
+READ_AS = "latin_1"
+"""What stands in for an unknown character set: no byte is lost."""
+PADDING = " \0\r\n"
 
 
 def text(ds: Dataset, keyword: str) -> str:
-    """Give a text value, cleaned and not endless; "" when it is missing.
+    """Give all values of a text attribute as they were written; "" when it is missing.
 
-    Follows SpecificCharacterSet (PS3.3 C.12.1.1.2) where its terms are known.
-    Characters that cannot be printed become "?": databases refuse NUL.
+    Follows SpecificCharacterSet (PS3.3 C.12.1.1.2) with its code extensions. Padding
+    (PS3.5 6.2) is dropped, and what goes on without end.
     """
     value = _raw(ds, keyword)
-    value = value[:LONGEST_TEXT]
-    return clean(value.decode(_encoding(ds), "replace") if isinstance(value, bytes) else value)
+    return (_decoded(value[:LONGEST_TEXT], ds) if isinstance(value, bytes) else value).strip(
+        PADDING
+    )
+
+
+def printable(ds: Dataset, keyword: str) -> str:
+    """Give a text for rules, rows and logs: what cannot be printed becomes "?"."""
+    return clean(text(ds, keyword))
+
+
+def _decoded(value: bytes, ds: Dataset) -> str:
+    if value.isascii() and b"\x1b" not in value:  # the same in every character set
+        return value.decode("ascii")
+    names = encodings(ds)
+    try:
+        if len(names) == 1:
+            return value.decode(names[0], "replace")
+    except LookupError:
+        pass  # pydicom's own name of a code extension, which only it can follow
+    return decode_bytes(value, list(names), TEXT_VR_DELIMS)
+
+
+def charset_terms(ds: Dataset) -> tuple[str, ...]:
+    """Give the values of SpecificCharacterSet (0008,0005), stripped."""
+    value = _raw(ds, "SpecificCharacterSet")
+    whole = value.decode(READ_AS) if isinstance(value, bytes) else value
+    return tuple(term.strip(PADDING) for term in whole.split("\\"))
+
+
+def encodings(ds: Dataset) -> tuple[str, ...]:
+    """Give Python's names of the data set's character sets, one at least."""
+    return tuple(dict.fromkeys(python_encoding.get(term, READ_AS) for term in charset_terms(ds)))
+
+
+def repertoire(ds: Dataset) -> tuple[str, ...]:
+    """Give the encodings in which a text of ours may be written for this source.
+
+    Without a character set only the default repertoire is allowed (PS3.5 6.1.2.2),
+    and with an unknown one only that is sure to be read.
+    """
+    default = ("", "ISO_IR 6", "ISO 2022 IR 6")
+    return tuple(
+        DEFAULT_REPERTOIRE if term in default else python_encoding.get(term, DEFAULT_REPERTOIRE)
+        for term in charset_terms(ds)
+    )
 
 
 def texts(ds: Dataset, keyword: str) -> tuple[str, ...]:
     """Give all values of a multi-valued text attribute."""
-    whole = text(ds, keyword)
+    whole = printable(ds, keyword)
     return tuple(value.strip(" ") for value in whole.split("\\")) if whole else ()
 
 
 def clean(value: str) -> str:
     """Drop the padding (PS3.5 6.2), replace what cannot be printed."""
-    stripped = value.strip(" \0")
+    stripped = value.strip(PADDING)
     return stripped if stripped.isprintable() else "".join(map(_printable, stripped))
 
 
@@ -98,7 +144,7 @@ def _sequence(ds: Dataset, keyword: str) -> object:
     content = element.value or b""
     implicit, little = element.is_implicit_VR, element.is_little_endian
     file = ReadLimitedFile(BytesIO(content)).binary
-    return read_sequence(file, implicit, little, len(content), _charsets(ds))
+    return read_sequence(file, implicit, little, len(content), list(charset_terms(ds)))
 
 
 def odd_elements(ds: Dataset) -> list[BaseTag]:
@@ -116,23 +162,7 @@ def _is_odd(element: DataElement | RawDataElement | None) -> bool:
 
 def unknown_charset(ds: Dataset) -> bool:
     """Whether SpecificCharacterSet holds a term that is not defined."""
-    return any(term not in python_encoding for term in _charsets(ds))
-
-
-def _charsets(ds: Dataset) -> list[str]:
-    value = _raw(ds, "SpecificCharacterSet")
-    whole = value.decode(_LATIN) if isinstance(value, bytes) else value
-    return [term.strip(" \0") for term in whole.split("\\")]
-
-
-def _encoding(ds: Dataset) -> str:
-    """Name the codec of the first character set, or of the one that extends it.
-
-    With code extensions (PS3.5 6.1.2.5) the escape sequences stay in the text and
-    are replaced by `clean`; identifiers hardly ever use them.
-    """
-    terms = _charsets(ds)
-    return python_encoding.get(terms[0] or terms[-1], _LATIN)
+    return any(term not in python_encoding for term in charset_terms(ds))
 
 
 def _raw(ds: Dataset, keyword: str) -> bytes | str:

@@ -1,6 +1,7 @@
 """Headers: DICOM bytes to the facts that rules look at."""
 
 import re
+from datetime import timedelta, timezone
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -8,6 +9,7 @@ from typing import BinaryIO
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
+from dicom_node.domain.exchange.orders import ImageKeys, PatientKey
 from dicom_node.domain.study import NODE_MODEL, Instance, InstanceRef, Orientation, Spacing
 from dicom_node.domain.views import VIEW_OF_CODE, view_of
 from dicom_node.formats.dicom.attributes import (
@@ -15,6 +17,7 @@ from dicom_node.formats.dicom.attributes import (
     integer,
     items,
     odd_elements,
+    printable,
     text,
     texts,
     unknown_charset,
@@ -34,6 +37,15 @@ _AXES = {"L": 0, "R": 0, "H": 1, "F": 1, "A": 2, "P": 2}
 SMALLEST_FIELD_MM, LARGEST_FIELD_MM = 150, 600
 """Sides of a chest radiograph, from a child's film to a long cassette."""
 _CHEST_CODES = {"816094009", "51185008", "T-D3000", "43799004", "T-D3200", "39607008", "T-28000"}
+LOSSY_SYNTAXES = {
+    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
+    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
+}
+"""Transfer syntaxes that may lose, with LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1)."""
+ALWAYS_LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 
 
 def read_header(path: Path) -> Dataset:
@@ -49,7 +61,7 @@ def read_header(path: Path) -> Dataset:
 def read_to_pixels(file: BinaryIO) -> tuple[Dataset, ElementHead | None]:
     """Read an open file as `read_header` does, and say where its pixels are."""
     meta = read_file_meta(file)
-    named = text(meta, "TransferSyntaxUID")
+    named = printable(meta, "TransferSyntaxUID")
     syntax = named if _is_valid_uid(named) else guess_syntax(file)
     ds, pixels = parse_to_pixels(file, syntax)
     meta.TransferSyntaxUID = UID(syntax)
@@ -86,16 +98,16 @@ def describe(ds: Dataset) -> Instance:
     """Say what the rules need to know; never fails on a wrong value."""
     meta = getattr(ds, "file_meta", None)
     return Instance(
-        ref=InstanceRef(text(ds, "SOPClassUID"), text(ds, "SOPInstanceUID")),
-        study_uid=text(ds, "StudyInstanceUID"),
-        series_uid=text(ds, "SeriesInstanceUID"),
-        transfer_syntax_uid="" if meta is None else text(meta, "TransferSyntaxUID"),
-        patient_id=text(ds, "PatientID"),
-        accession_number=text(ds, "AccessionNumber"),
-        modality=text(ds, "Modality"),
+        ref=ref_of(ds),
+        study_uid=printable(ds, "StudyInstanceUID"),
+        series_uid=printable(ds, "SeriesInstanceUID"),
+        transfer_syntax_uid="" if meta is None else printable(meta, "TransferSyntaxUID"),
+        patient_id=printable(ds, "PatientID"),
+        accession_number=printable(ds, "AccessionNumber"),
+        modality=printable(ds, "Modality"),
         body_part=body_part(ds),
         view_position=view_position(ds),
-        photometric=text(ds, "PhotometricInterpretation"),
+        photometric=printable(ds, "PhotometricInterpretation"),
         rows=integer(ds, "Rows"),
         columns=integer(ds, "Columns"),
         samples_per_pixel=integer(ds, "SamplesPerPixel", missing=1),
@@ -110,13 +122,13 @@ def describe(ds: Dataset) -> Instance:
 
 def body_part(ds: Dataset) -> str:
     """Give BodyPartExamined, else the region's code (PS3.3 10.5) in words."""
-    named = text(ds, "BodyPartExamined").upper()
+    named = printable(ds, "BodyPartExamined").upper()
     if named:
         return named
     for region in items(ds, "AnatomicRegionSequence"):
         if text(region, "CodeValue") in _CHEST_CODES:
             return "CHEST"
-        return text(region, "CodeMeaning").upper()
+        return printable(region, "CodeMeaning").upper()
     return ""
 
 
@@ -127,7 +139,9 @@ def view_position(ds: Dataset) -> str:
         return view_of(named)
     for view in items(ds, "ViewCodeSequence"):
         code = text(view, "CodeValue")
-        return VIEW_OF_CODE[code] if code in VIEW_OF_CODE else view_of(text(view, "CodeMeaning"))
+        return (
+            VIEW_OF_CODE[code] if code in VIEW_OF_CODE else view_of(printable(view, "CodeMeaning"))
+        )
     return ""
 
 
@@ -199,7 +213,7 @@ def deviations(ds: Dataset) -> tuple[str, ...]:
     words = [
         f"malformed {keyword}"
         for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-        if not _is_valid_uid(text(ds, keyword))
+        if not _is_valid_uid(printable(ds, keyword))
     ]
     if not text(ds, "PatientID"):
         words.append("empty PatientID")
@@ -213,3 +227,53 @@ def deviations(ds: Dataset) -> tuple[str, ...]:
 
 def _is_valid_uid(uid: str) -> bool:
     return len(uid) <= 64 and _VALID_UID.fullmatch(uid) is not None
+
+
+def keys_of(source: Dataset) -> ImageKeys:
+    """Give what an order system may know the image by."""
+    return ImageKeys(
+        text(source, "StudyInstanceUID"),
+        text(source, "AccessionNumber"),
+        text(source, "PlacerOrderNumberImagingServiceRequest"),
+        text(source, "FillerOrderNumberImagingServiceRequest"),
+        PatientKey(text(source, "PatientID"), text(source, "IssuerOfPatientID")),
+    )
+
+
+def ref_of(source: Dataset) -> InstanceRef:
+    """Give the source's own reference."""
+    return InstanceRef(printable(source, "SOPClassUID"), printable(source, "SOPInstanceUID"))
+
+
+def instance_number(source: Dataset) -> int:
+    """Give InstanceNumber, or 1 where it is missing or no number."""
+    number = text(source, "InstanceNumber")
+    return int(number) if number.isdecimal() and len(number) <= 9 else 1
+
+
+def utc_offset(source: Dataset) -> timezone | None:
+    """Give the source's TimezoneOffsetFromUTC (0008,0201), if it has a valid one."""
+    offset = text(source, "TimezoneOffsetFromUTC")
+    if len(offset) != 5 or offset[0] not in "+-" or not offset[1:].isdecimal():
+        return None
+    minutes = int(offset[1:3]) * 60 + int(offset[3:])
+    if minutes > 14 * 60:
+        return None
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
+
+
+def lossy(source: Dataset) -> tuple[str, str] | None:
+    """Say how the source was compressed with loss: (method, ratio), or None.
+
+    Either is empty where it is not known. The flag decides; a transfer syntax
+    that always loses counts as one, for senders forget the flag.
+    """
+    syntax = str(source.file_meta.get("TransferSyntaxUID", "")) if _has_meta(source) else ""
+    if text(source, "LossyImageCompression") != "01" and syntax not in ALWAYS_LOSSY:
+        return None
+    method = text(source, "LossyImageCompressionMethod") or LOSSY_SYNTAXES.get(syntax, "")
+    return method, text(source, "LossyImageCompressionRatio")
+
+
+def _has_meta(source: Dataset) -> bool:
+    return getattr(source, "file_meta", None) is not None

@@ -8,7 +8,7 @@ from io import BytesIO
 
 from dicom_node.domain.errors import NotAnalysable, Refused
 from dicom_node.domain.reception import CANNOT_UNDERSTAND, SUCCESS, Caller, StoreRequest
-from dicom_node.formats.dicom.attributes import text
+from dicom_node.formats.dicom.attributes import printable
 from dicom_node.formats.dicom.file_meta import file_head
 from dicom_node.formats.dicom.parsing import read_file_meta
 from dicom_node.network.dicomweb.answers import (
@@ -54,9 +54,9 @@ def store_request(content: bytes, caller: Caller, study_uid: str = "") -> StoreR
         meta = read_file_meta(file)
     except NotAnalysable as error:
         raise Refused(CANNOT_UNDERSTAND, "the file meta information cannot be read") from error
-    class_uid = text(meta, "MediaStorageSOPClassUID")
-    instance_uid = text(meta, "MediaStorageSOPInstanceUID")
-    syntax = text(meta, "TransferSyntaxUID")
+    class_uid = printable(meta, "MediaStorageSOPClassUID")
+    instance_uid = printable(meta, "MediaStorageSOPInstanceUID")
+    syntax = printable(meta, "TransferSyntaxUID")
     return StoreRequest(
         caller=caller,
         context_class_uid=class_uid,  # no association, so no context of its own

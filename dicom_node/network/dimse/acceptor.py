@@ -369,11 +369,14 @@ class AcceptedAssociation(threading.Thread):
 
     def _tell_end(self, ended: Ended) -> None:
         """Answer an end that is not in order, and leave a line about it."""
-        name = "association_aborted" if self._stands else "association_failed"
-        quietly = self._stands and not ended.answer and not self._reader.is_partial
-        if not quietly and not self._told_to_end:
-            known = {"calling_ae": self.caller.calling_ae} if self.caller.calling_ae else {}
-            self._terms.log.warning(name, host=self.host, reason=ended.reason, **known)
+        log, has_answers = self._terms.log, not (ended.answer or self._reader.is_partial)
+        if not (self._stands or self._told_to_end):
+            log.warning("association_failed", host=self.host, reason=ended.reason)
+        elif not (has_answers or self._told_to_end):
+            calling_ae = self.caller.calling_ae
+            log.warning(
+                "association_aborted", host=self.host, calling_ae=calling_ae, reason=ended.reason
+            )
         self._send_last(ended.answer)
 
     def _send(self, encoded: bytes) -> None:

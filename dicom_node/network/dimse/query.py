@@ -16,7 +16,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
 from dicom_node.domain.exchange.retrieval import FoundImage, FoundSeries, Inquiry, fits, usable_uid
-from dicom_node.formats.dicom.attributes import text, texts
+from dicom_node.formats.dicom.attributes import printable, texts
 from dicom_node.network.dimse.answers import PENDING, SUCCESS, judge_query
 from dicom_node.network.dimse.association import OutgoingAssociation, Target, open_association
 
@@ -105,7 +105,9 @@ class QueryOrigin:
 
     def studies(self, inquiry: Inquiry) -> tuple[str, ...]:
         """Give the UIDs of the studies that match; what was not asked for is left out."""
-        fitting = (one for one in _matches(self.query, _request(inquiry)) if _fits(one, inquiry))
+        fitting = (
+            match for match in _matches(self.query, _request(inquiry)) if _fits(match, inquiry)
+        )
         found = (uid_of(match, "StudyInstanceUID") for match in fitting)
         return tuple(dict.fromkeys(filter(None, found)))
 
@@ -114,10 +116,12 @@ class QueryOrigin:
         asked = dict.fromkeys(("SeriesInstanceUID", "Modality", "BodyPartExamined"), "")
         ask = _identifier("SERIES", StudyInstanceUID=study_uid, **asked)
         return tuple(
-            FoundSeries(study_uid, uid, text(match, "Modality"), text(match, "BodyPartExamined"))
+            FoundSeries(
+                study_uid, uid, printable(match, "Modality"), printable(match, "BodyPartExamined")
+            )
             for match in _matches(self.query, ask)
             if (uid := uid_of(match, "SeriesInstanceUID"))
-            and text(match, "StudyInstanceUID") in ("", study_uid)
+            and printable(match, "StudyInstanceUID") in ("", study_uid)
         )
 
     def images(self, series: FoundSeries) -> tuple[FoundImage, ...]:
@@ -130,10 +134,10 @@ class QueryOrigin:
             SOPClassUID="",
         )
         return tuple(
-            FoundImage(series.study_uid, series.series_uid, uid, text(match, "SOPClassUID"))
+            FoundImage(series.study_uid, series.series_uid, uid, printable(match, "SOPClassUID"))
             for match in _matches(self.query, ask)
             if (uid := uid_of(match, "SOPInstanceUID"))
-            and text(match, "SeriesInstanceUID") in ("", series.series_uid)
+            and printable(match, "SeriesInstanceUID") in ("", series.series_uid)
         )
 
     def close(self) -> None:
@@ -143,7 +147,9 @@ class QueryOrigin:
 
 def require_context(line: OutgoingAssociation, sop_class_uid: str, words: str) -> None:
     """Refuse to go on with a peer that lacks a service."""
-    if all(str(one.abstract_syntax) != sop_class_uid for one in line.assoc.accepted_contexts):
+    if all(
+        str(context.abstract_syntax) != sop_class_uid for context in line.assoc.accepted_contexts
+    ):
         raise BadSettings(
             f"{line.assoc.acceptor.ae_title} does not offer {words} to us; allow it there"
         )
@@ -165,8 +171,8 @@ def _request(inquiry: Inquiry) -> Dataset:
 
 
 def _fits(match: Dataset, inquiry: Inquiry) -> bool:
-    number = text(match, "AccessionNumber")
-    return fits(inquiry, texts(match, "ModalitiesInStudy"), text(match, "StudyDate"), number)
+    number = printable(match, "AccessionNumber")
+    return fits(inquiry, texts(match, "ModalitiesInStudy"), printable(match, "StudyDate"), number)
 
 
 def identify(image: FoundImage) -> Dataset:
@@ -189,7 +195,7 @@ def _identifier(level: str, **keys: str) -> Dataset:
 
 def uid_of(match: Dataset, keyword: str) -> str:
     """Give a UID that may be sent back; "" for one that is missing or unusable."""
-    return usable_uid(text(match, keyword))
+    return usable_uid(printable(match, keyword))
 
 
 def _matches(query: QueryAssociation, ask: Dataset) -> list[Dataset]:

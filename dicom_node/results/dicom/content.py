@@ -18,7 +18,8 @@ from dicom_node.domain import codes
 from dicom_node.domain.findings import Algorithm, CodedConcept
 from dicom_node.domain.followup import Sent
 from dicom_node.domain.study import NODE_MODEL, InstanceRef
-from dicom_node.formats.dicom.source import ref_of, text
+from dicom_node.formats.dicom.attributes import text
+from dicom_node.formats.dicom.header import ref_of
 from dicom_node.formats.dicom.values import add, coded, item, reference
 from dicom_node.results.common import ReportContext, device_uid
 

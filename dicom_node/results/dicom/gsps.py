@@ -13,9 +13,9 @@ from dicom_node.domain.findings import Findings, Presence
 from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
-from dicom_node.formats.dicom.attributes import decimals
+from dicom_node.formats.dicom.attributes import decimals, text
+from dicom_node.formats.dicom.header import ref_of
 from dicom_node.formats.dicom.part10 import copied_sequence
-from dicom_node.formats.dicom.source import ref_of, text
 from dicom_node.formats.dicom.values import add, clipped, da, decimal, item, reference, tm
 from dicom_node.results import words as say
 from dicom_node.results.colours import CONTOURS, cielab

@@ -11,7 +11,7 @@ from dicom_node.domain import codes
 from dicom_node.domain.exchange.substitution import SOP_CLASSES
 from dicom_node.domain.identity import analysed
 from dicom_node.domain.work import ReportObject
-from dicom_node.formats.dicom.source import text
+from dicom_node.formats.dicom.attributes import text
 from dicom_node.formats.dicom.values import add, coded
 from dicom_node.results.common import (
     NOT_FOR_DIAGNOSIS,

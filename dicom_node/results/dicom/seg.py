@@ -24,7 +24,8 @@ from dicom_node.domain.findings import CodedConcept, Finding, Findings
 from dicom_node.domain.regions import region_of, sharing
 from dicom_node.domain.study import InstanceRef, Radiograph, Spacing
 from dicom_node.domain.work import ReportObject, derive_uid
-from dicom_node.formats.dicom.source import ref_of, text
+from dicom_node.formats.dicom.attributes import text
+from dicom_node.formats.dicom.header import ref_of
 from dicom_node.formats.dicom.values import add, clipped, coded, decimal, item, reference, tag_of
 from dicom_node.results.colours import cielab, colour_of
 from dicom_node.results.common import (

@@ -21,7 +21,8 @@ from dicom_node.domain.identity import analysed
 from dicom_node.domain.regions import region_of
 from dicom_node.domain.study import InstanceRef, Radiograph
 from dicom_node.domain.work import ReportObject
-from dicom_node.formats.dicom.source import ref_of, text
+from dicom_node.formats.dicom.attributes import text
+from dicom_node.formats.dicom.header import ref_of
 from dicom_node.formats.dicom.values import add
 from dicom_node.results import words as say
 from dicom_node.results.common import (

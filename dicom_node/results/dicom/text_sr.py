@@ -12,7 +12,7 @@ from dicom_node.domain.exchange.substitution import SOP_CLASSES
 from dicom_node.domain.findings import Findings
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject
-from dicom_node.formats.dicom.source import ref_of
+from dicom_node.formats.dicom.header import ref_of
 from dicom_node.formats.dicom.values import add
 from dicom_node.results import words as say
 from dicom_node.results.common import ExaminedImage, ReportContext, new_object, write_object

@@ -24,8 +24,8 @@ from dicom_node.domain.findings import Finding, Findings, Presence
 from dicom_node.domain.identity import analysed
 from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import ReportObject, derive_uid
-from dicom_node.formats.dicom import source as header
-from dicom_node.formats.dicom.source import text
+from dicom_node.formats.dicom import header
+from dicom_node.formats.dicom.attributes import text
 from dicom_node.results import words
 from dicom_node.results.common import NOT_FOR_DIAGNOSIS, UNVERIFIED, ExaminedImage, object_uid
 from dicom_node.results.messages.observation import (

@@ -22,8 +22,8 @@ from dicom_node.domain.findings import Finding, Findings, Presence
 from dicom_node.domain.identity import analysed
 from dicom_node.domain.study import HL7Destination, Radiograph
 from dicom_node.domain.work import ReportObject
-from dicom_node.formats.dicom import source as header
-from dicom_node.formats.dicom.source import text
+from dicom_node.formats.dicom import header
+from dicom_node.formats.dicom.attributes import text
 from dicom_node.formats.hl7 import text as er7
 from dicom_node.results import words
 from dicom_node.results.common import ExaminedImage, object_uid

@@ -10,7 +10,7 @@ from reportlab.platypus import Flowable, HRFlowable, Spacer, Table
 from dicom_node.domain.findings import Finding, Findings, Presence
 from dicom_node.domain.identity import analysed
 from dicom_node.domain.study import Radiograph
-from dicom_node.formats.dicom.source import text
+from dicom_node.formats.dicom.attributes import text
 from dicom_node.results import words as say
 from dicom_node.results.common import ReportContext, local_time
 from dicom_node.results.page import fonts

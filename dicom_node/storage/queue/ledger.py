@@ -58,9 +58,9 @@ class SqlLedger:
     def record_all(self, arrived: Sequence[tuple[Arrival, Admission]]) -> list[Recorded]:
         """Record several in one transaction: all of them, or none and it raises."""
         with transaction(self.engine) as conn:
-            recorded = [queue_jobs.record(conn, *one) for one in arrived]
+            recorded = [queue_jobs.record(conn, *arrival) for arrival in arrived]
             admitted = zip(recorded, arrived, strict=True)
-            if any(done is Recorded.NEW and one[1].jobs for done, one in admitted):
+            if any(done is Recorded.NEW and admission[1].jobs for done, admission in admitted):
                 notify(conn, "jobs")
             return recorded
 

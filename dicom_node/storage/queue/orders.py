@@ -1,7 +1,6 @@
 """Orders and patients in the database, and what they do to waiting jobs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -49,90 +48,87 @@ _SAID = select(orders.c.priority).where(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SqlOrderBook:
-    """`flow.orders.OrderBook` over one engine; safe to share between threads."""
+def store(engine: Engine, message: OrderMessage, now: float) -> int:
+    """Write what a message says; gives how many waiting jobs it raises.
 
-    engine: Engine
-
-    def store(self, heard: OrderMessage, now: float) -> int:
-        """Write what a message says; gives how many waiting jobs it hastens.
-
-        Orders are committed before images are looked for, as images are before `hasten`
-        looks for orders: of two that come at once the later one finds the other.
-        """
-        with transaction(self.engine) as conn:
-            if conn.dialect.name == "postgresql":  # one message at a time, as SQLite has it
-                conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-            for patient in heard.patients:
-                put_patient(conn, patient, now)
-            for noted in heard.merges:
-                merge(conn, noted, now)
-            for order in heard.orders:
-                _put(conn, order, now)
-        pressing = [
-            (order, order.priority)
-            for order in heard.orders
-            if order.priority and not order.cancelled
-        ]
-        if not pressing:
-            return 0
-        with transaction(self.engine) as conn:
-            return sum(
-                _raise_priority(conn, _images_of(order), priority) for order, priority in pressing
-            )
-
-    def raise_priority(self, instance: Instance) -> int:
-        """Give an instance's waiting jobs the priority of its order; gives how many.
-
-        To be called when its row is committed: an order that comes after that finds
-        the jobs by itself, so none slips through between the two.
-        """
-        ours = {"study_uid": key(instance.study_uid), "accession": key(instance.accession_number)}
-        with transaction(self.engine, writing=False) as conn:
-            said = conn.execute(_SAID, ours)
-            priority = highest(tuple(value for value in said.scalars() if value is not None))
-        if priority is None:
-            return 0
-        with transaction(self.engine) as conn:
-            uid = key(instance.ref.sop_instance_uid)
-            return _raise_priority(conn, [instances.c.sop_instance_uid == uid], priority)
-
-    def registered(self, keys: ImageKeys) -> Registered:
-        """Say what is known of an image's order and patient.
-
-        An order of another patient is not the image's, whatever its number says.
-        """
-        ours = _orders_of(keys.study_uid, keys.accession_number)
-        for column, value in (
-            (orders.c.placer_number, keys.placer_number),
-            (orders.c.filler_number, keys.filler_number),
-        ):
-            ours += [column == key(value)] if value else []
-        chosen = or_(false(), *ours)
-        with transaction(self.engine, writing=False) as conn:
-            rows = conn.execute(select(orders).where(chosen).order_by(orders.c.id)).all()
-            patient = current_patient(conn, keys.patient)
-            now_known_as = keys.patient if patient is None else patient.key
-            fitting = [row for row in rows if _is_of(conn, row, now_known_as)]
-        if not fitting:
-            return Registered(patient=patient, contradicted=bool(rows))
-        best = max(fitting, key=lambda row: (_closeness(row, keys), row.updated_at))
-        return Registered(
-            OrderNumber(best.placer_number, best.placer_namespace),
-            OrderNumber(best.filler_number, best.filler_namespace),
-            patient,
-            None if best.cancelled else best.priority,
-            contradicted=len(fitting) < len(rows),
+    Orders are committed before images are looked for, as images are before `raise_priority`
+    looks for orders: of two that come at once the later one finds the other.
+    """
+    with transaction(engine) as conn:
+        if conn.dialect.name == "postgresql":  # one message at a time, as SQLite has it
+            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        for patient in message.patients:
+            put_patient(conn, patient, now)
+        for noted in message.merges:
+            merge(conn, noted, now)
+        for order in message.orders:
+            _put(conn, order, now)
+    pressing = [
+        (order, order.priority)
+        for order in message.orders
+        if order.priority and not order.cancelled
+    ]
+    if not pressing:
+        return 0
+    with transaction(engine) as conn:
+        return sum(
+            _raise_priority(conn, _images_of(order), priority) for order, priority in pressing
         )
 
-    def prune(self, before: float) -> int:
-        """Forget orders and patients that no message named since `before`."""
-        with transaction(self.engine) as conn:
-            return sum(
-                conn.execute(delete(table).where(table.c.updated_at < before)).rowcount
-                for table in (orders, patients)
-            )
+
+def raise_priority(engine: Engine, instance: Instance) -> int:
+    """Give an instance's waiting jobs the priority of its order; gives how many.
+
+    To be called when its row is committed: an order that comes after that finds
+    the jobs by itself, so none slips through between the two.
+    """
+    ours = {"study_uid": key(instance.study_uid), "accession": key(instance.accession_number)}
+    with transaction(engine, writing=False) as conn:
+        said = conn.execute(_SAID, ours)
+        priority = highest(tuple(value for value in said.scalars() if value is not None))
+    if priority is None:
+        return 0
+    with transaction(engine) as conn:
+        uid = key(instance.ref.sop_instance_uid)
+        return _raise_priority(conn, [instances.c.sop_instance_uid == uid], priority)
+
+
+def registered(engine: Engine, keys: ImageKeys) -> Registered:
+    """Say what is known of an image's order and patient.
+
+    An order of another patient is not the image's, whatever its number says.
+    """
+    ours = _orders_of(keys.study_uid, keys.accession_number)
+    for column, value in (
+        (orders.c.placer_number, keys.placer_number),
+        (orders.c.filler_number, keys.filler_number),
+    ):
+        ours += [column == key(value)] if value else []
+    chosen = or_(false(), *ours)
+    with transaction(engine, writing=False) as conn:
+        rows = conn.execute(select(orders).where(chosen).order_by(orders.c.id)).all()
+        patient = current_patient(conn, keys.patient)
+        now_known_as = keys.patient if patient is None else patient.key
+        fitting = [row for row in rows if _is_of(conn, row, now_known_as)]
+    if not fitting:
+        return Registered(patient=patient, contradicted=bool(rows))
+    best = max(fitting, key=lambda row: (_closeness(row, keys), row.updated_at))
+    return Registered(
+        OrderNumber(best.placer_number, best.placer_namespace),
+        OrderNumber(best.filler_number, best.filler_namespace),
+        patient,
+        None if best.cancelled else best.priority,
+        contradicted=len(fitting) < len(rows),
+    )
+
+
+def prune(engine: Engine, before: float) -> int:
+    """Forget orders and patients that no message named since `before`."""
+    with transaction(engine) as conn:
+        return sum(
+            conn.execute(delete(table).where(table.c.updated_at < before)).rowcount
+            for table in (orders, patients)
+        )
 
 
 def _orders_of(study_uid: str, accession: str) -> list[ColumnElement[bool]]:

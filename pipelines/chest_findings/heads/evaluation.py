@@ -7,17 +7,18 @@ from pipelines.chest_findings.evaluation import groups
 from pipelines.chest_findings.heads import abnormality, pneumonia
 from pipelines.chest_findings.readings import Readings
 from pipelines.chest_findings.summary import (
+    as_radiologists_saw,
     curves,
     label_of,
     misses,
     of_label,
     read_split,
-    told_of,
+    scored_of,
 )
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import LEAST_CASES, Figures, Told
+from pipelines.measuring.binary import LEAST_CASES, Figures, Scored
 from pipelines.measuring.report import Report, finish, parse
-from pipelines.serving.labelled import LabelledManifest
+from pipelines.serving.labelled import Label, LabelledManifest
 
 ADULT_AGE = 18
 
@@ -29,7 +30,7 @@ def evaluate_pneumonia(arguments: list[str]) -> int:
     manifest = model.manifest
     adult, child = label_of(manifest, pneumonia.ADULT), label_of(manifest, pneumonia.CHILD)
     full, children = readings.where("full"), readings.where("child")
-    drawn = curves({"NIH 448 px": told_of(adult, full), "children": told_of(child, children)})
+    drawn = curves({"NIH 448 px": scored_of(adult, full), "children": scored_of(child, children)})
     wrong = misses({"pneumonia": adult}, full)
     tables = pneumonia_figures(manifest, readings, options.prevalence)
     told = (pneumonia.NAME, manifest.version, manifest.sha256, options.split)
@@ -60,7 +61,22 @@ def pneumonia_figures(
     for view in ("PA", "AP"):
         keep = np.asarray([case.view == view for case in full.cases], np.bool_)
         report[f"all ages, NIH 448 px, {view}"] = of_label(adult, full.only(keep), prevalence)
+    report |= _by_radiologists(adult, readings, prevalence, "opacity, RSNA's radiologists")
     report["children scored by the adults' head"] = _crossed(children)
+    return report
+
+
+def _by_radiologists(
+    label: Label, readings: Readings, prevalence: float, words: str
+) -> dict[str, Figures]:
+    """Judge one label by what radiologists saw, in all and by view; nothing if nobody read."""
+    seen = as_radiologists_saw(readings).known(label.name)
+    report = {}
+    for view in ("", "PA", "AP"):
+        keep = np.asarray([view in ("", case.view) for case in seen.cases], np.bool_)
+        if keep.any():
+            name = f"{words}, {view}" if view else words
+            report[name] = of_label(label, seen.only(keep), prevalence)
     return report
 
 
@@ -72,7 +88,7 @@ def _crossed(children: Readings) -> Figures:
     scores = children.scores[:, SCORES.index(pneumonia.ADULT)]
     return {
         "images": len(truth),
-        "auc": Told(truth, scores, children.patients).estimate(metrics.auc),
+        "auc": Scored(truth, scores, children.patients).estimate(metrics.auc),
     }
 
 
@@ -82,7 +98,7 @@ def evaluate_abnormality(arguments: list[str]) -> int:
     model, readings = read_split(abnormality.NAME, options, lambda case: case.source != "child")
     manifest = model.manifest
     label = label_of(manifest, abnormality.LABEL)
-    drawn = curves({"all images": told_of(label, readings)})
+    drawn = curves({"all images": scored_of(label, readings)})
     wrong = misses({"a finding": label}, readings)
     told = (abnormality.NAME, manifest.version, manifest.sha256, options.split)
     tables = abnormality_figures(manifest, readings, options.prevalence)
@@ -96,4 +112,5 @@ def abnormality_figures(
     """Give every figure of abnormality, in all and by group."""
     label = label_of(manifest, abnormality.LABEL)
     parts = {"all images": readings, **groups(readings)}
-    return {words: of_label(label, part, prevalence) for words, part in parts.items()}
+    report = {words: of_label(label, part, prevalence) for words, part in parts.items()}
+    return report | _by_radiologists(label, readings, prevalence, "not normal, RSNA's radiologists")

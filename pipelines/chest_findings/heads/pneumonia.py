@@ -14,8 +14,8 @@ from dicom_node.domain.findings import Finding, Presence, Segment, Side
 from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.chest_findings.boxes import box_of, refined, regions
 from pipelines.chest_findings.codes import CHILD_PNEUMONIA
+from pipelines.chest_findings.head import Head, LabelAnswer, checked, side_of
 from pipelines.chest_findings.reading import SharedModel, open_model
-from pipelines.chest_findings.task import LabelledPipeline, Said, open_task, side_of
 from pipelines.geometry import box_to_stored, standard_from_network
 
 USES = ("anatomy",)
@@ -39,35 +39,35 @@ def load(
     device: str = "auto",
     threads: int = 0,
     anatomy: AnatomyPipeline | None = None,
-) -> LabelledPipeline:
+) -> Head:
     """Load the model of `models_dir`/pneumonia, for adults; BadSettings if unfit."""
     model = open_model(models_dir, NAME, device, threads)
-    return replace(task_on(model, NAME, ADULT, ADULT_HEAD), anatomy=anatomy)
+    return replace(head_on(model, NAME, ADULT, ADULT_HEAD), anatomy=anatomy)
 
 
-def task_on(model: SharedModel, name: str, label: str, remark: str) -> LabelledPipeline:
-    """Make the reading task for one kind of patient; BadSettings if the label is missing."""
+def head_on(model: SharedModel, name: str, label: str, remark: str) -> Head:
+    """Make the head for one kind of patient; BadSettings if the label is missing."""
     coarse = (REGION_IS_COARSE,)
-    return open_task(LabelledPipeline(model, name, (label,), _find, (remark,), coarse))
+    return checked(Head(model, name, (label,), _find, (remark,), coarse))
 
 
-def _find(said: Said) -> Finding:
+def _find(answer: LabelAnswer) -> Finding:
     """Turn the network's answer into a finding; an absent one has no region."""
-    geometry = said.answer.geometry
-    fine = refined(said.answer.map_of(MAP))
-    found = regions(fine, said.map_fraction) if said.presence is Presence.PRESENT else []
+    geometry = answer.geometry
+    fine = refined(answer.output.map_of(MAP))
+    found = regions(fine, answer.map_fraction) if answer.presence is Presence.PRESENT else []
     boxes = [box_of(region, float(fine[region].max())) for region in found]
     segment, side = None, Side.UNDETERMINED
     if found:
         drawn = standard_from_network(found[0].astype(np.float32), geometry) > 0.5
         stored = np.ascontiguousarray(geometry.to_stored(drawn), dtype=np.bool_)
         segment = Segment(stored, SEGMENT_LABEL) if stored.any() else None
-        side = side_of(boxes[0].x + boxes[0].width / 2, said.radiograph)
+        side = side_of(boxes[0].x + boxes[0].width / 2, answer.radiograph)
     return Finding(
         code=CODE,
-        presence=said.presence,
-        probability=said.probability,
-        operating_point=said.point,
+        presence=answer.presence,
+        probability=answer.probability,
+        operating_point=answer.point,
         site=SITE,
         side=side,
         segment=segment,

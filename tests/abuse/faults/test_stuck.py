@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from dicom_node.assembly import loop
 from dicom_node.assembly.loop import MOST_CRASHES, take_turns
-from dicom_node.assembly.parts import opened
+from dicom_node.assembly.parts import opened_engine
 from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.domain.operations.tls import TlsFiles
@@ -44,7 +44,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcesses]:
 
 
 def snapshot(node: RoleProcesses) -> StatusSnapshot:
-    with opened(load_settings(node.config)) as engine:
+    with opened_engine(load_settings(node.config)) as engine:
         return take_snapshot(engine, 0.0)
 
 

@@ -21,7 +21,7 @@ from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.results.common import operating_point
 from dicom_node.storage.database.schema import deliveries, objects, results
 from pipelines.pneumothorax.pipeline import PneumothoraxPipeline, load
-from pipelines.serving.session import Session, SharedSession
+from pipelines.serving.session import Session
 from tests.support.node import CONFIGURATION, MakeNode, Node
 from tests.support.paths import ROOT
 
@@ -80,10 +80,10 @@ def pipeline() -> PneumothoraxPipeline:
 def test_one_run_of_the_network_serves_every_point(
     pipeline: PneumothoraxPipeline, phantoms: dict[str, Path]
 ) -> None:
-    session = pipeline.network.session
+    session = pipeline.session
     assert isinstance(session, Session)
     counting = Counting(session.engine)
-    counted = replace(pipeline, network=SharedSession(replace(session, engine=counting)))
+    counted = replace(pipeline, session=replace(session, engine=counting))
     _, radiograph = read_radiograph(phantoms["right"])
     choices = (OWN_POINT, PointChoice(threshold=0.9999), PointChoice("high_sensitivity"))
     own, never, sensitive = (one.findings[0] for one in counted.read_at(radiograph, choices))

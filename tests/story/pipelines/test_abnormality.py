@@ -7,16 +7,16 @@ import pytest
 
 from dicom_node.domain import codes
 from dicom_node.domain.study import Radiograph
+from pipelines.chest_findings.head import Head
 from pipelines.chest_findings.heads.abnormality import load
-from pipelines.chest_findings.task import LabelledPipeline
 
 
 @pytest.fixture(scope="module")
-def shipped(models_dir: Path) -> LabelledPipeline:
+def shipped(models_dir: Path) -> Head:
     return load(models_dir, "cpu")
 
 
-def test_one_finding_is_told(shipped: LabelledPipeline, noise: Radiograph) -> None:
+def test_one_finding_is_told(shipped: Head, noise: Radiograph) -> None:
     found = shipped.read(replace(noise))
     (finding,) = found.findings
     assert finding.code == codes.ABNORMAL
@@ -28,19 +28,17 @@ def test_one_finding_is_told(shipped: LabelledPipeline, noise: Radiograph) -> No
     assert any("names no disease" in note for note in found.notes)
 
 
-def test_the_shipped_model_is_what_was_released(shipped: LabelledPipeline) -> None:
+def test_the_shipped_model_is_what_was_released(shipped: Head) -> None:
     assert [check.words for check in shipped.verify() if not check.ok] == []
 
 
 @pytest.mark.data
-def test_the_shipped_model_ranks_findings_above_none(
-    shipped: LabelledPipeline, shared: Path
-) -> None:
+def test_the_shipped_model_ranks_findings_above_none(shipped: Head, shared: Path) -> None:
     from pipelines.chest_findings.cases import read_cases
     from pipelines.chest_findings.readings import read_all
     from pipelines.measuring import metrics
 
     cases = [c for c in read_cases(shared) if c.split == "test" and c.source == "full"]
     model = shipped.model
-    readings = read_all(model.session, model.manifest, cases[:60])
+    readings = read_all(model, cases[:60])
     assert metrics.auc(*readings.of_label("Abnormal")) > 0.6

@@ -8,18 +8,18 @@ import pytest
 
 from dicom_node.domain.study import Orientation
 from pipelines.chest_findings.codes import MAPPED, SCORES
+from pipelines.chest_findings.head import Head
 from pipelines.chest_findings.pipeline import load
-from pipelines.chest_findings.task import LabelledPipeline
 from pipelines.phantom.chest import chest_phantom
 from tests.support.readings import Film
 
 
 @pytest.fixture(scope="module")
-def shipped(models_dir: Path) -> LabelledPipeline:
+def shipped(models_dir: Path) -> Head:
     return load(models_dir, "cpu")
 
 
-def test_the_shipped_model_is_what_was_released(shipped: LabelledPipeline) -> None:
+def test_the_shipped_model_is_what_was_released(shipped: Head) -> None:
     manifest = shipped.model.manifest
     assert [check.words for check in shipped.verify() if not check.ok] == []
     assert {label.name for label in manifest.labels} == set(MAPPED)
@@ -32,7 +32,7 @@ def test_the_shipped_model_is_what_was_released(shipped: LabelledPipeline) -> No
         assert label.column == SCORES.index(label.name)
 
 
-def test_a_drifted_model_is_noticed(shipped: LabelledPipeline) -> None:
+def test_a_drifted_model_is_noticed(shipped: Head) -> None:
     manifest = shipped.model.manifest
     first, *rest = manifest.references
     moved = replace(first, probabilities=tuple(1 - value for value in first.probabilities))
@@ -41,7 +41,7 @@ def test_a_drifted_model_is_noticed(shipped: LabelledPipeline) -> None:
     assert [check.ok for check in model.verify()] == [True, False, *(True for _ in rest)]
 
 
-def test_a_mirrored_file_is_read_like_the_film(shipped: LabelledPipeline, film: Film) -> None:
+def test_a_mirrored_file_is_read_like_the_film(shipped: Head, film: Film) -> None:
     phantom = film(chest_phantom(21, "right", severity=0.8, rows=512, columns=512))
     mirrored = np.ascontiguousarray(phantom.pixels[:, ::-1])
     turned = replace(phantom, pixels=mirrored, orientation=Orientation("R", "F"))
@@ -53,7 +53,7 @@ def test_a_mirrored_file_is_read_like_the_film(shipped: LabelledPipeline, film: 
 
 
 @pytest.mark.data
-def test_the_shipped_model_knows_a_large_heart(shipped: LabelledPipeline, shared: Path) -> None:
+def test_the_shipped_model_knows_a_large_heart(shipped: Head, shared: Path) -> None:
     from pipelines.chest_findings.cases import read_cases
     from pipelines.chest_findings.readings import read_all
     from pipelines.measuring import metrics
@@ -61,5 +61,5 @@ def test_the_shipped_model_knows_a_large_heart(shipped: LabelledPipeline, shared
     cases = [c for c in read_cases(shared) if c.split == "test" and c.source == "full"]
     large = [case for case in cases if case.has("Cardiomegaly")][:12]
     normal = [case for case in cases if not case.has("Abnormal")][:24]
-    readings = read_all(shipped.model.session, shipped.model.manifest, large + normal)
+    readings = read_all(shipped.model, large + normal)
     assert metrics.auc(*readings.of_label("Cardiomegaly")) > 0.7

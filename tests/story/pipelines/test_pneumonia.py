@@ -13,7 +13,7 @@ from pipelines.chest_findings.codes import MAPPED, SCORES
 from pipelines.chest_findings.heads import paediatric, pneumonia
 from pipelines.chest_findings.reading import SharedModel
 from pipelines.serving.labelled import load_labelled
-from pipelines.serving.session import Session, SharedSession
+from pipelines.serving.session import Session
 
 Reading = Callable[[str, Radiograph], Findings]
 
@@ -41,8 +41,8 @@ def reading(models_dir: Path) -> Reading:
 
     def read(head: str, film: Radiograph) -> Findings:
         session = Session(OneHead(head), "image", manifest.outputs, "fixed")
-        model = SharedModel(manifest, SharedSession(session))
-        task = pneumonia.task_on(model, "pneumonia", pneumonia.ADULT, pneumonia.ADULT_HEAD)
+        model = SharedModel(manifest, session)
+        task = pneumonia.head_on(model, "pneumonia", pneumonia.ADULT, pneumonia.ADULT_HEAD)
         return task.read(film)
 
     return read
@@ -77,7 +77,7 @@ def test_each_head_has_its_own_task(reading: Reading, noise: Radiograph, models_
     assert any("adult" in note for note in adult.notes)
     manifest = load_labelled(models_dir / "pneumonia")
     session = Session(OneHead(pneumonia.CHILD), "image", manifest.outputs, "fixed")
-    model = SharedModel(manifest, SharedSession(session))
+    model = SharedModel(manifest, session)
     children = replace(paediatric.load(models_dir, "cpu"), model=model)
     read = children.read(noise)
     assert children.name == read.algorithm.name == "pneumonia_paediatric"
@@ -105,5 +105,5 @@ def test_the_shipped_model_tells_children_with_pneumonia(shared: Path, models_di
     ill = [case for case in cases if case.has(pneumonia.CHILD)][:12]
     well = [case for case in cases if not case.has(pneumonia.CHILD)][:12]
     model = paediatric.load(models_dir, "cpu").model
-    readings = read_all(model.session, model.manifest, ill + well)
+    readings = read_all(model, ill + well)
     assert metrics.auc(*readings.of_label(pneumonia.CHILD)) > 0.8

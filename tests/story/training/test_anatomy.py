@@ -39,7 +39,7 @@ def test_what_was_not_outlined_costs_nothing() -> None:
 
 @pytest.mark.data
 def test_real_outlines_are_read_by_their_convention(shared: Path) -> None:
-    from pipelines.anatomy.train import fill
+    from pipelines.anatomy.train import decode
 
     cases = read_cases(shared)
     assert len(cases) == 788
@@ -49,12 +49,12 @@ def test_real_outlines_are_read_by_their_convention(shared: Path) -> None:
     assert not patients["train"] & patients["test"]
     behind = [case for case in cases if case.behind_heart and case.heart is None][:2]
     up_to = [case for case in cases if not case.behind_heart][:2]
-    shelf = fill([*behind, *up_to], 1, 64, seed=0)
-    assert shelf.known.tolist() == [[False, True, False]] * 2 + [[True, False, True]] * 2 + [
+    arrays = decode([*behind, *up_to], 1, 64, seed=0)
+    assert arrays.known.tolist() == [[False, True, False]] * 2 + [[True, False, True]] * 2 + [
         [False, True, False]
     ]
     for row, regions in enumerate(((WHOLE,), (WHOLE,), (VISIBLE, HEART), (VISIBLE, HEART))):
         for region in regions:
-            assert 0.02 < shelf.masks[row, region].mean() < 0.6
-    assert np.ptp(shelf.images.reshape(5, -1), axis=1).min() > 200
+            assert 0.02 < arrays.masks[row, region].mean() < 0.6
+    assert np.ptp(arrays.images.reshape(5, -1), axis=1).min() > 200
     assert sum(case.cardiomegaly for case in read_labelled(shared)) > 100

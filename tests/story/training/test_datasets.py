@@ -85,6 +85,27 @@ def test_the_shipped_network_is_taken_over_as_it_is(models_dir: Path) -> None:
     load_onnx(shared, served, models_dir / "chest_findings" / "model.onnx", 224)
 
 
+def test_folded_batch_statistics_come_back(models_dir: Path) -> None:
+    """The network answers as before, and its normalisations measure what comes in."""
+    from pipelines.chest_findings.network import ServedNet, TrunkNet
+    from pipelines.training.start import load_onnx, renormalise
+
+    network = TrunkNet()
+    load_onnx(network, ServedNet(network, {}, 64), models_dir / "chest_findings" / "model.onnx", 64)
+    films = torch.rand(4, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    network.eval()
+    with torch.no_grad():
+        before = network(films)
+        renormalise(network, films)
+        after = network(films)
+        network.train()
+        network.dropout.eval()
+        taught = network(films)
+    for one, other, learning in zip(before, after, taught, strict=True):
+        assert torch.allclose(one, other, atol=1e-3)
+        assert (learning - one).abs().mean() < 0.5 * one.std()
+
+
 def test_corrected_cases_make_a_challenger_of_the_shipped_model(
     models_dir: Path, tmp_path: Path
 ) -> None:

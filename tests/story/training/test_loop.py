@@ -160,7 +160,7 @@ def test_weights_of_labels_are_read_and_wrong_ones_named() -> None:
 
 
 def test_a_weight_changes_what_a_source_teaches() -> None:
-    from pipelines.pneumothorax.shelf import Shelf
+    from pipelines.pneumothorax.arrays import TrainingArrays
     from pipelines.pneumothorax.train import losses
 
     labels = np.full((2, 14), np.nan, np.float32)
@@ -170,8 +170,8 @@ def test_a_weight_changes_what_a_source_teaches() -> None:
     found = {}
     for weight in (1.0, 0.25):
         weights = np.asarray([1.0, weight], np.float32)
-        shelf = Shelf(empty, empty, np.zeros(2, np.float32), labels, weights, {})
-        parts = losses(answers, torch.zeros(2, 1, 32, 32), shelf, np.arange(2))
+        arrays = TrainingArrays(empty, empty, np.zeros(2, np.float32), labels, weights, {})
+        parts = losses(answers, torch.zeros(2, 1, 32, 32), arrays, np.arange(2))
         found[weight] = float(parts["presence"])
     right, wrong = 0.138, 3.898  # cross entropy of 4.0 against 0.97 and 0.03
     assert found[1.0] == pytest.approx((right + wrong) / 2, abs=0.01)

@@ -45,14 +45,31 @@ def test_augmentation_moves_image_and_mask_together() -> None:
 @pytest.mark.data
 def test_real_radiographs_train_too(shared: Path, tmp_path: Path) -> None:
     from pipelines.pneumothorax import train as training
-    from pipelines.pneumothorax.network import PneumothoraxNet, load_imagenet
+    from pipelines.pneumothorax.judging import judge
+    from pipelines.pneumothorax.network import PneumothoraxNet
+    from pipelines.training.trunk import load_imagenet
 
     cases = [case for case in read_cases(shared) if case.split == "train" and not case.small]
     chosen = [case for case in cases if case.mask is not None][:6] + cases[:6]
-    shelf = training.fill(chosen, 0, 192, seed=0)
-    assert shelf.masks[:6].reshape(6, -1).any(axis=1).all()
-    assert shelf.labels[:6, 0].all()
+    arrays = training.decode(chosen, 0, 192, seed=0)
+    assert arrays.masks[:6].reshape(6, -1).any(axis=1).all()
+    assert arrays.labels[:6, 0].all()
     network = PneumothoraxNet(13)
-    load_imagenet(network, shared / "weights" / "mobilenet_v2_imagenet.npz")
-    marks = training.judge(network, shelf)
+    load_imagenet(network.encoder, shared / "weights" / "mobilenet_v2_imagenet.npz")
+    marks = judge(network, arrays)
     assert 0 <= marks["auc"] <= 1
+
+
+def test_the_presence_may_listen_to_the_mask() -> None:
+    from pipelines.pneumothorax.network import PneumothoraxNet, ServedNet, evidence
+
+    small, large = torch.full((2, 1, 32, 32), -5.0).chunk(2)
+    small[..., :4, :4] = 5
+    large[..., :16, :16] = 5
+    assert evidence(torch.full((1, 1, 32, 32), -5.0)) < evidence(small) < evidence(large)
+    network = PneumothoraxNet(13).eval()
+    film = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        mask, presence = network(film)
+        _, told = ServedNet(network, 0.5)(film)
+    assert torch.allclose(told, presence[:, :1] + 0.5 * evidence(mask))

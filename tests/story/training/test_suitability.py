@@ -33,21 +33,23 @@ def test_turning_is_counterclockwise_and_inverting_flips_grey() -> None:
     assert np.allclose(found[3, 0].numpy(), 1 - np.rot90(image[0].numpy(), 3))
 
 
-def test_a_spoilt_chest_is_no_longer_the_image() -> None:
-    from pipelines.suitability.wreck import spoil
+def test_a_corrupted_chest_is_no_longer_the_image() -> None:
+    from pipelines.suitability.corruption import corrupt
 
     images = torch.rand(12, 1, 48, 48)
-    found = spoil(images, torch.Generator().manual_seed(0))
+    found = corrupt(images, torch.Generator().manual_seed(0))
     assert found.shape == images.shape
     assert (found - images).abs().mean(dim=(1, 2, 3)).min() > 0.02
-    assert spoil(images[:0], torch.Generator()).shape == (0, 1, 48, 48)
+    assert corrupt(images[:0], torch.Generator()).shape == (0, 1, 48, 48)
 
 
 def test_a_batch_says_what_is_true_of_its_images() -> None:
     from pipelines.suitability import train as training
 
-    shelf = training.fill(None, "train", 3, 64, seed=0)
-    batch = training.assemble(shelf, 64, np.random.default_rng(0), torch.Generator().manual_seed(0))
+    arrays = training.decode(None, "train", 3, 64, seed=0)
+    batch = training.assemble(
+        arrays, 64, np.random.default_rng(0), torch.Generator().manual_seed(0)
+    )
     assert batch.images.shape[1:] == (1, 64, 64)
     assert float(batch.frontal.sum()) == training.FRONTALS
     assert float(batch.images.amin()) >= 0

@@ -21,7 +21,7 @@ from pipelines.serving.manifest import (
     ModelManifest,
     PhantomReference,
 )
-from pipelines.serving.session import Session, SharedSession
+from pipelines.serving.session import Session
 from tests.support.readings import named, only
 
 SIZE = 64
@@ -62,7 +62,7 @@ def telling(tmp_path: Path) -> Answering:
     )
     return lambda regions: AnatomyPipeline(
         manifest,
-        SharedSession(Session(FixedRegions(regions), "image", ("regions",), "fixed")),
+        Session(FixedRegions(regions), "image", ("regions",), "fixed"),
     )
 
 

@@ -14,12 +14,12 @@ from dicom_node.domain.findings import Finding, Presence, Side
 from dicom_node.domain.study import Orientation, Radiograph
 from pipelines.anatomy import pipeline as anatomy
 from pipelines.chest_findings.codes import MAPPED, SCORES
-from pipelines.chest_findings.pipeline import task_on
+from pipelines.chest_findings.head import Head
+from pipelines.chest_findings.pipeline import head_on
 from pipelines.chest_findings.reading import SharedModel
-from pipelines.chest_findings.task import LabelledPipeline
 from pipelines.phantom.chest import Phantom, chest_phantom
 from pipelines.serving.labelled import load_labelled
-from pipelines.serving.session import Session, SharedSession
+from pipelines.serving.session import Session
 from tests.support.readings import REF
 
 Film = Callable[[Phantom], Radiograph]
@@ -45,17 +45,17 @@ class FixedScores:
 
 
 @pytest.fixture(scope="module")
-def telling(models_dir: Path) -> Callable[[Told], LabelledPipeline]:
+def telling(models_dir: Path) -> Callable[[Told], Head]:
     manifest = replace(load_labelled(models_dir / "chest_findings"), map_fraction=0.4)
 
-    def make(told: Told) -> LabelledPipeline:
+    def make(told: Told) -> Head:
         session = Session(FixedScores(told), "image", manifest.outputs, "fixed")
-        return task_on(SharedModel(manifest, SharedSession(session)))
+        return head_on(SharedModel(manifest, session))
 
     return make
 
 
-Telling = Callable[[Told], LabelledPipeline]
+Telling = Callable[[Told], Head]
 
 
 def by_code(findings: tuple[Finding, ...]) -> dict[str, Finding]:

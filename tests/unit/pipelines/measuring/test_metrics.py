@@ -56,3 +56,12 @@ def test_the_bootstrap_draws_patients() -> None:
     assert many.value == two.value == 0.5
     assert (two.low, two.high) == (0.0, 1.0)
     assert many.high - many.low < 0.3
+
+
+def test_a_shifted_intercept_gives_the_truths_mean() -> None:
+    draw = np.random.default_rng(0)
+    logits = draw.normal(0, 2, 4000)
+    truth = draw.random(4000) < 1 / (1 + np.exp(-(logits - 1.5)))
+    shift = metrics.fit_intercept(truth, logits)
+    assert shift == pytest.approx(-1.5, abs=0.15)
+    assert (1 / (1 + np.exp(-(logits + shift)))).mean() == pytest.approx(truth.mean(), abs=1e-6)

@@ -15,7 +15,7 @@ from PIL import Image
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import OperatingPoint
 from pipelines.measuring import metrics
-from pipelines.measuring.binary import Told, at_point, beside, figures
+from pipelines.measuring.binary import Scored, at_point, beside, figures
 from pipelines.measuring.curves import Chart, Line
 from pipelines.measuring.report import (
     BEGIN,
@@ -36,12 +36,12 @@ TRAIN = "pages need dicom-node[train]"
 TASKS = sorted(path.parent.name for path in MODELS.glob("*/model.toml"))
 
 
-def told(count: int = 60, seed: int = 3) -> Told:
+def told(count: int = 60, seed: int = 3) -> Scored:
     """A reader that is right more often than not; two images a patient."""
     draw = np.random.default_rng(seed)
     truth = draw.random(count) < 0.4
     shares = np.clip(0.3 * truth + 0.5 * draw.random(count), 0, 1)
-    return Told(truth, shares, [f"p{row // 2}" for row in range(count)])
+    return Scored(truth, shares, [f"p{row // 2}" for row in range(count)])
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,7 +93,7 @@ def test_curves_are_counts_at_every_threshold(rows: list[tuple[bool, int]]) -> N
 def test_decisions_at_a_threshold() -> None:
     truth = np.array([True] * 4 + [False] * 16)
     shares = np.array([0.9, 0.8, 0.7, 0.1] + [0.95] * 4 + [0.05] * 12)
-    found = at_point(Told(truth, shares, [str(row) for row in range(20)]), 0.5, 0.1)
+    found = at_point(Scored(truth, shares, [str(row) for row in range(20)]), 0.5, 0.1)
     assert found["sensitivity"]["value"] == 0.75  # type: ignore[index]
     assert found["specificity"]["value"] == 0.75  # type: ignore[index]
     assert (found["ppv"], found["npv"]) == (round(3 / 7, 4), round(12 / 13, 4))
@@ -113,7 +113,7 @@ def test_a_reader_beside_itself_does_not_differ() -> None:
     other = beside(reader, coin)
     assert other["difference (bootstrap)"]["low"] > 0  # type: ignore[index]
     assert other["p (DeLong)"] < 0.05  # type: ignore[operator]
-    few = Told(reader.truth[:3], reader.probabilities[:3], reader.patients[:3])
+    few = Scored(reader.truth[:3], reader.probabilities[:3], reader.patients[:3])
     assert "too few" in beside(few, coin[:3])
 
 

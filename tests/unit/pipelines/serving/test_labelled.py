@@ -37,3 +37,14 @@ def test_errors_name_file_and_key(
     with pytest.raises(BadSettings, match=words) as caught:
         load_labelled(tmp_path)
     assert str(tmp_path / "model.toml") in str(caught.value)
+
+
+def test_a_view_may_have_a_calibration_of_its_own(models_dir: Path, tmp_path: Path) -> None:
+    manifest = load_labelled(models_dir / "abnormality")
+    (label,) = manifest.labels
+    known = replace(label, view_intercepts={"AP": label.calibration.intercept + 1})
+    write_manifest(tmp_path, replace(manifest, labels=(known,)))
+    (found,) = load_labelled(tmp_path).labels
+    assert found.calibration_of("") == found.calibration_of("PA") == label.calibration
+    assert found.calibration_of("ap").intercept == pytest.approx(label.calibration.intercept + 1)
+    assert found.calibration_of("AP").probability(0.0) > label.calibration.probability(0.0)

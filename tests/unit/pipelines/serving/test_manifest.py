@@ -1,5 +1,6 @@
 """model.toml: what is accepted, and how errors read."""
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def test_what_is_written_is_read_back(models_dir: Path, tmp_path: Path, task: st
     manifest = replace(shipped, weights=tmp_path / "model.onnx", members=(member,))
     write_manifest(tmp_path, manifest)
     assert load_manifest(tmp_path) == manifest
+    released, written = (
+        tomllib.loads((folder / "model.toml").read_text())
+        for folder in (models_dir / task, tmp_path)
+    )
+    del written["members"]
+    assert written == released
 
 
 @pytest.mark.parametrize(

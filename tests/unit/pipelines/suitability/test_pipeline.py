@@ -18,7 +18,7 @@ from pipelines.serving.manifest import (
     ModelManifest,
     PhantomReference,
 )
-from pipelines.serving.session import Session, SharedSession
+from pipelines.serving.session import Session
 from pipelines.suitability import codes
 from pipelines.suitability.cases import TEST_KINDS, read_frontals, read_others
 from pipelines.suitability.pipeline import NAME, OUTPUTS, SuitabilityPipeline, load
@@ -65,7 +65,7 @@ def judging(tmp_path: Path) -> Answering:
         licences=("none",),
     )
     return lambda answers: SuitabilityPipeline(
-        manifest, SharedSession(Session(FixedVerdict(answers), "image", OUTPUTS, "fixed"))
+        manifest, Session(FixedVerdict(answers), "image", OUTPUTS, "fixed")
     )
 
 

@@ -15,7 +15,7 @@ from pydicom.tag import Tag
 from dicom_node.domain.findings import CodedConcept, Findings
 from dicom_node.domain.study import NODE_MODEL, Radiograph
 from dicom_node.domain.work import ObjectKind, ReportObject
-from dicom_node.formats.dicom import source as header_of
+from dicom_node.formats.dicom import header as header_of
 from dicom_node.results.common import ExaminedImage, ReportContext
 from dicom_node.results.dicom import text_sr
 from dicom_node.results.registry import BUILDERS

@@ -18,7 +18,7 @@ def read_by(engine: Engine, findings: Findings, now: float) -> int:
     ledger = SqlLedger(engine)
     ledger.reanalyse(study_uid="1.2.1", since=0.0, now=now)
     claim = claimed(ledger, now)
-    counted = history_of(engine, claim.instance_id).counted(findings)
+    counted = history_of(engine, claim.instance_id).with_generation(findings)
     ledger.finish_jobs(claim, outcome(1, kinds=(), findings=(counted, counted)), now)
     return counted.generation
 
@@ -40,4 +40,4 @@ def test_another_pipeline_replaces_nothing(engine: Engine) -> None:
         0,
     ]
     unknown = replace(READ, algorithm=replace(READ.algorithm, model_sha256=""))
-    assert history_of(engine, 1).counted(unknown).generation == 0
+    assert history_of(engine, 1).with_generation(unknown).generation == 0

@@ -1,4 +1,4 @@
-"""Spoil chest radiographs until they show no whole chest."""
+"""Corrupt chest radiographs until they show no whole chest."""
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +8,8 @@ ZOOM = (0.15, 0.42)
 HALF = (0.3, 0.48)
 
 
-def spoil(images: Tensor, random: torch.Generator) -> Tensor:
-    """Spoil each image (N, 1, s, s) in one of four ways."""
+def corrupt(images: Tensor, random: torch.Generator) -> Tensor:
+    """Corrupt each image (N, 1, s, s) in one of four ways."""
     made = [_WAYS[number % len(_WAYS)](images, number, random) for number in range(len(images))]
     return torch.stack(made) if made else images
 
@@ -75,8 +75,8 @@ def _several(images: Tensor, number: int, random: torch.Generator) -> Tensor:
     side = size // pieces
     found = torch.zeros_like(images[number])
     for place in range(pieces * pieces):
-        one = images[int(_uniform(random, 0, len(images) - 0.01))]
-        small = nn.functional.interpolate(one[None], (side, side), mode="area")[0]
+        whole = images[int(_uniform(random, 0, len(images) - 0.01))]
+        small = nn.functional.interpolate(whole[None], (side, side), mode="area")[0]
         top, left = side * (place // pieces), side * (place % pieces)
         found[:, top : top + side, left : left + side] = small
     return found

@@ -10,23 +10,23 @@ from pipelines.pneumothorax.cases import read_cases as read_pneumothorax
 from tests.support.published import COLUMNS, ROWS, save
 
 
-def test_every_format_fills_the_tasks_shelves(siim: Path) -> None:
+def test_every_format_fills_the_tasks_arrays(siim: Path) -> None:
     pytest.importorskip("torch", reason="training needs dicom-node[train]")
-    from pipelines.chest_findings.shelf import fill as fill_findings
-    from pipelines.pneumothorax.shelf import WEIGHTS, fill
+    from pipelines.chest_findings.arrays import decode as fill_findings
+    from pipelines.pneumothorax.arrays import WEIGHTS, decode
 
     weights = WEIGHTS | {"siim": 0.5}
-    shelf = fill(read_pneumothorax(siim), 0, 32, 0, weights)
-    assert shelf.labels[:, 0].tolist() == [1, 0]
-    assert shelf.has_mask.tolist() == [1, 1]
-    assert shelf.weights.tolist() == [0.5, 0.5]
-    assert set(shelf.groups) == {"mask", "absent"}
-    drawn = shelf.masks[0].astype(bool)
+    arrays = decode(read_pneumothorax(siim), 0, 32, 0, weights)
+    assert arrays.labels[:, 0].tolist() == [1, 0]
+    assert arrays.has_mask.tolist() == [1, 1]
+    assert arrays.weights.tolist() == [0.5, 0.5]
+    assert set(arrays.groups) == {"mask", "absent"}
+    drawn = arrays.masks[0].astype(bool)
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
     assert (rows[0], rows[-1] + 1) == (5 * 32 // ROWS, 15 * 32 // ROWS)
     assert abs(columns[0] - 2 * 32 / COLUMNS) <= 1
     assert abs(columns[-1] + 1 - 8 * 32 / COLUMNS) <= 1
-    assert not shelf.masks[1].any()
+    assert not arrays.masks[1].any()
     for number in range(2):
         save(siim / "more" / "NORMAL" / f"a{number}.png")
         save(siim / "more" / "PNEUMONIA" / f"person{number}_virus_1.png")

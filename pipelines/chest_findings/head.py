@@ -1,4 +1,4 @@
-"""A reading task on the shared network: the labels that it speaks of."""
+"""A head on the shared network: a reading task, and the labels that it speaks of."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +19,11 @@ from dicom_node.domain.pipeline import Check
 from dicom_node.domain.study import Radiograph
 from pipelines.anatomy.pipeline import AnatomyPipeline
 from pipelines.chest_findings.codes import AP_VIEW, NO_ORIENTATION, OUTSIDE
-from pipelines.chest_findings.reading import Answer, SharedModel
+from pipelines.chest_findings.reading import NetworkOutput, SharedModel
+from pipelines.geometry import Geometry
 from pipelines.serving.ensemble import digest_of
 from pipelines.serving.labelled import Label
+from pipelines.serving.task import Answer
 from pipelines.thorax import find_thorax
 
 GRID = 128
@@ -31,13 +33,14 @@ MIDLINE = 0.06
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class LabelAnswer:
     """What the network says of one label on one film, judged at a point."""
 
     label: Label
     probability: float
     point: OperatingPoint
-    answer: Answer
+    output: NetworkOutput
+    geometry: Geometry
     radiograph: Radiograph
     map_fraction: float
 
@@ -49,14 +52,14 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPipeline:
+class Head:
     """A reading task on the shared network: the labels that it speaks of."""
 
     model: SharedModel
     name: str
     """The name used in routes."""
     labels: tuple[str, ...]
-    find: Callable[[Said], Finding]
+    find: Callable[[LabelAnswer], Finding]
     remarks: tuple[str, ...] = ()
     """Notes on every result."""
     remarks_if_present: tuple[str, ...] = ()
@@ -66,12 +69,12 @@ class LabelledPipeline:
     @property
     def version(self) -> str:
         """The model's version."""
-        return self.model.manifest.version
+        return self.model.version
 
     @property
     def device(self) -> str:
         """Where the network computes, in words."""
-        return self.model.session.device
+        return self.model.device
 
     def points_of(self, choice: PointChoice) -> dict[str, OperatingPoint]:
         """Give each finding's operating point; BadSettings for one that it lacks."""
@@ -98,11 +101,14 @@ class LabelledPipeline:
         return tuple(
             Findings(
                 algorithm,
-                one,
-                notes=(*self._notes(radiograph, one), *self._doubts(radiograph, answer, one)),
+                findings,
+                notes=(
+                    *self._notes(radiograph, findings),
+                    *self._doubts(radiograph, answer, findings),
+                ),
                 timings_ms=timings_ms,
             )
-            for one in judged
+            for findings in judged
         )
 
     def prefetch(self, radiographs: Sequence[Radiograph]) -> None:
@@ -118,21 +124,34 @@ class LabelledPipeline:
         return [known[name] for name in self.labels]
 
     def _finding(
-        self, label: Label, choice: PointChoice, answer: Answer, radiograph: Radiograph
+        self,
+        label: Label,
+        choice: PointChoice,
+        answer: Answer[NetworkOutput],
+        radiograph: Radiograph,
     ) -> Finding:
-        probability = label.calibration.probability(float(answer.scores[label.column]))
-        fraction = self.model.manifest.map_fraction
-        point = label.point(choice)
-        found = self.find(Said(label, probability, point, answer, radiograph, fraction))
-        if answer.spread is None:
+        output = answer.said
+        calibration = label.calibration_of(radiograph.view_position)
+        found = self.find(
+            LabelAnswer(
+                label=label,
+                probability=calibration.probability(float(output.scores[label.column])),
+                point=label.point(choice),
+                output=output,
+                geometry=answer.geometry,
+                radiograph=radiograph,
+                map_fraction=self.model.manifest.map_fraction,
+            )
+        )
+        if output.spread is None:
             return found
-        return replace(found, uncertainty=float(answer.spread[label.column]))
+        return replace(found, uncertainty=float(output.spread[label.column]))
 
     def _doubts(
-        self, radiograph: Radiograph, answer: Answer, findings: tuple[Finding, ...]
+        self, radiograph: Radiograph, answer: Answer[NetworkOutput], findings: tuple[Finding, ...]
     ) -> Iterator[str]:
         """Name the findings that have a box whose centre no rib cage holds."""
-        boxed = [one for one in findings if one.boxes]
+        boxed = [finding for finding in findings if finding.boxes]
         cage = find_thorax(self.anatomy if boxed else None, radiograph, GRID).cage()
         if cage is None:
             return
@@ -150,20 +169,20 @@ class LabelledPipeline:
         notes = list(radiograph.notes)
         if radiograph.view_position.upper() == "AP":
             notes.append(AP_VIEW)
-        if any(one.presence is Presence.PRESENT for one in findings):
+        if any(finding.presence is Presence.PRESENT for finding in findings):
             notes += self.remarks_if_present
             if not knows_sides(radiograph):
                 notes.append(NO_ORIENTATION)
         return tuple(dict.fromkeys((*notes, *self.remarks)))
 
 
-def open_task(pipeline: LabelledPipeline) -> LabelledPipeline:
-    """Check that the model has every label of the task; raises BadSettings."""
-    manifest = pipeline.model.manifest
-    missing = set(pipeline.labels) - {label.name for label in manifest.labels}
+def checked(head: Head) -> Head:
+    """Check that the model has every label of the head; raises BadSettings."""
+    manifest = head.model.manifest
+    missing = set(head.labels) - {label.name for label in manifest.labels}
     if missing:
         raise BadSettings(f"{manifest.name}: model.toml lacks the labels {sorted(missing)}")
-    return pipeline
+    return head
 
 
 def side_of(centre: float, radiograph: Radiograph) -> Side:

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipelines.chest_findings.cases import BoxLabel, Case, mined_labels
+from pipelines.chest_findings.cases import BoxLabel, Case, mined_labels, read_labels
 from pipelines.chest_findings.codes import MAPPED, NO_FINDING, SCORES
 from pipelines.datasets.picture import open_grey
+from pipelines.datasets.truth import truths_of
 from pipelines.geometry import square
 from pipelines.phantom.chest import Condition, chest_phantom
 from pipelines.training.augment import equalise, photograph, random_affine, write_markers
@@ -24,11 +25,11 @@ PHANTOM_SIDE = 256
 GRID = 56
 """Boxes are drawn on a grid of this size."""
 BATCH = {
-    "boxed": 5,
-    "full": 10,
+    "boxed": 6,
+    "full": 12,
     "nih": 10,
-    "small": 13,
-    "child": 4,
+    "small": 7,
+    "child": 3,
     "siim": 6,
     "rsna": 10,
     "classes": 10,
@@ -36,6 +37,10 @@ BATCH = {
     "phantom": 4,
 }
 """Images per step, by group; groups that are not there are left out."""
+READ_CHANCE = 1.6
+"""Films that radiologists read are drawn so many times as often as others."""
+LABEL_SMOOTHING = 0.02
+"""Of labels that nobody weighed."""
 ASPECTS = (1.0, 1.7)
 """A child's radiograph is cropped to an aspect ratio drawn from here."""
 SOFTENED = 0.35
@@ -44,11 +49,19 @@ THUMBNAIL = 0.55
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class TrainingArrays:
     """Images (N, side, side), labels (N, scores) with NaN, boxes by row."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.float32]
+    shares: NDArray[np.float32]
+    """(N, scores): how likely each finding is there; see `pipelines.datasets.truth`."""
+    weights: NDArray[np.float32]
+    """(N, scores): how much that counts, 0 where nothing is known."""
+    read: NDArray[np.float32]
+    """(N, scores) of what radiologists saw: 0, 1, or NaN where they did not read."""
+    chances: NDArray[np.float64]
+    """(N,): how often an image is drawn, against the others of its group."""
     sources: NDArray[np.int64]
     aspects: NDArray[np.float32]
     """Width over height of the file, 1 where it means nothing."""
@@ -61,7 +74,8 @@ class Batch:
     """One step's images (N, 1, S, S) in 0..1, with what is known of them."""
 
     images: Tensor
-    labels: Tensor
+    shares: Tensor
+    weights: Tensor
     sources: Tensor
     boxes: Tensor
     """(N, mapped, GRID, GRID): inside a box 1, elsewhere 0."""
@@ -69,33 +83,62 @@ class Batch:
     """(N,): whether an expert drew boxes on this image."""
 
 
-def fill(cases: Sequence[Case], phantoms: int, side: int, store: Path | None = None) -> Shelf:
+def decode(
+    cases: Sequence[Case], phantoms: int, side: int, store: Path | None = None
+) -> TrainingArrays:
     """Decode cases (once: `store` keeps them) and make phantoms."""
     key = hashlib.sha256("".join([str(side), *(str(c.image) for c in cases)]).encode())
     kept = store / f"images-{key.hexdigest()[:16]}.npz" if store else None
     if kept and kept.exists():
-        with np.load(kept) as arrays:
-            images, aspects = arrays["images"], arrays["aspects"]
+        with np.load(kept) as held:
+            images, aspects = held["images"], held["aspects"]
     else:
         images, aspects = _decode(cases, side)
         if kept:
             np.savez(kept, images=images, aspects=aspects)
     made, phantom_labels, phantom_boxes = _phantoms(phantoms, side)
-    boxes = {row: case.boxes for row, case in enumerate(cases) if case.boxes}
-    boxes |= {len(cases) + row: one for row, one in phantom_boxes.items()}
+    boxes = {row: drawn for row, case in enumerate(cases) if (drawn := boxes_to_teach(case))}
+    boxes |= {len(cases) + row: drawn for row, drawn in phantom_boxes.items()}
     sources = [case.source for case in cases] + ["phantom"] * phantoms
     groups: dict[str, list[int]] = {}
     for row, source in enumerate(sources):
         name = "boxed" if row in boxes and source != "phantom" else source
         groups.setdefault(name, []).append(row)
-    return Shelf(
+    labels = np.asarray([case.labels for case in cases] + phantom_labels, np.float32)
+    shares, weights = targets(cases, labels)
+    read = np.full_like(labels, np.nan)
+    read[: len(cases)] = [read_labels(case) for case in cases] or np.zeros((0, len(SCORES)))
+    return TrainingArrays(
         np.concatenate([images, made]),
-        np.asarray([case.labels for case in cases] + phantom_labels, np.float32),
+        labels,
+        shares,
+        weights,
+        read,
+        np.where(np.isnan(read).all(axis=1), 1.0, READ_CHANCE),
         np.asarray([SOURCES.index(source) for source in sources], np.int64),
         np.concatenate([aspects, np.ones(phantoms, np.float32)]),
         boxes,
         {name: np.asarray(rows, np.int64) for name, rows in groups.items()},
     )
+
+
+def targets(
+    cases: Sequence[Case], labels: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give shares and weights that teach, (N, scores) each; labels where nobody weighed them."""
+    shares = np.nan_to_num(labels).clip(LABEL_SMOOTHING, 1 - LABEL_SMOOTHING)
+    weights = (~np.isnan(labels)).astype(np.float32)
+    for row, case in enumerate(cases):
+        if case.reading is not None:
+            for name, truth in truths_of(case.reading).items():
+                column = SCORES.index(name)
+                shares[row, column], weights[row, column] = truth.share, truth.weight
+    return shares, weights
+
+
+def boxes_to_teach(case: Case) -> tuple[BoxLabel, ...]:
+    """Join the boxes of the eight findings with RSNA's of opacities, which stand for pneumonia."""
+    return case.boxes + (case.reading.opacities if case.reading else ())
 
 
 def _decode(cases: Sequence[Case], side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -131,19 +174,19 @@ def _phantoms(
     return images, labels, boxes
 
 
-def pick(shelf: Shelf, draw: np.random.Generator) -> NDArray[np.int64]:
+def pick(arrays: TrainingArrays, draw: np.random.Generator) -> NDArray[np.int64]:
     """Choose one step's images."""
-    return np.concatenate(
-        [
-            draw.choice(shelf.groups[name], min(number, len(shelf.groups[name])), replace=False)
-            for name, number in BATCH.items()
-            if name in shelf.groups
-        ]
-    )
+    chosen = []
+    for name, number in BATCH.items():
+        if name in arrays.groups:
+            rows = arrays.groups[name]
+            chances = arrays.chances[rows] / arrays.chances[rows].sum()
+            chosen.append(draw.choice(rows, min(number, len(rows)), replace=False, p=chances))
+    return np.concatenate(chosen)
 
 
 def batch(
-    shelf: Shelf,
+    arrays: TrainingArrays,
     rows: NDArray[np.int64],
     size: int,
     random: torch.Generator,
@@ -157,10 +200,10 @@ def batch(
     def there(values: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(values).to(random.device)
 
-    images = there(shelf.images[rows]).float()[:, None] / 255
-    grids = there(np.stack([draw_boxes(shelf.boxes.get(int(row), ())) for row in rows]))
+    images = there(arrays.images[rows]).float()[:, None] / 255
+    grids = there(np.stack([draw_boxes(arrays.boxes.get(int(row), ())) for row in rows]))
     maps = random_affine(len(rows), random)
-    maps[:, :, :2] *= _crops(there(shelf.aspects[rows]), random)[:, :, None]
+    maps[:, :, :2] *= _crops(there(arrays.aspects[rows]), random)[:, :, None]
     maps[:, :, 2] *= 0.7
     warped = _warp(images, maps, size)
     soft = torch.rand(len(rows), generator=random, device=random.device) < SOFTENED
@@ -169,10 +212,11 @@ def batch(
     warped = equalise(warped, random, flattened)
     return Batch(
         write_markers(photograph(warped, random), random),
-        there(shelf.labels[rows]),
-        there(shelf.sources[rows]),
+        there(arrays.shares[rows]),
+        there(arrays.weights[rows]),
+        there(arrays.sources[rows]),
         (_warp(grids, maps, GRID) > 0.5).float(),
-        torch.tensor([int(row) in shelf.boxes for row in rows], device=random.device),
+        torch.tensor([int(row) in arrays.boxes for row in rows], device=random.device),
     )
 
 

@@ -19,16 +19,18 @@ from pipelines.serving.session import open_session
 BATCH = {
     "mask": 4,
     "small_mask": 1,
+    "agreed_mask": 4,
     "present": 1,
     "weak_present": 2,
     "absent": 3,
     "small_absent": 1,
     "mined": 1,
+    "agreed_absent": 2,
     "weak_absent": 2,
     "feedback": 4,
 }
-"""Images per step, by group; a phantom is one more. So 7 of 15 are positive, and
-weak labels are held down by their number."""
+"""Images per step, by group; groups that are not there are left out, a phantom is one
+more. With the agreed films of stage 2 10 of 18 are positive."""
 WEIGHTS = {
     "siim": 1.0,
     "google": 1.0,
@@ -37,22 +39,25 @@ WEIGHTS = {
     "classes": 1.0,
     "nih_text": 1.0,
     "weak": 1.0,
+    "agreed": 1.0,
     "phantom": 1.0,
 }
 """Weight of a presence label by its source; `--weigh` changes them."""
+AGREED_WEIGHT = 0.6
+"""Weight of a mask, or of its absence, that two networks agree on, against a radiologist's."""
 TAUGHT_WEIGHT = 0.3
 """Weight of a mask that a teacher drew, against a radiologist's."""
 CONDITIONS: tuple[Condition, ...] = ("none", "right", "none", "left")
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class TrainingArrays:
     """Decoded radiographs: uint8 images and masks (N, size, size), labels."""
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     has_mask: NDArray[np.float32]
-    """(N,): 1 where a radiologist's mask or absence is known, less for a teacher's mask."""
+    """(N,): 1 where a radiologist's mask or absence is known, less for a network's."""
     labels: NDArray[np.float32]
     """(N, 1 + auxiliary) of 0, 1, or NaN for unknown; presence first."""
     weights: NDArray[np.float32]
@@ -60,16 +65,16 @@ class Shelf:
     groups: dict[str, NDArray[np.int64]]
 
 
-def fill(
+def decode(
     cases: Sequence[Case],
     phantoms: int,
     size: int,
     seed: int,
     weights: Mapping[str, float] = WEIGHTS,
-) -> Shelf:
+) -> TrainingArrays:
     """Decode cases and make phantoms, through the preprocessing of serving."""
     count = len(cases) + phantoms
-    shelf = Shelf(
+    arrays = TrainingArrays(
         images=np.zeros((count, size, size), np.uint8),
         masks=np.zeros((count, size, size), np.uint8),
         has_mask=np.zeros(count, np.float32),
@@ -79,37 +84,39 @@ def fill(
     )
     groups: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
-        _put_case(shelf, row, case, size)
-        shelf.weights[row] = weights[case.source]
+        _put_case(arrays, row, case, size)
+        arrays.weights[row] = weights[case.source]
         groups.setdefault(_group(case), []).append(row)
     for number in range(phantoms):
-        _put_phantom(shelf, len(cases) + number, seed, number)
+        _put_phantom(arrays, len(cases) + number, seed, number)
         groups.setdefault("phantom", []).append(len(cases) + number)
-    shelf.groups.update({name: np.asarray(rows, np.int64) for name, rows in groups.items()})
-    return shelf
+    arrays.groups.update({name: np.asarray(rows, np.int64) for name, rows in groups.items()})
+    return arrays
 
 
-def _put_case(shelf: Shelf, row: int, case: Case, size: int) -> None:
-    shelf.images[row] = np.rint(square(open_grey(case.image), None, size)[0] * 255)
+def _put_case(arrays: TrainingArrays, row: int, case: Case, size: int) -> None:
+    arrays.images[row] = np.rint(square(open_grey(case.image), None, size)[0] * 255)
     if case.mask is not None:
-        shelf.masks[row] = small_mask(case.mask, size)
-    shelf.has_mask[row] = case.mask is not None or (case.expert and not case.present)
-    shelf.labels[row, 0] = case.present
+        arrays.masks[row] = small_mask(case.mask, size)
+    arrays.has_mask[row] = case.mask is not None or (case.expert and not case.present)
+    if case.source == "agreed":
+        arrays.has_mask[row] = AGREED_WEIGHT
+    arrays.labels[row, 0] = case.present
     if case.findings is not None:
-        shelf.labels[row, 1:] = [finding in case.findings for finding in AUXILIARY]
+        arrays.labels[row, 1:] = [finding in case.findings for finding in AUXILIARY]
 
 
-def _put_phantom(shelf: Shelf, row: int, seed: int, number: int) -> None:
-    size = shelf.images.shape[1]
+def _put_phantom(arrays: TrainingArrays, row: int, seed: int, number: int) -> None:
+    size = arrays.images.shape[1]
     film = min(512, max(192, 3 * size))
     condition = CONDITIONS[number % len(CONDITIONS)]
     phantom = chest_phantom(seed + number, condition, rows=film, columns=film)
-    shelf.images[row] = np.rint(square(phantom.display(), None, size)[0] * 255)
+    arrays.images[row] = np.rint(square(phantom.display(), None, size)[0] * 255)
     whole = Image.fromarray(phantom.pneumothorax_mask.astype(np.uint8) * 255)
     small = whole.resize((size, size), Image.Resampling.BILINEAR)
-    shelf.masks[row] = np.asarray(small) > 127
-    shelf.has_mask[row] = 1
-    shelf.labels[row, 0] = condition != "none"
+    arrays.masks[row] = np.asarray(small) > 127
+    arrays.has_mask[row] = 1
+    arrays.labels[row, 0] = condition != "none"
 
 
 def _group(case: Case) -> str:
@@ -117,6 +124,8 @@ def _group(case: Case) -> str:
         return "feedback"
     if case.small:
         return "small_mask" if case.present else "small_absent"
+    if case.source == "agreed":
+        return "agreed_mask" if case.present else "agreed_absent"
     if case.source == "weak":
         return "weak_present" if case.present else "weak_absent"
     if case.present:
@@ -124,7 +133,7 @@ def _group(case: Case) -> str:
     return "absent" if case.expert else "mined"
 
 
-def draw_masks(shelf: Shelf, teacher: Path) -> None:
+def draw_masks(arrays: TrainingArrays, teacher: Path) -> None:
     """Let a finished model draw the masks of positives that have none.
 
     Self-training (Lee, "Pseudo-Label", 2013): where, is the teacher's opinion;
@@ -133,27 +142,27 @@ def draw_masks(shelf: Shelf, teacher: Path) -> None:
     manifest = load_manifest(teacher)
     session = open_session(manifest)
     side = manifest.input.size
-    without = (shelf.labels[:, 0] == 1) & (shelf.has_mask == 0)
+    without = (arrays.labels[:, 0] == 1) & (arrays.has_mask == 0)
     for row in np.flatnonzero(without):
-        picture = Image.fromarray(shelf.images[row]).resize((side, side), Image.Resampling.BOX)
+        picture = Image.fromarray(arrays.images[row]).resize((side, side), Image.Resampling.BOX)
         pixels = np.asarray(picture, np.float32) / np.float32(255)
         straight = network_input(pixels, manifest.input.mean, manifest.input.std)
         both = session.run(np.concatenate([straight, straight[..., ::-1]]))["mask"][:, 0]
         shares = (both[0] + both[1][:, ::-1]) / np.float32(2)
         mask = plausible(shares, manifest.mask_threshold)
         if mask.any():
-            drawn = Image.fromarray(mask.astype(np.uint8) * 255).resize(shelf.masks.shape[1:])
-            shelf.masks[row] = np.asarray(drawn) > 127
-            shelf.has_mask[row] = TAUGHT_WEIGHT
+            drawn = Image.fromarray(mask.astype(np.uint8) * 255).resize(arrays.masks.shape[1:])
+            arrays.masks[row] = np.asarray(drawn) > 127
+            arrays.has_mask[row] = TAUGHT_WEIGHT
 
 
-def pick(shelf: Shelf, draw: np.random.Generator) -> NDArray[np.int64]:
+def pick(arrays: TrainingArrays, draw: np.random.Generator) -> NDArray[np.int64]:
     """Choose one step's images; a group that is not there is left out."""
     chosen = [
-        draw.choice(shelf.groups[name], min(number, len(shelf.groups[name])), replace=False)
+        draw.choice(arrays.groups[name], min(number, len(arrays.groups[name])), replace=False)
         for name, number in BATCH.items()
-        if name in shelf.groups
+        if name in arrays.groups
     ]
-    if "phantom" in shelf.groups:
-        chosen.append(draw.choice(shelf.groups["phantom"], 1 if chosen else 4))
+    if "phantom" in arrays.groups:
+        chosen.append(draw.choice(arrays.groups["phantom"], 1 if chosen else 4))
     return np.concatenate(chosen)
