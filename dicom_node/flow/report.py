@@ -30,7 +30,7 @@ class ReportingContext:
     history: Callable[[int], History]
     """What went out before for an instance."""
     destinations: Callable[[float], Destinations]
-    """Who gets results, and what planned_object takes now."""
+    """Who gets results, and what each takes now."""
     archive: Archive
 
 
@@ -46,16 +46,14 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
     planned = plan(claim, answers, context.routes, history, context.destinations(now), now)
     objects: dict[str, tuple[ReportObject, StoredFile]] = {}
     not_made: list[str] = []
-    for planned_object in planned.objects:
+    for each in planned.objects:
         try:
-            objects[planned_object.uid] = _store(planned_object, reading, context, now)
+            objects[each.uid] = _store(each, reading, context, now)
         except (TryAgain, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - a builder's edge: one odd header silences no alert
             log_failure("object_not_made", type(error), error.__traceback__)
-            not_made.append(
-                f"{planned_object.kind} for {planned_object.destination}: {type(error).__name__}"
-            )
+            not_made.append(f"{each.kind} for {each.destination}: {type(error).__name__}")
     for replacement in planned.replaced:
         log.warning(
             "object_replaced",
@@ -67,12 +65,12 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
     return Outcome(
         findings,
         tuple(objects.values()),
-        tuple(delivery for delivery in planned.deliveries if delivery.sop_instance_uid in objects),
+        tuple(each for each in planned.deliveries if each.sop_instance_uid in objects),
         planned.replaced,
         tuple(
-            escalation
-            for escalation in planned.escalations
-            if {escalation.sop_instance_uid, escalation.instead_of} <= set(objects)
+            each
+            for each in planned.escalations
+            if {each.sop_instance_uid, each.instead_of} <= objects.keys()
         ),
         tuple(not_made),
     )
