@@ -11,7 +11,7 @@ from dicom_node.flow.receive import Reception
 from dicom_node.formats.dicom.header import describe_file
 from dicom_node.network.hosts import HostBook, KnownAddresses
 from dicom_node.settings.settings import Settings
-from dicom_node.storage.queue.callers import is_approved, list_callers
+from dicom_node.storage.queue.callers import is_approved, list_callers, record_caller
 from dicom_node.storage.queue.group_commit import GroupCommit
 from dicom_node.storage.queue.orders import raise_priority
 
@@ -60,7 +60,7 @@ def caller_policy(parts: Parts) -> CallerPolicy:
         peers=parts.settings.peers,
         unknown_callers=parts.settings.receive.unknown_callers,
         addresses_of=HostBook().addresses_of,
-        remember=parts.ledger.record_caller,
+        remember=partial(record_caller, parts.engine),
         is_approved=partial(is_approved, parts.engine),
         alert=parts.audit.refused,
     )

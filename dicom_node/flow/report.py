@@ -30,7 +30,7 @@ class ReportingContext:
     history: Callable[[int], History]
     """What went out before for an instance."""
     destinations: Callable[[float], Destinations]
-    """Who gets results, and what each takes now."""
+    """Who gets results, and what planned_object takes now."""
     archive: Archive
 
 
@@ -46,14 +46,16 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
     planned = plan(claim, answers, context.routes, history, context.destinations(now), now)
     objects: dict[str, tuple[ReportObject, StoredFile]] = {}
     not_made: list[str] = []
-    for each in planned.objects:
+    for planned_object in planned.objects:
         try:
-            objects[each.uid] = _store(each, reading, context, now)
+            objects[planned_object.uid] = _store(planned_object, reading, context, now)
         except (TryAgain, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - a builder's edge: one odd header silences no alert
             log_failure("object_not_made", type(error), error.__traceback__)
-            not_made.append(f"{each.kind} for {each.destination}: {type(error).__name__}")
+            not_made.append(
+                f"{planned_object.kind} for {planned_object.destination}: {type(error).__name__}"
+            )
     for replacement in planned.replaced:
         log.warning(
             "object_replaced",
@@ -65,12 +67,12 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
     return Outcome(
         findings,
         tuple(objects.values()),
-        tuple(each for each in planned.deliveries if each.sop_instance_uid in objects),
+        tuple(delivery for delivery in planned.deliveries if delivery.sop_instance_uid in objects),
         planned.replaced,
         tuple(
-            each
-            for each in planned.escalations
-            if {each.sop_instance_uid, each.instead_of} <= objects.keys()
+            escalation
+            for escalation in planned.escalations
+            if {escalation.sop_instance_uid, escalation.instead_of} <= set(objects)
         ),
         tuple(not_made),
     )

@@ -18,6 +18,7 @@ from dicom_node.domain.exchange.retrieval import Span
 from dicom_node.domain.pipeline import Check
 from dicom_node.flow.backfill import BackfilledStudy, BackfillQuery, Stopped, Wait
 from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue.alarms import close_alarm, open_alarm
 
 log = structlog.get_logger()
 
@@ -74,8 +75,8 @@ def reconcile(
                 studies + bool(missing_count(study) or study.found.fault),
             )
             yield study
-    parts.ledger.close_alarms(FAILED, parts.clock())
-    parts.ledger.close_alarms(MISSING, parts.clock())
+    close_alarm(parts.engine, FAILED, parts.clock())
+    close_alarm(parts.engine, MISSING, parts.clock())
     if studies:
         words = f"{images} images of {studies} studies of {span.first} to {span.last}"
         _alarm(parts, MISSING, f"{wanted.peer}: {words} were never received")
@@ -108,6 +109,6 @@ def missing_count(study: BackfilledStudy) -> int:
 
 def _alarm(parts: Parts, kind: str, words: str) -> None:
     try:
-        parts.ledger.alarm(kind, words, parts.clock())
+        open_alarm(parts.engine, kind, words, parts.clock())
     except NodeError as error:
         log.error("alarm_not_raised", kind=kind, reason=str(error))

@@ -29,8 +29,8 @@ from dicom_node.settings.settings import Settings, load_settings
 from dicom_node.storage.database.engine import open_database
 from dicom_node.storage.status.status import take_snapshot, timeline
 
-START_LIMIT_S = 60.0
-WORK_LIMIT_S = 45.0
+START_LIMIT_S = 120.0
+WORK_LIMIT_S = 300.0
 FILM = 1024
 """Rows and columns of the phantoms."""
 PHANTOMS = (("none", 1), ("right", 2), ("left", 3))

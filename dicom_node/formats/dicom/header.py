@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta, timezone
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +29,8 @@ from dicom_node.formats.dicom.parsing import (
     read_file_meta,
 )
 
+MOST_NAMED = 20
+"""Elements that are named in a row of the database and a line of the log."""
 _VALID_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 _AXES = {"L": 0, "R": 0, "H": 1, "F": 1, "A": 2, "P": 2}
 
@@ -69,29 +70,20 @@ def read_to_pixels(file: BinaryIO) -> tuple[Dataset, ElementHead | None]:
     return ds, pixels
 
 
-def parse(content: bytes, transfer_syntax_uid: str) -> Dataset:
-    """Parse a data set as received, up to the pixels.
+def parse(file: BinaryIO, transfer_syntax_uid: str) -> Dataset:
+    """Parse a data set that begins where the file stands, up to the pixels.
 
     Raises NotAnalysable when it cannot be decoded.
     """
-    return _parsed(BytesIO(content), transfer_syntax_uid)
-
-
-def describe_file(file: BinaryIO, transfer_syntax_uid: str) -> Instance:
-    """Describe a data set that begins where the file stands; raises NotAnalysable."""
-    return describe(_parsed(file, transfer_syntax_uid))
-
-
-def describe_bytes(content: bytes, transfer_syntax_uid: str) -> Instance:
-    """Describe a data set as received; raises NotAnalysable."""
-    return describe_file(BytesIO(content), transfer_syntax_uid)
-
-
-def _parsed(file: BinaryIO, transfer_syntax_uid: str) -> Dataset:
     ds = parse_file(file, transfer_syntax_uid)
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     return ds
+
+
+def describe_file(file: BinaryIO, transfer_syntax_uid: str) -> Instance:
+    """Describe a data set that begins where the file stands; raises NotAnalysable."""
+    return describe(parse(file, transfer_syntax_uid))
 
 
 def describe(ds: Dataset) -> Instance:
@@ -221,7 +213,10 @@ def deviations(ds: Dataset) -> tuple[str, ...]:
         words.append("unknown SpecificCharacterSet")
     if text(ds, "PatientOrientation") and orientation(ds) is None:
         words.append("malformed PatientOrientation")
-    words += [f"unknown VR or odd length in {tag}" for tag in odd_elements(ds)]
+    odd = odd_elements(ds)
+    words += [f"unknown VR or odd length in {tag}" for tag in odd[:MOST_NAMED]]
+    if len(odd) > MOST_NAMED:
+        words.append(f"unknown VR or odd length in {len(odd) - MOST_NAMED} more")
     return tuple(words)
 
 

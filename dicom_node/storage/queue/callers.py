@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Engine, Table, and_, delete, select
+from sqlalchemy import Engine, Table, and_, delete, select
 from sqlalchemy.sql import ColumnElement
 
 from dicom_node.domain.operations.status import Caller
@@ -14,13 +14,14 @@ MOST = 1000
 """Unknown callers that are remembered; who calls under ever new names fills no disk."""
 
 
-def record_unknown_caller(conn: Connection, ae: str, host: str, now: float) -> None:
+def record_caller(engine: Engine, ae: str, host: str, now: float) -> None:
     """Remember an unknown caller; of too many those that called longest ago are forgotten."""
-    row = {"ae": key(ae), "host": key(host), "times": 1, "first_at": now, "last_at": now}
-    upsert(conn, callers, row, {"times": callers.c.times + 1, "last_at": now})
+    call = {"ae": key(ae), "host": key(host), "times": 1, "first_at": now, "last_at": now}
     oldest_kept = select(callers.c.last_at).order_by(callers.c.last_at.desc())
     last_at = oldest_kept.offset(MOST - 1).limit(1).scalar_subquery()
-    conn.execute(delete(callers).where(callers.c.last_at < last_at))
+    with transaction(engine) as conn:
+        upsert(conn, callers, call, {"times": callers.c.times + 1, "last_at": now})
+        conn.execute(delete(callers).where(callers.c.last_at < last_at))
 
 
 def is_approved(engine: Engine, ae: str, host: str) -> bool:

@@ -18,7 +18,6 @@ from pynetdicom.pdu import A_ASSOCIATE_AC
 from dicom_node.domain.errors import BadSettings, GiveUp, NotAnalysable, Refused, TryAgain
 from dicom_node.domain.exchange.orders import Fault, MessageRefused
 from dicom_node.domain.reception import Caller
-from dicom_node.formats.dicom.header import describe_bytes
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.dicomweb.request import HeadRefused, bearer, judge_head
@@ -54,6 +53,7 @@ from dicom_node.network.http.body import Body, chunked
 from dicom_node.network.http.multipart import Malformed, TooLarge, parts
 from dicom_node.settings.settings import load_settings
 from tests.abuse.fuzz import seeds
+from tests.support.headers import describe_bytes
 
 MEMORY_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - scratch
 SMALL = 1 << 20

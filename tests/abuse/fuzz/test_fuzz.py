@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dicom_node.formats.dicom.header import describe_bytes
 from dicom_node.formats.dicom.pixels.radiograph import read_radiograph
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.dimse.options import IMAGE_SYNTAXES
@@ -13,6 +12,7 @@ from dicom_node.network.hl7.orders import parse
 from dicom_node.settings.settings import load_settings
 from tests.abuse.fuzz import seeds
 from tests.abuse.fuzz.targets import TARGETS
+from tests.support.headers import describe_bytes
 
 SECONDS = 1.2
 """For each target; `make fuzz MINUTES=10` looks for longer, guided by coverage."""

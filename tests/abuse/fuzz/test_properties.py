@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from dicom_node.domain.errors import BadSettings, NotAnalysable
 from dicom_node.domain.exchange.orders import MessageRefused
-from dicom_node.formats.dicom.header import describe_bytes
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.hl7.acknowledgement import acknowledgement
 from dicom_node.network.hl7.orders import parse
 from dicom_node.settings.settings import Settings, load_settings
 from tests.support.encoded import CHEST, explicit
+from tests.support.headers import describe_bytes
 from tests.support.order_messages import PID, message, msh
 from tests.support.raw_scu import EXPLICIT
 

@@ -11,10 +11,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELos
 
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.reception import Caller
-from dicom_node.formats.dicom.header import describe_bytes
 from dicom_node.formats.dicom.pixels import codestream as pixel_codestream
 from dicom_node.network.dicomweb.store import store_request
 from tests.support.encoded import CHEST, chest, explicit_element
+from tests.support.headers import describe_bytes
 from tests.support.pixel_files import (
     codestream,
     compress,

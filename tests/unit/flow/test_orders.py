@@ -7,7 +7,7 @@ import structlog
 
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.exchange.orders import Fault, OrderMessage
-from dicom_node.flow.orders import OrderContext, Reply
+from dicom_node.flow.orders import OrderContext, Reply, take_order_message
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.hl7.orders import parse
 from tests.support.order_messages import message, msh, orm

@@ -16,11 +16,12 @@ from dicom_node.domain.work import Admission, Arrival, Recorded
 from dicom_node.flow.callers import CallerPolicy, admit_caller
 from dicom_node.flow.receive import Reception, receive
 from dicom_node.formats.dicom.file_meta import file_head
-from dicom_node.formats.dicom.header import describe, describe_bytes, describe_file, read_header
+from dicom_node.formats.dicom.header import describe, describe_file, read_header
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.engine import migrate, open_database
 from dicom_node.storage.queue.ledger import SqlLedger
 from tests.support.encoded import chest
+from tests.support.headers import describe_bytes
 from tests.support.raw_scu import CR, EXPLICIT
 
 NOW = 1.7e9

@@ -1,6 +1,7 @@
 """Headers, right and wrong, as the rules see them."""
 
 import csv
+import struct
 import tracemalloc
 import zlib
 from io import BytesIO
@@ -17,8 +18,9 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.errors import NotAnalysable
 from dicom_node.domain.study import NODE_MODEL, Instance, InstanceRef, Orientation
-from dicom_node.formats.dicom.header import describe, describe_bytes, parse, read_header
+from dicom_node.formats.dicom.header import describe, read_header
 from tests.support.encoded import CHEST, chest, explicit_element, implicit
+from tests.support.headers import describe_bytes, parse_bytes
 from tests.support.raw_scu import CR, DX, EXPLICIT, IMPLICIT
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -215,6 +217,13 @@ def test_odd_elements_are_named() -> None:
     assert "unknown VR or odd length in (0010,0020)" in describe_bytes(odd, EXPLICIT).deviations
 
 
+def test_elements_without_end_are_counted_not_named() -> None:
+    odd = b"".join(struct.pack("<HH2sH", 0x0019, one, b"LO", 1) + b"x" for one in range(5000))
+    found = describe_bytes(odd + chest(), EXPLICIT).deviations
+    assert "unknown VR or odd length in 4980 more" in found
+    assert len(found) < 30
+
+
 def test_deflate_bomb_is_refused_in_bounded_memory() -> None:
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     head = packer.compress(b"\x08\x00\x01\x00UN\0\0\xf0\xff\xff\x7f")
@@ -222,7 +231,7 @@ def test_deflate_bomb_is_refused_in_bounded_memory() -> None:
     megabyte = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
     tracemalloc.start()
     with pytest.raises(NotAnalysable):
-        parse(head + 500 * megabyte, DEFLATED)
+        parse_bytes(head + 500 * megabyte, DEFLATED)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 250 << 20

@@ -3,8 +3,9 @@
 import pytest
 
 from dicom_node.domain.study import Spacing
-from dicom_node.formats.dicom.header import parse, spacing
+from dicom_node.formats.dicom.header import spacing
 from tests.support.encoded import chest
+from tests.support.headers import parse_bytes
 from tests.support.raw_scu import EXPLICIT
 
 PIXEL, TYPE = 0x00280030, 0x00280A02
@@ -60,7 +61,7 @@ SIDE = {tag: (b"US", (1900).to_bytes(2, "little")) for tag in (ROWS, COLUMNS)}
 )
 def test_spacing(values: dict[int, bytes], expected: Spacing | None) -> None:
     elements = {tag: (b"CS" if tag == TYPE else b"DS", value) for tag, value in values.items()}
-    found = spacing(parse(chest(SIDE | elements), EXPLICIT))
+    found = spacing(parse_bytes(chest(SIDE | elements), EXPLICIT))
     if expected is None:
         assert found is None
         return

@@ -4,7 +4,13 @@ import pytest
 from sqlalchemy import Engine
 
 from dicom_node.storage.queue import callers
-from dicom_node.storage.queue.callers import approve, forget, is_approved, list_callers
+from dicom_node.storage.queue.callers import (
+    approve,
+    forget,
+    is_approved,
+    list_callers,
+    record_caller,
+)
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.retention import SqlRetention
 
@@ -12,8 +18,8 @@ from dicom_node.storage.status.retention import SqlRetention
 def test_only_who_was_turned_away_is_approved(engine: Engine) -> None:
     ledger = SqlLedger(engine)
     assert not approve(engine, "XRAY7", "10.0.0.31", 1.0)
-    ledger.record_caller("XRAY7", "10.0.0.31", 2.0)
-    ledger.record_caller("XRAY7", "10.0.0.32", 3.0)
+    record_caller(ledger.engine, "XRAY7", "10.0.0.31", 2.0)
+    record_caller(ledger.engine, "XRAY7", "10.0.0.32", 3.0)
     assert not is_approved(engine, "XRAY7", "10.0.0.31")
     assert approve(engine, "XRAY7", "10.0.0.31", 4.0)
     assert is_approved(engine, "XRAY7", "10.0.0.31")
@@ -27,10 +33,10 @@ def test_only_who_was_turned_away_is_approved(engine: Engine) -> None:
 def test_who_is_forgotten_must_knock_again(engine: Engine) -> None:
     ledger = SqlLedger(engine)
     assert not forget(engine, "XRAY7", "10.0.0.31")
-    ledger.record_caller("XRAY7", "10.0.0.31", 1.0)
+    record_caller(ledger.engine, "XRAY7", "10.0.0.31", 1.0)
     assert forget(engine, "XRAY7", "10.0.0.31")
     assert not approve(engine, "XRAY7", "10.0.0.31", 2.0)
-    ledger.record_caller("XRAY7", "10.0.0.31", 3.0)
+    record_caller(ledger.engine, "XRAY7", "10.0.0.31", 3.0)
     assert approve(engine, "XRAY7", "10.0.0.31", 4.0)
     assert forget(engine, "XRAY7", "10.0.0.31")
     assert not is_approved(engine, "XRAY7", "10.0.0.31")
@@ -38,8 +44,8 @@ def test_who_is_forgotten_must_knock_again(engine: Engine) -> None:
 
 
 def test_an_approval_outlives_the_rows_of_the_log(engine: Engine) -> None:
-    SqlLedger(engine).record_caller("A", "h", 1.0)
-    SqlLedger(engine).record_caller("B", "h", 1.0)
+    record_caller(engine, "A", "h", 1.0)
+    record_caller(engine, "B", "h", 1.0)
     approve(engine, "A", "h", 2.0)
     SqlRetention(engine).prune_alarms(1e9)
     assert list_callers(engine) == ((), (("A", "h", 2.0),))

@@ -23,6 +23,7 @@ from dicom_node.domain.work import Acknowledgement
 from dicom_node.storage.database.schema import alarms, commitment_requests, commitments, deliveries
 from dicom_node.storage.queue.commitments import HOLD_S, PATIENT, SqlCommitments
 from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.requeue import reanalyse, retry
 from dicom_node.storage.status.retention import SqlRetention
 from dicom_node.storage.status.status import take_snapshot, timeline
 from tests.support.rows import ONE_JOB, arrival, claimed, column, finished, outcome
@@ -152,7 +153,7 @@ def test_a_person_sends_what_was_given_up_with_all_its_chances(
     report = Report(asked(book).transaction_uid, (), ((SEG, CLASS_NOT_SUPPORTED),))
     assert book.record_report(report, ("pacs",), NOW) == CommitmentOutcome(given_up=1)
     assert book.ask("pacs", NOW + 1e6) is None
-    assert ledger.retry(all_dead=True, now=NOW) == 1
+    assert retry(ledger.engine, all_dead=True, now=NOW) == 1
     deliver(ledger)
     assert column(engine, commitments, "asked") == [0]
     report = Report(asked(book).transaction_uid, (SEG,))
@@ -314,7 +315,7 @@ def test_what_a_later_reading_replaced_is_not_sent_again(
         (placed,) = ((replace(one, slot="chest sr"), file) for one, file in made.objects)
         ledger.finish_jobs(claimed(ledger), replace(made, objects=(placed,)), NOW)
         deliver(ledger)
-        ledger.reanalyse(since=0.0, now=NOW)
+        reanalyse(ledger.engine, since=0.0, now=NOW)
     request = asked(book)
     old, new = uids(request)
     failed = ((old, NO_SUCH_INSTANCE), (new, NO_SUCH_INSTANCE))
