@@ -11,6 +11,8 @@ VIEWERS := build/viewers
 PAGE := $(VIEWERS)/cornerstone
 VIEWER := $(shell sed -n 's/.*"viewer": *"\([^"]*\)".*/\1/p' tests/peers/viewers/package.json)
 
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' dicom_node/__init__.py)
+
 .DEFAULT_GOAL := help
 TOOLS := build/tools
 LOCK := $(TOOLS)/bin/uv pip compile --quiet --native-tls --generate-hashes --universal --python-version 3.11 \
@@ -109,9 +111,10 @@ audit: $(TOOLS)/.installed ## look for known vulnerabilities in locks/
 	done
 
 sbom: $(TOOLS)/.installed ## write what goes into an installation as CycloneDX, to build/
+	@sed 's/^dynamic = .*/version = "$(VERSION)"/' pyproject.toml > build/bill.toml
 	@for which in cpu gpu; do \
 		PYTHONWARNINGS=ignore $(TOOLS)/bin/cyclonedx-py requirements \
-			--pyproject pyproject.toml --mc-type application --spec-version 1.6 --output-reproducible \
+			--pyproject build/bill.toml --mc-type application --spec-version 1.6 --output-reproducible \
 			--output-format JSON --output-file build/sbom-$$which.cdx.json locks/$$which.txt && \
 		echo "build/sbom-$$which.cdx.json"; \
 	done

@@ -10,7 +10,7 @@ import structlog
 
 from tests.support.databases import engine, ledger, migrated_file, postgres, retention, url
 from tests.support.paths import ROOT, S3RVER, SHARED
-from tests.support.tls_files import authority, files, node_pair, peer_pair, stranger
+from tests.support.tls_files import authority, files, node_pair, peer_pair, stranger, wrap
 
 __all__ = [
     "authority",
@@ -24,6 +24,7 @@ __all__ = [
     "retention",
     "stranger",
     "url",
+    "wrap",
 ]
 os.environ["PATH"] += ":/usr/sbin"  # Debian keeps Orthanc there
 

@@ -34,7 +34,7 @@ def writer(
 ) -> Callable[[Claim, Reading, float], Outcome]:
     """Make what turns a reading into objects with destinations."""
     every: tuple[Receiver, ...] = (*settings.hl7, *settings.fhir)
-    receivers = {one.name: one for one in every}
+    receivers = {destination.name: destination for destination in every}
     reporting = ReportingContext(
         routes={route.name: route for route in settings.routes},
         build=partial(_build, settings, UNREGISTERED),
@@ -94,7 +94,7 @@ def _build(
     examined = ExaminedImage(reading.source, reading.radiograph, planned.findings)
     if planned.kind == "oru" or planned.kind == "fhir":
         every: tuple[Receiver, ...] = (*settings.hl7, *settings.fhir)
-        to = next(one for one in every if one.name == planned.destination)
+        to = next(destination for destination in every if destination.name == planned.destination)
         return message(settings, to, examined, known, now, planned)
     make = rejection.build if planned.kind == "rejection" else BUILDERS[planned.kind]
     return make(

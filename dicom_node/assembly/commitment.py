@@ -10,9 +10,9 @@ from dicom_node.domain.exchange.commitment import PUSH_MODEL
 from dicom_node.domain.pipeline import Check
 from dicom_node.domain.reception import Caller
 from dicom_node.domain.study import Peer
-from dicom_node.flow.commit import ask_once, hear
+from dicom_node.flow.commit import request_commitments, take_report
 from dicom_node.network.dimse import commitment_scu, scu
-from dicom_node.network.dimse.commitment import SYNTAXES, Hear
+from dicom_node.network.dimse.commitment import SYNTAXES, ReportHandler
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.queue.commitments import SqlCommitments
 
@@ -36,10 +36,10 @@ def ask_peer(parts: Parts, peer: Peer) -> None:
     ask = partial(
         commitment_scu.ask,
         target=target(parts.settings, peer.name),
-        hear=_report_handler(parts, (peer.name,)),
+        record_report=_report_handler(parts, (peer.name,)),
     )
     book = SqlCommitments(parts.engine)
-    ask_once(book, ask, peer.name, peer.commit_timeout_s, parts.clock)
+    request_commitments(book, ask, peer.name, peer.commit_timeout_s, parts.clock)
 
 
 def probe(settings: Settings, peer: Peer) -> Iterator[Check]:
@@ -57,8 +57,8 @@ def probe(settings: Settings, peer: Peer) -> Iterator[Check]:
     yield Check(name, offered, words)
 
 
-def reports(parts: Parts, caller: Caller) -> Hear | None:
-    """Give what hears a caller's reports; None for who is asked for none."""
+def reports(parts: Parts, caller: Caller) -> ReportHandler | None:
+    """Give what takes a caller's reports; None for who is asked for none."""
     names = tuple(
         peer.name
         for peer in parts.settings.peers
@@ -67,9 +67,9 @@ def reports(parts: Parts, caller: Caller) -> Hear | None:
     return _report_handler(parts, names) if names else None
 
 
-def _report_handler(parts: Parts, names: tuple[str, ...]) -> Hear:
+def _report_handler(parts: Parts, names: tuple[str, ...]) -> ReportHandler:
     book = SqlCommitments(parts.engine)
-    return lambda report: hear(book, report, names, parts.clock())
+    return lambda report: take_report(book, report, names, parts.clock())
 
 
 def _tidy(parts: Parts) -> None:

@@ -46,12 +46,12 @@ def senders(settings: Settings) -> dict[str, Sender]:
     if settings.stow:
         from dicom_node.network.dicomweb import scu
 
-        made |= {one.name: partial(scu.send, to=one) for one in settings.stow}
+        made |= {server.name: partial(scu.send, to=server) for server in settings.stow}
     if settings.fhir:
         from dicom_node.network import fhir
 
-        made |= {one.name: partial(fhir.send, to=one) for one in settings.fhir}
+        made |= {server.name: partial(fhir.send, to=server) for server in settings.fhir}
     return made | {
-        one.name: partial(mllp.send, receiver=one, tls=outgoing(settings, one))
-        for one in settings.hl7
+        receiver.name: partial(mllp.send, receiver=receiver, tls=outgoing(settings, receiver))
+        for receiver in settings.hl7
     }

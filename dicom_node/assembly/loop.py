@@ -22,11 +22,11 @@ def take_turns(
     turn: Callable[[], object],
     stop: threading.Event,
     orphaned: Callable[[], bool],
-    bell: WorkNotifier | None = None,
+    notifier: WorkNotifier | None = None,
 ) -> None:
     """Take turns until `stop`; pause when there is nothing to do, or a fault passes.
 
-    `turn` says whether it did anything. With a `bell` the pause ends when it rings.
+    `turn` says whether it did anything. With a `notifier` the pause ends when work comes.
     Also an error that nobody foresaw, or too little memory, ends no loop at once: the
     destination or queue that it serves would wait. Raises it when it comes
     MOST_CRASHES times in a row: then a new process may fare better.
@@ -36,8 +36,8 @@ def take_turns(
         try:
             pause_s = 0.0 if turn() else POLL_S
             crashes = 0
-            if pause_s and bell is not None:
-                bell.wait(stop, pause_s)
+            if pause_s and notifier is not None:
+                notifier.wait(stop, pause_s)
                 pause_s = 0.0
         except NodeError as error:
             pause_s = min(LONGEST_PAUSE_S, max(0.5, 2 * pause_s))

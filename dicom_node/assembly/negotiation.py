@@ -39,11 +39,14 @@ def capabilities(settings: Settings, engine: Engine, now: float) -> dict[str, Ca
         ("stow", settings.stow),
     )
     return {
-        one.name: Capabilities(
-            protocol, one.sr_class, refused.get(key(one.name), frozenset()), one.reject_replaced
+        destination.name: Capabilities(
+            protocol,
+            destination.sr_class,
+            refused.get(key(destination.name), frozenset()),
+            destination.reject_replaced,
         )
         for protocol, all_of_it in ways
-        for one in all_of_it
+        for destination in all_of_it
     }
 
 
@@ -107,8 +110,8 @@ def acceptance_checks(parts: Parts, peer: Peer) -> Iterator[Check]:
     kinds = {k: None for r in parts.settings.routes if peer.name in r.send_to for k in r.outputs}
     for kind in kinds:
         wanted = choose(kind, peer.sr_class, lambda _: False)
-        form = choose(kind, peer.sr_class, lambda one: not taken.get(one.sop_class_uid))
-        syntaxes = ", ".join(UID(one).name for one in taken.get(form.sop_class_uid, ()))
+        form = choose(kind, peer.sr_class, lambda form: not taken.get(form.sop_class_uid))
+        syntaxes = ", ".join(UID(syntax).name for syntax in taken.get(form.sop_class_uid, ()))
         words = f"accepts {UID(wanted.sop_class_uid).name} ({syntaxes})"
         if not syntaxes:
             words = f"accepts neither {UID(wanted.sop_class_uid).name} nor what could replace it"

@@ -83,7 +83,7 @@ def worker_name(role: str) -> str:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Engine]:
+def opened_engine(settings: Settings) -> Iterator[Engine]:
     """Open the database for one look; it may be away, or not migrated yet."""
     engine = open_database(settings.database.url)
     try:
@@ -94,5 +94,5 @@ def opened(settings: Settings) -> Iterator[Engine]:
 
 def status_snapshot(settings: Settings) -> StatusSnapshot:
     """Count what is in the database now; raises TryAgain when it is away."""
-    with opened(settings) as engine:
+    with opened_engine(settings) as engine:
         return take_snapshot(engine, DatabaseClock(engine)())

@@ -65,7 +65,7 @@ def load_pipeline(settings: Settings, name: str, folder: Path | None = None) -> 
         ) from None
     models = folder or models_dir(model_store_of(settings), name)
     uses = getattr(module, "USES", ())
-    others = {one: load_pipeline(settings, one) for one in uses if one in settings.pipelines}
+    others = {use: load_pipeline(settings, use) for use in uses if use in settings.pipelines}
     how = (settings.inference.device, worker_threads(settings))
     pipeline: Pipeline = module.load(models, *how, **others)
     return pipeline

@@ -11,7 +11,7 @@ from dicom_node.flow.receive import Reception
 from dicom_node.formats.dicom.header import describe_file
 from dicom_node.network.hosts import HostBook, KnownAddresses
 from dicom_node.settings.settings import Settings
-from dicom_node.storage.queue.callers import is_approved, listed
+from dicom_node.storage.queue.callers import is_approved, list_callers, record_caller
 from dicom_node.storage.queue.group_commit import GroupCommit
 from dicom_node.storage.queue.orders import raise_priority
 
@@ -40,7 +40,7 @@ def known_addresses(parts: Parts, policy: CallerPolicy) -> KnownAddresses:
     def look_up() -> set[str]:
         found = {address for host in hosts for address in policy.addresses_of(host)}
         try:
-            return found | {host for _, host, _ in listed(parts.engine)[1]}
+            return found | {host for _, host, _ in list_callers(parts.engine)[1]}
         except NodeError as error:  # the database is away: peers are known all the same
             log.warning("callers_not_looked_up", reason=str(error))
             return found
@@ -60,7 +60,7 @@ def caller_policy(parts: Parts) -> CallerPolicy:
         peers=parts.settings.peers,
         unknown_callers=parts.settings.receive.unknown_callers,
         addresses_of=HostBook().addresses_of,
-        remember=parts.ledger.record_caller,
+        remember=partial(record_caller, parts.engine),
         is_approved=partial(is_approved, parts.engine),
         alert=parts.audit.refused,
     )

@@ -21,12 +21,12 @@ from dicom_node.domain.study import Peer
 from dicom_node.domain.work import Recorded
 from dicom_node.flow.backfill import (
     BackfillContext,
+    BackfilledStudy,
     BackfillQuery,
-    Filled,
     Throttle,
     Wait,
-    fill,
-    gaps,
+    fetch_missing_images,
+    find_missing_images,
 )
 from dicom_node.flow.receive import receive
 from dicom_node.network.dicomweb.retrieve import WebOrigin
@@ -59,25 +59,25 @@ def backfill(
     wait: Wait,
     *,
     dry_run: bool = False,
-) -> Iterator[Filled]:
-    """Fetch a wanted's images; yields each study that has any, as it is done.
+) -> Iterator[BackfilledStudy]:
+    """Fetch the images that a query asks for; yields each study that has any, as it is done.
 
     What was received before is skipped, so a run that was killed is repeated to go
     on. The images queue at low priority: those that arrive meanwhile go first.
     """
     with closing(node.open_parts(settings)) as parts:
         routes = _routes(settings, options)
-        run = looked if dry_run else fetched
+        run = list_missing if dry_run else fetch_missing
         yield from run(parts, wanted, options, wait, routes)
 
 
-def looked(
+def list_missing(
     parts: node.Parts,
     wanted: BackfillQuery,
     options: BackfillOptions,
     wait: Wait,
     routes: tuple[Route, ...],
-) -> Iterator[Filled]:
+) -> Iterator[BackfilledStudy]:
     """Yield each study that has images for `routes`; fetches nothing."""
     catalogue = (
         _web(parts, options.web, ())
@@ -85,28 +85,30 @@ def looked(
         else QueryOrigin(_target(parts.settings, options), Terms(()))
     )
     with closing(catalogue):
-        for gap in gaps(catalogue, wanted, _context(parts, options, wait, routes)):
-            yield Filled(gap, 0, (gap.fault,) if gap.fault else ())
+        for study in find_missing_images(catalogue, wanted, _context(parts, options, wait, routes)):
+            yield BackfilledStudy(study, 0, (study.fault,) if study.fault else ())
 
 
-def fetched(
+def fetch_missing(
     parts: node.Parts,
     wanted: BackfillQuery,
     options: BackfillOptions,
     wait: Wait,
     routes: tuple[Route, ...],
-) -> Iterator[Filled]:
+) -> Iterator[BackfilledStudy]:
     """Yield each study that has images for `routes`, when they are here."""
-    with opened(parts, options, routes) as origin:
-        found = gaps(origin, wanted, _context(parts, options, wait, routes))
-        yield from fill(found, origin, Throttle(options.per_minute, time.monotonic, wait), wait)
+    with open_origin(parts, options, routes) as origin:
+        found = find_missing_images(origin, wanted, _context(parts, options, wait, routes))
+        yield from fetch_missing_images(
+            found, origin, Throttle(options.per_minute, time.monotonic, wait), wait
+        )
 
 
 def _context(
     parts: node.Parts, options: BackfillOptions, wait: Wait, routes: tuple[Route, ...]
 ) -> BackfillContext:
     peer = "" if options.web else _peer(parts.settings, options.peer).name
-    asked = telling(parts.audit, parts.settings, peer, options.web)
+    asked = request_auditor(parts.audit, parts.settings, peer, options.web)
     return BackfillContext(routes, partial(known_uids, parts.engine), IMAGE_CLASSES, wait, asked)
 
 
@@ -124,7 +126,7 @@ def _routes(settings: Settings, options: BackfillOptions) -> tuple[Route, ...]:
 
 
 @contextmanager
-def opened(
+def open_origin(
     parts: node.Parts, options: BackfillOptions, routes: tuple[Route, ...]
 ) -> Iterator[Origin]:
     """Give the PACS to fetch from; what it sends over our association goes by `routes`."""
@@ -144,7 +146,7 @@ def opened(
 def _web(parts: node.Parts, name: str, routes: tuple[Route, ...]) -> WebOrigin:
     """Make the origin of a DICOMweb server; its images count as those of the peer there."""
     settings = parts.settings
-    servers = {one.name: one for one in settings.stow}
+    servers = {server.name: server for server in settings.stow}
     if name not in servers:
         listed = ", ".join(servers) or "none"
         raise BadSettings(f"--web {name}: no such [[stow]]; known are: {listed}")
@@ -161,7 +163,7 @@ def receiver(parts: node.Parts, routes: tuple[Route, ...]) -> Callable[[StoreReq
     return lambda request: receive(request, reception, parts.clock())
 
 
-def offered(settings: Settings, options: BackfillOptions, *, fetching: bool) -> None:
+def try_association(settings: Settings, options: BackfillOptions, *, fetching: bool) -> None:
     """Open an association as finding, or fetching by C-GET, does; raises NodeError."""
     target = _target(settings, options)
     origin = GetOrigin(target, _take_nothing) if fetching else QueryOrigin(target, Terms(()))
@@ -195,7 +197,9 @@ QIDO = "QIDO-RS"
 """Stands for a SOP class, which a request over HTTP has not."""
 
 
-def telling(audit: Audit, settings: Settings, peer: str, web: str) -> Callable[[Inquiry], None]:
+def request_auditor(
+    audit: Audit, settings: Settings, peer: str, web: str
+) -> Callable[[Inquiry], None]:
     """Make what tells of each request to a peer or, with `web`, to a web server."""
     named = endpoints(settings)
     to = named.get(web or peer, Endpoint(web or peer))

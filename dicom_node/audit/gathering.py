@@ -25,7 +25,7 @@ MOST = 1000
 AGAIN_S = 60.0
 """An alert is repeated after this at the earliest."""
 MOST_ALERTS = 200
-"""Of different kinds within that time: who knocks under ever new names fills no disk."""
+"""Of different kinds within that time: who calls under ever new names fills no disk."""
 
 Key = tuple[str, str, str, str, Recorded]
 VERDICTS: dict[Recorded, tuple[Action, Outcome]] = {

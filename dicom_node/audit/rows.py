@@ -32,7 +32,7 @@ def patient_of(engine: Engine, study_uid: str) -> str:
 def erased_instances(engine: Engine, row_ids: Sequence[int]) -> tuple[Erasure, ...]:
     """Gather by study what was erased; call it when the rows say so."""
     chosen = select(instances.c.study_uid, instances.c.header).where(instances.c.id.in_(row_ids))
-    return _gathered(engine, chosen, images=True)
+    return _gather(engine, chosen, images=True)
 
 
 def erased_objects(engine: Engine, row_ids: Sequence[int]) -> tuple[Erasure, ...]:
@@ -47,10 +47,10 @@ def erased_objects(engine: Engine, row_ids: Sequence[int]) -> tuple[Erasure, ...
         .join(instances, instances.c.id == objects.c.instance_id)
         .where(objects.c.id.in_(row_ids))
     )
-    return _gathered(engine, chosen, images=False)
+    return _gather(engine, chosen, images=False)
 
 
-def _gathered(engine: Engine, chosen: Select[Any], *, images: bool) -> tuple[Erasure, ...]:
+def _gather(engine: Engine, chosen: Select[Any], *, images: bool) -> tuple[Erasure, ...]:
     studies: dict[tuple[str, str], list[tuple[str, str]]] = {}
     with transaction(engine, writing=False) as conn:
         for row in conn.execute(chosen):

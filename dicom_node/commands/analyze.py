@@ -85,7 +85,7 @@ def results(
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(one for one in path.rglob("*") if one.is_file())
+            yield from sorted(child for child in path.rglob("*") if child.is_file())
         elif path.is_file():
             yield path
         else:
@@ -104,7 +104,7 @@ def _free_name(stem: str, taken: set[str]) -> str:
 def _analyze_one(path: Path, folder: Path, reader: InferenceContext) -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            stored = path if is_dicom(path) else _converted(path, Path(scratch))
+            stored = path if is_dicom(path) else _convert(path, Path(scratch))
             instance = describe(read_header(stored))
             refusal = admit(instance, "", (Route("analyze"),)).not_analysed
             if refusal is not None:
@@ -112,20 +112,20 @@ def _analyze_one(path: Path, folder: Path, reader: InferenceContext) -> Result:
         except NotAnalysable as error:
             return _result(path, "", str(error), None, ())
         reading = read(stored, tuple(reader.pipelines), reader)
-    objects, not_made = _written(reading, folder)
+    objects, not_made = _write_objects(reading, folder)
     reasons = [f.not_analysed for f in reading.findings if f.not_analysed is not None]
     refused = reasons[0] if len(reasons) == len(reading.findings) else None
     result = _result(path, instance.ref.sop_instance_uid, refused, reading, objects)
     return result | {"not_made": list(not_made)}
 
 
-def _converted(path: Path, scratch: Path) -> Path:
+def _convert(path: Path, scratch: Path) -> Path:
     target = scratch / "image.dcm"
     secondary_capture(path).save_as(target, enforce_file_format=True)
     return target
 
 
-def _written(reading: Reading, folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _write_objects(reading: Reading, folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Write every object that has something to say; gives file names, and what failed."""
     now = time.time()
     context = ReportContext(now, dicom_node.__version__, NODE)
@@ -160,14 +160,14 @@ def _result(
     path: Path, uid: str, refused: str | None, reading: Reading | None, objects: tuple[str, ...]
 ) -> Result:
     read_by = reading.findings if reading else ()
-    pipelines = [findings_as_json(one)["pipeline"] for one in read_by]
+    pipelines = [findings_as_json(answer)["pipeline"] for answer in read_by]
     return {
         "source": str(path),
         "sop_instance_uid": uid or None,
         "not_analysed": refused,
         "pipeline": pipelines[0] if pipelines else None,
         "pipelines": pipelines,
-        "findings": [finding_as_json(finding) for one in read_by for finding in one.findings],
+        "findings": [finding_as_json(finding) for answer in read_by for finding in answer.findings],
         "notes": list(reading.radiograph.notes) if reading and reading.radiograph else [],
         "objects": list(objects),
         "not_made": [],
@@ -178,8 +178,8 @@ def _result(
 def _timings(read_by: tuple[Findings, ...]) -> dict[str, float]:
     """Add up each step over the pipelines; what was done once for all counts once."""
     total: dict[str, float] = {}
-    for one in read_by:
-        for name, spent in one.timings_ms.items():
+    for answer in read_by:
+        for name, spent in answer.timings_ms.items():
             once = all(other.timings_ms.get(name) == spent for other in read_by)
             total[name] = spent if once else total.get(name, 0.0) + spent
     return {name: round(spent, 1) for name, spent in total.items()}
@@ -202,6 +202,6 @@ def _in_words(finding: dict[str, Any]) -> str:
     return words + (", URGENT" if finding["urgent"] else "")
 
 
-def _measured(one: dict[str, Any]) -> str:
-    unit = "" if one["unit"] == "1" else f" {one['unit'].strip('{}')}"
-    return f"{one['name']} {one['value']}{unit}"
+def _measured(measurement: dict[str, Any]) -> str:
+    unit = "" if measurement["unit"] == "1" else f" {measurement['unit'].strip('{}')}"
+    return f"{measurement['name']} {measurement['value']}{unit}"

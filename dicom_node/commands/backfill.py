@@ -11,7 +11,7 @@ from dicom_node.assembly import retrieval
 from dicom_node.commands.options import config_option, one_of
 from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.exchange.retrieval import Span
-from dicom_node.flow.backfill import BackfillQuery, Filled
+from dicom_node.flow.backfill import BackfilledStudy, BackfillQuery
 from dicom_node.process.logs import start_logs
 from dicom_node.settings.settings import load_settings
 
@@ -53,15 +53,15 @@ def backfill(
     start_logs("console", "warning", "backfill")
     query, options = _query(first, last, accession), retrieval.BackfillOptions(**how)
     studies = images = known = fetched = failed = 0
-    for one in retrieval.backfill(
+    for study in retrieval.backfill(
         settings, query, options, threading.Event().wait, dry_run=dry_run
     ):
-        click.echo(in_words(one, dry_run=dry_run))
+        click.echo(in_words(study, dry_run=dry_run))
         studies += 1
-        images += one.gap.images
-        known += one.gap.images - len(one.gap.missing)
-        fetched += one.fetched
-        failed += len(one.faults)
+        images += study.found.images
+        known += study.found.images - len(study.found.missing)
+        fetched += study.fetched
+        failed += len(study.faults)
     click.echo(
         f"{studies} studies, {images} images: {known} were here, {fetched} fetched, "
         f"{images - known - fetched} missing, {failed} failures"
@@ -85,10 +85,12 @@ def _query(first: datetime | None, last: datetime | None, accession: str) -> Bac
     return BackfillQuery(Span(first.date(), last.date()), number)
 
 
-def in_words(filled: Filled, *, dry_run: bool) -> str:
+def in_words(filled: BackfilledStudy, *, dry_run: bool) -> str:
     """Give a study's line: its UID and what became of its images."""
-    gap = filled.gap
-    words = f"{gap.study_uid}: {gap.images} images, {gap.images - len(gap.missing)} were here"
-    words += f", {len(gap.missing)} missing" if dry_run else f", {filled.fetched} fetched"
+    found = filled.found
+    words = (
+        f"{found.study_uid}: {found.images} images, {found.images - len(found.missing)} were here"
+    )
+    words += f", {len(found.missing)} missing" if dry_run else f", {filled.fetched} fetched"
     faults = dict.fromkeys(filled.faults)
-    return words + "".join(f"; FAILED {filled.faults.count(one)}: {one}" for one in faults)
+    return words + "".join(f"; FAILED {filled.faults.count(fault)}: {fault}" for fault in faults)

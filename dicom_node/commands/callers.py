@@ -1,4 +1,4 @@
-"""List callers that knocked, let them in or forget them."""
+"""List callers that were turned away, approve or forget them."""
 
 from contextlib import closing
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 @click.command()
 @config_option()
 @click.option("--approve", metavar="AE@HOST", help="serve this caller from now on")
-@click.option("--forget", metavar="AE@HOST", help="no longer, and forget that it knocked")
+@click.option("--forget", metavar="AE@HOST", help="serve it no longer, and forget it")
 def callers(config: Path, approve: str | None, forget: str | None) -> int:
     """Do what is asked, or list; 1 when the caller is not known. Raises NodeError."""
     one_of("approve", "forget")
@@ -33,7 +33,7 @@ def callers(config: Path, approve: str | None, forget: str | None) -> int:
     with closing(node.open_parts(settings)) as parts:
         named = approve or forget
         if not named:
-            for line in _lines(*known_callers.listed(parts.engine)):
+            for line in _lines(*known_callers.list_callers(parts.engine)):
                 click.echo(line)
             return 0
         ae, host = _named(named)
@@ -42,7 +42,7 @@ def callers(config: Path, approve: str | None, forget: str | None) -> int:
         else:
             known = known_callers.forget(parts.engine, ae, host)
     if not known:
-        click.echo(f"{ae}@{host} is not known; `dicom-node callers` lists who has knocked")
+        click.echo(f"{ae}@{host} is not known; `dicom-node callers` lists who was turned away")
         return 1
     log.info("caller_approved" if approve else "caller_forgotten", calling_ae=ae, host=host)
     words = f"{ae}@{host} is {'served' if approve else 'forgotten'} from now on"
@@ -54,10 +54,10 @@ def callers(config: Path, approve: str | None, forget: str | None) -> int:
 def _lines(waiting: tuple[Caller, ...], let_in: tuple[tuple[str, str, float], ...]) -> list[str]:
     lines = [f"served   {ae}@{host}  since {_when(at)}" for ae, host, at in let_in]
     lines += [
-        f"waiting  {one.ae}@{one.host}  {one.times} times, last {_when(one.last_at)}"
-        for one in waiting
+        f"waiting  {caller.ae}@{caller.host}  {caller.times} times, last {_when(caller.last_at)}"
+        for caller in waiting
     ]
-    return lines or ["nobody has knocked (receive.unknown_callers = learn records who does)"]
+    return lines or ["nobody was turned away (receive.unknown_callers = learn records who is)"]
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -42,7 +42,7 @@ COMMANDS = {
     "reconcile": ("reconcile", "compare the last days of the PACS with what was received, now"),
     "callers": (
         "callers",
-        "list callers that knocked (unknown_callers = learn), let them in or forget them",
+        "list callers that were turned away (unknown_callers = learn), approve or forget them",
     ),
     "audit": ("audit", "check that nobody changed the audit log (audit verify)"),
     "models": ("models", "list, verify, challenge, promote, roll back models"),

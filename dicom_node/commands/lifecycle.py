@@ -88,18 +88,19 @@ def compared_in_words(comparison: Comparison) -> Iterator[str]:
     )
     if not comparison.agreements:
         yield "no image has been read by both yet"
-    for one in comparison.agreements:
-        kappa = "undefined" if one.kappa is None else f"{one.kappa:.3f}"
+    for agreement in comparison.agreements:
+        kappa = "undefined" if agreement.kappa is None else f"{agreement.kappa:.3f}"
         yield (
-            f"{one.finding}: {one.n} images, both present {one.both_present}, both absent "
-            f"{one.both_absent}, only live {one.only_live}, only challenger {one.only_shadow}, "
-            f"kappa {kappa}, mean difference of probability {one.mean_difference:.4f}"
+            f"{agreement.finding}: {agreement.n} images, both present {agreement.both_present}, "
+            f"both absent {agreement.both_absent}, only live {agreement.only_live}, "
+            f"only challenger {agreement.only_shadow}, kappa {kappa}, "
+            f"mean difference of probability {agreement.mean_difference:.4f}"
         )
-        for pair in one.differing[:SHOWN]:
+        for pair in agreement.differing[:SHOWN]:
             told = f"live {pair.live.probability:.3f}, challenger {pair.shadow.probability:.3f}"
             yield f"  {pair.sop_instance_uid}  {told}"
-        if len(one.differing) > SHOWN:
-            yield f"  and {len(one.differing) - SHOWN} more (--json)"
+        if len(agreement.differing) > SHOWN:
+            yield f"  and {len(agreement.differing) - SHOWN} more (--json)"
 
 
 def compared_as_json(comparison: Comparison) -> str:

@@ -66,7 +66,7 @@ def _messages(
         if made is not None:
             yield _readable(made.content, receiver)
         else:
-            refused = [one.not_analysed for one in found.findings if one.not_analysed]
+            refused = [answer.not_analysed for answer in found.findings if answer.not_analysed]
             reasons.append(refused[0] if refused else "no patient identifier")
     if len(reasons) == len(paths):
         raise GiveUp(f"study {study_uid}: no message: {'; '.join(dict.fromkeys(reasons))}")
@@ -94,9 +94,9 @@ def verdict(message: str) -> str:
 
 def _receiver(settings: Settings, to: str) -> Receiver:
     every: tuple[Receiver, ...] = (*settings.hl7, *settings.fhir)
-    receiver = next((one for one in every if one.name == to), None)
+    receiver = next((receiver for receiver in every if receiver.name == to), None)
     if receiver is None:
-        known = ", ".join(one.name for one in every) or "none"
+        known = ", ".join(receiver.name for receiver in every) or "none"
         raise BadSettings(f"--to {to}: no such [[hl7]] or [[fhir]]; known are: {known}")
     return receiver
 

@@ -29,8 +29,11 @@ def reconcile(config: Path, fetch: bool) -> int:
     missing = failed = 0
     with closing(open_parts(settings)) as parts:
         pause = threading.Event().wait
-        for one in reconciliation.reconcile(parts, date.today(), pause, fetch=fetch):
-            click.echo(in_words(one, dry_run=not fetch))
-            missing, failed = missing + reconciliation.missing_count(one), failed + len(one.faults)
+        for study in reconciliation.reconcile(parts, date.today(), pause, fetch=fetch):
+            click.echo(in_words(study, dry_run=not fetch))
+            missing, failed = (
+                missing + reconciliation.missing_count(study),
+                failed + len(study.faults),
+            )
     click.echo(f"{missing} images are missing, {failed} failures")
     return 1 if missing or failed else 0

@@ -9,6 +9,7 @@ import click
 from dicom_node.assembly import parts as node
 from dicom_node.commands.options import config_option, one_of
 from dicom_node.settings.settings import load_settings
+from dicom_node.storage.queue import requeue
 
 
 @click.command()
@@ -20,8 +21,8 @@ def retry(config: Path, delivery: int | None, job: int | None, all_dead: bool) -
     """Make dead letters available and say how many; 1 when there are none."""
     one_of("delivery", "job", "all_dead", needed=True)
     with closing(node.open_parts(load_settings(config))) as parts:
-        count = parts.ledger.retry(
-            delivery_id=delivery, job_id=job, all_dead=all_dead, now=parts.clock()
+        count = requeue.retry(
+            parts.engine, delivery_id=delivery, job_id=job, all_dead=all_dead, now=parts.clock()
         )
     click.echo(f"{count} made available again")
     return 0 if count else 1
@@ -40,8 +41,11 @@ def reanalyse(config: Path, study: str | None, since: datetime | None) -> int:
     """Queue stored images and say how many; 1 when there are none."""
     one_of("study", "since", needed=True)
     with closing(node.open_parts(load_settings(config))) as parts:
-        queued = parts.ledger.reanalyse(
-            study_uid=study, since=since.timestamp() if since else 0.0, now=parts.clock()
+        queued = requeue.reanalyse(
+            parts.engine,
+            study_uid=study,
+            since=since.timestamp() if since else 0.0,
+            now=parts.clock(),
         )
     click.echo(f"{len(queued)} images wait to be read again")
     return 0 if queued else 1

@@ -22,9 +22,9 @@ def send(paths: tuple[Path, ...], to: str, as_title: str) -> int:
     start_logs("console", "error", "send")
     prepare()
     target = Target(_peer(to), as_title)
-    files = send_paths(list(paths), target, lambda one: click.echo(f"{one.path}: {one.words}"))
-    sent = sum(one.fate == "arrived" for one in files)
-    failed = sum(one.fate == "failed" for one in files)
+    files = send_paths(list(paths), target, lambda file: click.echo(f"{file.path}: {file.words}"))
+    sent = sum(file.fate == "arrived" for file in files)
+    failed = sum(file.fate == "failed" for file in files)
     click.echo(f"{sent} stored, {failed} failed")
     return 1 if failed or not sent else 0
 

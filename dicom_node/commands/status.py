@@ -47,29 +47,36 @@ def in_words(snapshot: StatusSnapshot, free_bytes: int) -> str:
         *(f"            {count} not analysed: {reason}" for reason, count in snapshot.not_analysed),
         f"jobs        {_depth(snapshot.jobs)}",
         *(f"outbox      {depth.queue}: {_depth(depth)}" for depth in snapshot.deliveries),
-        *(f"commitment  {one.destination}: {_commitments(one)}" for one in snapshot.commitments),
         *(
-            f"sender      {one.calling_ae}: {one.instances} images, last {_when(one.last_at)}"
-            for one in snapshot.senders
+            f"commitment  {commitment.destination}: {_commitments(commitment)}"
+            for commitment in snapshot.commitments
         ),
         *(
-            f"unknown     {one.ae} from {one.host}, {one.times} times, last {_when(one.last_at)}"
-            for one in snapshot.callers
+            f"sender      {sender.calling_ae}: {sender.instances} images,"
+            f" last {_when(sender.last_at)}"
+            for sender in snapshot.senders
         ),
         *(
-            f"replaced    {one.destination}: {one.wanted} by {one.sent}: {one.reason}"
-            f" (last {_when(one.last_at)})"
-            for one in snapshot.replaced
+            f"unknown     {caller.ae} from {caller.host}, {caller.times} times,"
+            f" last {_when(caller.last_at)}"
+            for caller in snapshot.callers
         ),
-        *(f"process     {_process(one, snapshot.at)}" for one in snapshot.processes),
+        *(
+            f"replaced    {replacement.destination}: {replacement.wanted} by {replacement.sent}:"
+            f" {replacement.reason} (last {_when(replacement.last_at)})"
+            for replacement in snapshot.replaced
+        ),
+        *(f"process     {_process(process, snapshot.at)}" for process in snapshot.processes),
         f"disk        {free_bytes / 1e9:.1f} GB free",
         *(
-            f"dead letter {one.kind} {one.id} ({one.where}, attempt {one.attempt}): {one.words}"
-            for one in snapshot.dead_letters
+            f"dead letter {letter.kind} {letter.id} ({letter.where}, attempt {letter.attempt}):"
+            f" {letter.words}"
+            for letter in snapshot.dead_letters
         ),
         *(
-            f"ALARM       {one.kind}: {one.words} ({one.times} times, last {_when(one.last_at)})"
-            for one in snapshot.alarms
+            f"ALARM       {alarm.kind}: {alarm.words}"
+            f" ({alarm.times} times, last {_when(alarm.last_at)})"
+            for alarm in snapshot.alarms
         ),
     ]
     return "\n".join(lines)
@@ -84,21 +91,23 @@ def _depth(depth: Depth) -> str:
     return words
 
 
-def _commitments(one: Commitments) -> str:
-    words = f"{one.uncommitted} uncommitted, {one.committed} committed"
-    if one.given_up:
-        words += f", {one.given_up} given up"
-    if one.oldest_s is not None:
-        words += f"; the oldest waits for {one.oldest_s:.0f} s"
+def _commitments(commitment: Commitments) -> str:
+    words = f"{commitment.uncommitted} uncommitted, {commitment.committed} committed"
+    if commitment.given_up:
+        words += f", {commitment.given_up} given up"
+    if commitment.oldest_s is not None:
+        words += f"; the oldest waits for {commitment.oldest_s:.0f} s"
     return words
 
 
-def _process(beat: Heartbeat, now: float) -> str:
-    models = ", ".join(f"{one.pipeline} {one.version} on {one.device}" for one in beat.models)
-    silent_s = max(0.0, now - beat.last_at)
+def _process(process: Heartbeat, now: float) -> str:
+    models = ", ".join(
+        f"{model.pipeline} {model.version} on {model.device}" for model in process.models
+    )
+    silent_s = max(0.0, now - process.last_at)
     life = "alive" if silent_s < SILENT_S else f"SILENT for {silent_s:.0f} s"
-    memory = f"{beat.resident_bytes / 1e6:.0f} MB, {beat.open_files} files"
-    return f"{beat.worker}: {life}, {memory}{'; ' if models else ''}{models}"
+    memory = f"{process.resident_bytes / 1e6:.0f} MB, {process.open_files} files"
+    return f"{process.worker}: {life}, {memory}{'; ' if models else ''}{models}"
 
 
 def _when(at: float) -> str:

@@ -1,4 +1,4 @@
-"""Who hears next when a message is not acknowledged."""
+"""Who is notified next when a message is not acknowledged."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

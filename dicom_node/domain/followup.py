@@ -37,7 +37,7 @@ class History:
     generations: Mapping[ReadingKey, int] = field(default_factory=dict)
     """Of a reading by each of those who have read the image."""
 
-    def counted(self, findings: Findings) -> Findings:
+    def with_generation(self, findings: Findings) -> Findings:
         """Tell a reading that comes back from the one that it repeats."""
         by = findings.algorithm
         reader = (by.name, by.version, by.model_sha256, ", ".join(findings.points))

@@ -140,8 +140,8 @@ class Archive(Protocol):
 class Ledger(Protocol):
     """The database: what arrived, what is to be done, what went out.
 
-    Every method is one transaction. Raises TryAgain when the database is away,
-    locked or full.
+    A port though one class implements it, for the story may not know SQL. Every
+    method is one transaction. Raises TryAgain when the database is away, locked or full.
     """
 
     def record(self, arrival: Arrival, admission: Admission) -> Recorded:

@@ -96,7 +96,7 @@ class HL7Destination:
     embed_pdf: bool = False
     """Send the PDF report in an OBX (ED, Base64)."""
     escalation: tuple[str, ...] = ()
-    """Who hears of an urgent finding, one after the other, until one acknowledges."""
+    """Who is notified of an urgent finding, one after the other, until one acknowledges."""
     escalate_after_s: float = 300.0
     """The pause before the first and between two of `escalation`."""
     tls: bool = False

@@ -226,7 +226,7 @@ class Escalation:
     instead_of: str
     """The UID of the message that it stands in for."""
     place: int
-    """1 for who hears first."""
+    """1 for who is notified first."""
     due_at: float
 
 

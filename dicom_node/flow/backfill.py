@@ -68,10 +68,10 @@ class MissingImages:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class BackfilledStudy:
     """What became of one study's missing radiographs; `faults` says why some stay so."""
 
-    gap: MissingImages
+    found: MissingImages
     fetched: int
     faults: tuple[str, ...] = ()
 
@@ -100,7 +100,7 @@ def modalities_wanted(routes: Sequence[Route], calling_ae: str) -> tuple[str, ..
     Raises BadSettings when there is none.
     """
     taking = [route for route in routes if {"*", calling_ae} & set(route.callers)]
-    named = dict.fromkeys(one for route in taking for one in route.modality if one)
+    named = dict.fromkeys(modality for route in taking for modality in route.modality if modality)
     if not named:
         raise BadSettings(
             f"no [[routes]] takes images from {calling_ae}; add it to a route's callers"
@@ -116,7 +116,7 @@ def inquiries(query: BackfillQuery, modalities: Sequence[str]) -> Iterator[Inqui
             yield Inquiry(modality, day, query.accession_number)
 
 
-def gaps(
+def find_missing_images(
     origin: Catalogue, query: BackfillQuery, context: BackfillContext
 ) -> Iterator[MissingImages]:
     """Yield every study that has radiographs for the node, and what is missing of it.
@@ -136,8 +136,8 @@ def gaps(
                 yield MissingImages(study_uid, 0, (), str(error))
                 continue
             if images:
-                known = context.known([one.sop_instance_uid for one in images])
-                missing = tuple(one for one in images if one.sop_instance_uid not in known)
+                known = context.known([image.sop_instance_uid for image in images])
+                missing = tuple(image for image in images if image.sop_instance_uid not in known)
                 yield MissingImages(study_uid, len(images), missing)
 
 
@@ -174,18 +174,18 @@ def _easier(route: Route, series: FoundSeries) -> Route:
     return route if series.body_part else replace(route, body_part=("",))
 
 
-def fill(
-    gap_list: Iterator[MissingImages], origin: Origin, pace: Throttle, wait: Wait
-) -> Iterator[Filled]:
-    """Fetch what each gap lacks, one image after another; yield a line a study.
+def fetch_missing_images(
+    studies: Iterator[MissingImages], origin: Origin, pace: Throttle, wait: Wait
+) -> Iterator[BackfilledStudy]:
+    """Fetch what each study lacks, one image after another; yield a line a study.
 
     Raises Stopped, TryAgain when the PACS is away, BadSettings when it needs another
     configuration; whatever was stored until then is known to the next run.
     """
     lost = 0
-    for gap in gap_list:
-        fetched, faults = 0, [gap.fault] if gap.fault else []
-        for image in gap.missing:
+    for study in studies:
+        fetched, faults = 0, [study.fault] if study.fault else []
+        for image in study.missing:
             pace.turn()
             try:
                 words = patiently(lambda: origin.fetch(image), wait)  # noqa: B023 - called at once
@@ -202,7 +202,7 @@ def fill(
             else:
                 fetched, lost = fetched + 1, 0
                 log.info("image_fetched", sop_instance_uid=image.sop_instance_uid, words=words)
-        yield Filled(gap, fetched, tuple(faults))
+        yield BackfilledStudy(study, fetched, tuple(faults))
 
 
 def patiently(ask: Callable[[], Answer], wait: Wait) -> Answer:

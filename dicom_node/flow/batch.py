@@ -28,8 +28,8 @@ def work_batch(worker: Worker, wait_s: float) -> bool:
     by one; only the networks run together.
     """
     claims = _gather(worker, wait_s)
-    alone = [one for one in claims if _tried(one)]
-    together = [one for one in claims if not _tried(one)]
+    alone = [claim for claim in claims if _tried(claim)]
+    together = [claim for claim in claims if not _tried(claim)]
     with ExitStack() as held:
         for claim in claims:
             held.enter_context(worker.holding(claim))
@@ -64,18 +64,18 @@ def _tried(claim: Claim) -> bool:
 
 def _prepare(claims: list[Claim], worker: Worker) -> dict[int, Film | None]:
     """Decode a batch and run the networks on it; give what is decoded by instance."""
-    wanted = [one for one in claims if unsuitable(one.arrival.instance) is None]
+    wanted = [claim for claim in claims if unsuitable(claim.arrival.instance) is None]
     with ThreadPoolExecutor(max_workers=4) as pool:
         decoded = list(pool.map(lambda claim: _decode(claim, worker), wanted))
     shown = [film[1] for film in decoded if film is not None]
-    radiographs = [one for one in shown if not isinstance(one, str)]
-    asked = {job.pipeline for one in wanted for job in one.jobs}
+    radiographs = [film for film in shown if not isinstance(film, str)]
+    asked = {job.pipeline for claim in wanted for job in claim.jobs}
     context = worker.context
     readers: list[object] = [context.gate, *(context.pipelines.get(name) for name in sorted(asked))]
     try:
-        for one in readers:
-            if isinstance(one, Batched):
-                one.prefetch(radiographs)
+        for reader in readers:
+            if isinstance(reader, Batched):
+                reader.prefetch(radiographs)
     except Exception as error:  # noqa: BLE001 - for example too little memory: then one by one
         log.warning("batch_failed", images=len(radiographs), error=type(error).__name__)
     else:

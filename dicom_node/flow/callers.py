@@ -44,7 +44,7 @@ def admit_caller(caller: Caller, caller_policy: CallerPolicy, now: float) -> boo
             caller_policy.peers,
             caller_policy.unknown_callers,
             caller_policy.addresses_of,
-            lambda one: caller_policy.is_approved(one.calling_ae, one.host),
+            lambda asking: caller_policy.is_approved(asking.calling_ae, asking.host),
         )
     except TryAgain as error:
         bound.error("caller_not_looked_up", reason=str(error))

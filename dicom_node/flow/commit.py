@@ -1,4 +1,4 @@
-"""Storage commitment's turn: ask whether results are kept, hear the answer."""
+"""Storage commitment's turn: ask whether results are kept, take the answer."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,7 @@ Ask = Callable[[Request], None]
 """Send one N-ACTION; raises NodeError when the peer did not take it."""
 
 
-def ask_once(
+def request_commitments(
     book: CommitmentBook,
     ask: Ask,
     destination: str,
@@ -53,20 +53,22 @@ def ask_once(
     return len(request.objects)
 
 
-def hear(book: CommitmentBook, report: Report, destinations: Sequence[str], now: float) -> None:
+def take_report(
+    book: CommitmentBook, report: Report, destinations: Sequence[str], now: float
+) -> None:
     """Take a peer's report durably; raises Refused with the status to answer."""
     bound = log.bind(transaction_uid=report.transaction_uid, destinations=list(destinations))
     try:
-        heard = book.hear(report, destinations, now)
+        outcome = book.record_report(report, destinations, now)
     except NodeError as error:
-        bound.error("commitment_not_heard", reason=str(error))
+        bound.error("commitment_report_not_recorded", reason=str(error))
         raise Refused(OUT_OF_RESOURCES, "database not available; repeat later") from error
-    if heard is None:
+    if outcome is None:
         bound.warning("commitment_unknown")
         raise Refused(INVALID_ARGUMENT, "no such transaction of this peer")
     crash_points.here("commitment heard")
-    bound = bound.bind(committed=heard.committed, again=heard.again, given_up=heard.given_up)
-    if heard.again or heard.given_up:
+    bound = bound.bind(committed=outcome.committed, again=outcome.again, given_up=outcome.given_up)
+    if outcome.again or outcome.given_up:
         bound.warning("commitment_failed")
     else:
-        bound.info("commitment_heard")
+        bound.info("commitment_reported")

@@ -64,12 +64,12 @@ def deliver_once(outbox: Outbox, destination: str | None = None) -> int:
         return 0
     crash_points.here("deliveries claimed")
     with kept_lease(ledger, batch, clock, lease_s):
-        outcomes = _sent(batch, outbox)
+        outcomes = _send(batch, outbox)
         crash_points.here("objects sent")
-        missed = _missed(batch, outcomes, clock())
+        missed = _failures(batch, outcomes, clock())
         # may ask the destination, so it takes time
-        refused = _refused(batch, missed, outbox.learn_refusal)
-    arrived = tuple(one for one in outcomes if isinstance(one, Acknowledgement))
+        refused = _refusals(batch, missed, outbox.learn_refusal)
+    arrived = tuple(outcome for outcome in outcomes if isinstance(outcome, Acknowledgement))
     failed = tuple(failure for _, failure in missed if failure not in refused)
     try:
         ledger.finish_deliveries(batch, arrived, failed, clock(), refused)
@@ -77,11 +77,11 @@ def deliver_once(outbox: Outbox, destination: str | None = None) -> int:
         log.warning("deliveries_lease_lost", destination=batch.destination, worker=batch.worker)
         return len(batch.deliveries)
     crash_points.here("deliveries settled")
-    _tell(batch, arrived, missed, refused)
+    _log_outcomes(batch, arrived, missed, refused)
     return len(batch.deliveries)
 
 
-def _sent(batch: DeliveryBatch, outbox: Outbox) -> tuple[Acknowledgement | Undelivered, ...]:
+def _send(batch: DeliveryBatch, outbox: Outbox) -> tuple[Acknowledgement | Undelivered, ...]:
     sender = outbox.senders.get(batch.destination)
     try:
         if sender is None:
@@ -91,19 +91,19 @@ def _sent(batch: DeliveryBatch, outbox: Outbox) -> tuple[Acknowledgement | Undel
         return tuple(Undelivered(delivery.id, error) for delivery in batch.deliveries)
 
 
-def _missed(
+def _failures(
     batch: DeliveryBatch, outcomes: tuple[Acknowledgement | Undelivered, ...], now: float
 ) -> tuple[tuple[Undelivered, DeliveryFailure], ...]:
     """Choose what did not arrive, and decide what follows."""
     attempts = {delivery.id: delivery.attempt for delivery in batch.deliveries}
     return tuple(
-        (one, _failure(one, attempts[one.delivery_id], now))
-        for one in outcomes
-        if isinstance(one, Undelivered)
+        (outcome, _failure(outcome, attempts[outcome.delivery_id], now))
+        for outcome in outcomes
+        if isinstance(outcome, Undelivered)
     )
 
 
-def _refused(
+def _refusals(
     batch: DeliveryBatch,
     missed: tuple[tuple[Undelivered, DeliveryFailure], ...],
     learn_refusal: LearnRefusal,
@@ -112,8 +112,9 @@ def _refused(
     deliveries = {delivery.id: delivery for delivery in batch.deliveries}
     return tuple(
         failure
-        for one, failure in missed
-        if isinstance(one.error, NotTaken) and learn_refusal(deliveries[one.delivery_id])
+        for undelivered, failure in missed
+        if isinstance(undelivered.error, NotTaken)
+        and learn_refusal(deliveries[undelivered.delivery_id])
     )
 
 
@@ -125,15 +126,19 @@ def _failure(missed: Undelivered, attempt: int, now: float) -> DeliveryFailure:
     return DeliveryFailure(missed.delivery_id, failure)
 
 
-def _tell(
+def _log_outcomes(
     batch: DeliveryBatch,
     arrived: tuple[Acknowledgement, ...],
     missed: tuple[tuple[Undelivered, DeliveryFailure], ...],
     refused: tuple[DeliveryFailure, ...],
 ) -> None:
     deliveries = {delivery.id: delivery for delivery in batch.deliveries}
-    for one in arrived:
-        log.info("delivery_completed", answer=one.words, **_identify(deliveries[one.delivery_id]))
+    for acknowledgement in arrived:
+        log.info(
+            "delivery_completed",
+            answer=acknowledgement.words,
+            **_identify(deliveries[acknowledgement.delivery_id]),
+        )
     for undelivered, failed in missed:
         bound = log.bind(**_identify(deliveries[failed.delivery_id]))
         bound = bound.bind(

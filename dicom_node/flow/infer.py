@@ -90,14 +90,16 @@ def run_pipelines(
         shown = _pass_gate(context.gate, shown)
         spent_ms[context.gate.name] = 1000 * (time.perf_counter() - started)
     if isinstance(shown, str):
-        declined = tuple(_declined(context.pipelines[one.pipeline], shown) for one in requests)
+        declined = tuple(
+            _decline(context.pipelines[request.pipeline], shown) for request in requests
+        )
         return Reading(source, None, requests, declined)
     answers: dict[PipelineRequest, Findings] = {}
     for name in names:
-        choices = tuple(one.choice for one in requests if one.pipeline == name)
+        choices = tuple(request.choice for request in requests if request.pipeline == name)
         said = _ask(context.pipelines[name], shown, choices, spent_ms)
         answers |= zip((PipelineRequest(name, choice) for choice in choices), said, strict=True)
-    return Reading(source, shown, requests, tuple(answers[one] for one in requests))
+    return Reading(source, shown, requests, tuple(answers[request] for request in requests))
 
 
 def requests_of(
@@ -133,11 +135,11 @@ def _ask(
         else:
             said = (pipeline.read(radiograph),) * len(choices)
     except NotAnalysable as error:
-        return (_declined(pipeline, str(error)),) * len(choices)
-    return tuple(replace(one, timings_ms={**spent_ms, **one.timings_ms}) for one in said)
+        return (_decline(pipeline, str(error)),) * len(choices)
+    return tuple(replace(answer, timings_ms={**spent_ms, **answer.timings_ms}) for answer in said)
 
 
-def _declined(pipeline: Pipeline, reason: str) -> Findings:
+def _decline(pipeline: Pipeline, reason: str) -> Findings:
     # no weights took part, so no digest is named
     return Findings(Algorithm(pipeline.name, pipeline.version, ""), not_analysed=reason)
 
@@ -196,7 +198,7 @@ def work_on(claim: Claim, worker: Worker) -> None:
     else:
         bound.info("jobs_finished", **_summary(claim.jobs, outcome))
         if context.shadow is not None and reading.radiograph is not None:
-            first = {one.pipeline: one.choice for one in reversed(reading.requests)}
+            first = {request.pipeline: request.choice for request in reversed(reading.requests)}
             image = claim.instance_id, reading.radiograph
             read_in_shadow(context.shadow, *image, first, clock())
 
@@ -216,7 +218,7 @@ def _fail(
     except LeaseLost:
         bound.warning("jobs_lease_lost")
     except NodeError as fault:
-        bound.error("jobs_not_settled", fault=str(fault))
+        bound.error("jobs_failure_not_recorded", fault=str(fault))
     else:
         bound.error("jobs_postponed" if failure.due_at is not None else "jobs_discarded")
 

@@ -24,7 +24,7 @@ def kept_lease(
     """
     done = threading.Event()
 
-    def beat() -> None:
+    def renew() -> None:
         while not done.wait(lease_s / 3):
             try:
                 if not ledger.extend_lease(held, clock(), lease_s):
@@ -32,7 +32,7 @@ def kept_lease(
             except NodeError as error:
                 log.warning("lease_not_extended", worker=held.worker, reason=str(error))
 
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Who hears of a finding by HL7 or FHIR."""
+"""Who is notified of a finding by HL7 or FHIR."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from dicom_node.domain.findings import Findings
 from dicom_node.domain.followup import History
 
 
-def notified(
+def receivers_to_notify(
     route: Route,
     findings: tuple[Findings, ...],
     history: History,
@@ -18,16 +18,16 @@ def notified(
     """Choose the receivers of a message about these findings of one image.
 
     With `urgent_only` only an urgent finding goes out, otherwise every result,
-    negatives too; an image that no pipeline read has no result. Who heard of an
-    earlier reading hears of a later one only when it concludes otherwise, and then
-    also that a finding is urgent no more. When it goes is the receiver's `release`.
+    negatives too; an image that no pipeline read has no result. Who was notified of
+    an earlier reading is notified of a later only when it concludes otherwise, and
+    then also that a finding is urgent no more. When it goes is the receiver's `release`.
     A repeat gives the same message under the same UID and so no second delivery; a
     patient without identifier is the ORU builder's to refuse. Raises BadSettings for
     a receiver that is not configured.
     """
-    worth = any(_worth_telling(one, urgent_only=route.urgent_only) for one in findings)
+    worth = any(_worth_telling(answer, urgent_only=route.urgent_only) for answer in findings)
     new = history.not_yet_reported(findings)
-    news = any(_worth_telling(one, urgent_only=route.urgent_only) for one in new)
+    news = any(_worth_telling(answer, urgent_only=route.urgent_only) for answer in new)
     again = news or history.changed(findings)
     if not worth and not again:
         return ()

@@ -38,20 +38,20 @@ class Reply:
     fault: Fault | None = None
 
 
-def hear(message: bytes, clerk: OrderContext, now: float) -> Reply:
+def take_order_message(message: bytes, context: OrderContext, now: float) -> Reply:
     """Store what a message says and decide the answer.
 
     When the reply has no fault, orders and patients survive a power loss. Raises
     ValueError for bytes without an MSH, which cannot be answered.
     """
-    envelope = clerk.envelope_of(message)
+    envelope = context.envelope_of(message)
     # no identifier of the message is free of patients for sure, but for its type
     bound = log.bind(
         message_type=envelope.message_type[:3], trigger=envelope.trigger[:3], bytes=len(message)
     )
     try:
-        heard = clerk.parse(message, envelope)
-        hastened = clerk.store(heard, now)
+        parsed = context.parse(message, envelope)
+        raised = context.store(parsed, now)
     except MessageRefused as refusal:
         fault = refusal.fault
         bound.warning("order_message_refused", code=fault.code, reason=fault.words)
@@ -65,9 +65,9 @@ def hear(message: bytes, clerk: OrderContext, now: float) -> Reply:
         return Reply(envelope, Fault("AE", INTERNAL_ERROR, "the message cannot be processed"))
     bound.info(
         "order_message_stored",
-        orders=len(heard.orders),
-        patients=len(heard.patients),
-        merges=len(heard.merges),
-        hastened=hastened,
+        orders=len(parsed.orders),
+        patients=len(parsed.patients),
+        merges=len(parsed.merges),
+        raised=raised,
     )
     return Reply(envelope)

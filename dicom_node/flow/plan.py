@@ -22,7 +22,7 @@ from dicom_node.domain.work import (
     Replacement,
 )
 from dicom_node.flow.infer import PipelineRequest
-from dicom_node.flow.notify import notified
+from dicom_node.flow.notify import receivers_to_notify
 
 SPEAKS_OF_REFUSAL: tuple[OutputKind, ...] = ("sr", "text_sr")
 """The kinds that can say why an image was not analysed."""
@@ -53,7 +53,7 @@ class PlannedObject:
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Who gets objects, what of them, and who hears by a message."""
+    """Who gets objects, what of them, and who is notified by a message."""
 
     takes: Mapping[str, Capabilities]
     """Of each peer and DICOMweb server, by its name."""
@@ -62,7 +62,7 @@ class Destinations:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to make of one claim, who gets it, and what stands by; nothing twice."""
+    """What to make of one claim, who gets it, and who is notified next; nothing twice."""
 
     objects: tuple[PlannedObject, ...]
     deliveries: tuple[NewDelivery, ...]
@@ -102,12 +102,12 @@ def plan(
     objects: dict[str, PlannedObject] = {}
     deliveries: dict[tuple[str, str], NewDelivery] = {}
     replaced: dict[Replacement, None] = {}
-    standbys: dict[tuple[str, str], Escalation] = {}
-    for route, said in _by_route(claim, findings, routes):
-        for planned, sent, instead in _route(route, said, known):
+    escalations: dict[tuple[str, str], Escalation] = {}
+    for route, asked in _by_route(claim, findings, routes):
+        for planned, sent, instead in _route(route, asked, known):
             objects.setdefault(planned.uid, planned)
             if isinstance(sent, Escalation):
-                standbys.setdefault((sent.instead_of, sent.destination), sent)
+                escalations.setdefault((sent.instead_of, sent.destination), sent)
             else:
                 deliveries.setdefault((sent.sop_instance_uid, sent.destination), sent)
             if instead is not None:
@@ -116,7 +116,7 @@ def plan(
         tuple(objects.values()),
         tuple(deliveries.values()),
         tuple(replaced),
-        tuple(standbys.values()),
+        tuple(escalations.values()),
     )
 
 
@@ -132,41 +132,43 @@ def _by_route(
         yield route, tuple(findings[PipelineRequest(name, route.choice)] for name in asked)
 
 
-def _route(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
+def _route(route: Route, findings: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
     """Plan what one route gives its destinations.
 
     A message tells of all findings, however the objects are combined.
     """
-    for part in (said,) if route.combine else ((one,) for one in said):
+    for part in (findings,) if route.combine else ((answer,) for answer in findings):
         for name in route.send_to:
             yield from _objects(route, part, name, known)
-    yield from _messages(route, said, known)
+    yield from _messages(route, findings, known)
 
 
 def _objects(
-    route: Route, said: tuple[Findings, ...], destination: str, known: _Known
+    route: Route, findings: tuple[Findings, ...], destination: str, known: _Known
 ) -> Iterator[Step]:
     """Plan one set of objects for one destination."""
     takes, history = known.destinations.takes[destination], known.history
-    blank = PlannedObject("", "sr", said, route, destination)
+    blank = PlannedObject("", "sr", findings, route, destination)
     blank = replace(blank, references_seg=_may_refer_to_seg(blank, known))
     new: set[str] = set()
-    read = bool(analysed(said))
+    read = bool(analysed(findings))
     for kind in route.outputs if read else _refusal_kinds(route):
-        for part in sets_of(kind, said):
+        for part in sets_of(kind, findings):
             slot = slot_of(route.name, kind, _names(part))
             before = history.predecessor(slot, destination)
-            planned, instead = _formed(kind, part, replace(blank, slot=slot, before=before), known)
+            planned, instead = _plan_object(
+                kind, part, replace(blank, slot=slot, before=before), known
+            )
             if planned is not None:
                 new.add(planned.uid)
-                priority = _priority(route, said)
+                priority = _priority(route, findings)
                 sent = NewDelivery(planned.uid, destination, takes.protocol, priority)
                 yield planned, sent, instead
-    old = history.superseded(route.name, _names(said), destination)
+    old = history.superseded(route.name, _names(findings), destination)
     # nothing is rejected where nothing was replaced, or by the same reading again
     if takes.wants_rejection and new and old and not new & {s.ref.sop_instance_uid for s in old}:
-        uid = object_uid(known.source_uid, said, "rejection")
-        slot = slot_of(route.name, "rejection", _names(said))
+        uid = object_uid(known.source_uid, findings, "rejection")
+        slot = slot_of(route.name, "rejection", _names(findings))
         note = replace(blank, uid=uid, kind="rejection", before=old, slot=slot)
         # once the new set has arrived
         sent = NewDelivery(uid, destination, takes.protocol, "routine", after_objects=True)
@@ -184,11 +186,11 @@ def _may_refer_to_seg(blank: PlannedObject, known: _Known) -> bool:
     if "sr" not in outputs or known.destinations.takes[destination].form("seg").kind == "seg":
         return True
     sent = {s.ref.sop_instance_uid for s in known.history.sent if s.destination == destination}
-    referring, _ = _formed("sr", blank.findings, replace(blank, references_seg=True), known)
+    referring, _ = _plan_object("sr", blank.findings, replace(blank, references_seg=True), known)
     return referring is not None and referring.uid in sent
 
 
-def _formed(
+def _plan_object(
     kind: OutputKind, part: tuple[Findings, ...], blank: PlannedObject, known: _Known
 ) -> tuple[PlannedObject | None, Replacement | None]:
     """Plan the object that a route asks for, or what its destination takes instead.
@@ -197,79 +199,83 @@ def _formed(
     """
     takes, source_uid = known.destinations.takes[blank.destination], known.source_uid
     wanted, taken = takes.wanted(kind), takes.form(kind)
-    planned = _in_form(wanted, part, blank, source_uid)
+    planned = _plan_in_form(wanted, part, blank, source_uid)
     if planned is None or wanted == taken:
         return planned, None
-    planned = _in_form(taken, blank.findings, blank, source_uid)
+    planned = _plan_in_form(taken, blank.findings, blank, source_uid)
     sent = "nothing" if planned is None else str(taken)
     reason = f"the peer does not accept {wanted.sop_class_uid}"
     return planned, Replacement(blank.destination, str(wanted), sent, reason)
 
 
-def _in_form(
-    form: ObjectForm, said: tuple[Findings, ...], blank: PlannedObject, source_uid: str
+def _plan_in_form(
+    form: ObjectForm, findings: tuple[Findings, ...], blank: PlannedObject, source_uid: str
 ) -> PlannedObject | None:
     """Plan an object in one form; None where it has nothing to say."""
     # TID 1500 needs a finding; without one its place is taken by a report in words
-    kind = "text_sr" if form.kind == "sr" and not says_something("sr", said) else form.kind
-    if not says_something(kind, said):
+    kind = "text_sr" if form.kind == "sr" and not says_something("sr", findings) else form.kind
+    if not says_something(kind, findings):
         return None
     more = variant(kind, form.sr_class, blank.references_seg, blank.route.overlay)
-    uid = object_uid(source_uid, said, kind, *more)
-    return replace(blank, uid=uid, kind=kind, findings=said, sr_class=form.sr_class)
+    uid = object_uid(source_uid, findings, kind, *more)
+    return replace(blank, uid=uid, kind=kind, findings=findings, sr_class=form.sr_class)
 
 
-def _messages(route: Route, said: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
-    """Plan a message for each receiver that has to hear, and those that stand by for it."""
+def _messages(route: Route, findings: tuple[Findings, ...], known: _Known) -> Iterator[Step]:
+    """Plan a message for each receiver to notify, and the escalations of it."""
     history, receivers = known.history, known.destinations.receivers
-    for receiver in notified(route, said, history, receivers):
-        message = _message(receiver, route, said, known)
+    for receiver in receivers_to_notify(route, findings, history, receivers):
+        message = _message(receiver, route, findings, known)
         if message is None:
             continue
         slot = slot_of(route.name, message.kind, ())
-        corrected = history.was_notified(receiver.name) and history.changed(said)
+        corrected = history.was_notified(receiver.name) and history.changed(findings)
         sent = NewDelivery(
             message.uid,
             receiver.name,
             "mllp" if message.kind == "oru" else "fhir",
-            _priority(route, said),
+            _priority(route, findings),
             after_objects=receiver.release == "after_objects",
         )
         yield replace(message, slot=slot, corrected=corrected), sent, None
-        if isinstance(receiver, HL7Destination) and any(one.urgent for one in said):
+        if isinstance(receiver, HL7Destination) and any(answer.urgent for answer in findings):
             # they wait from the finding's commit on, also while the message waits for the PACS
             for place, name in enumerate(receiver.escalation, start=1):
-                spare = _message(receivers[name], route, said, known)
-                if spare is not None:
+                escalated = _message(receivers[name], route, findings, known)
+                if escalated is not None:
                     due_at = known.now + place * receiver.escalate_after_s
-                    yield spare, Escalation(spare.uid, name, message.uid, place, due_at), None
+                    yield (
+                        escalated,
+                        Escalation(escalated.uid, name, message.uid, place, due_at),
+                        None,
+                    )
 
 
 def _message(
-    receiver: Receiver, route: Route, said: tuple[Findings, ...], known: _Known
+    receiver: Receiver, route: Route, findings: tuple[Findings, ...], known: _Known
 ) -> PlannedObject | None:
     """Plan the message for one receiver; None where there is nobody or nothing to tell of."""
-    kind, more = _addressed(receiver)
+    kind, more = _message_kind(receiver)
     nobody = not known.patient_id and not receiver.allow_empty_patient_id
-    if nobody or not says_something(kind, said):
+    if nobody or not says_something(kind, findings):
         return None
-    uid = object_uid(known.source_uid, analysed(said), kind, *more)
-    return PlannedObject(uid, kind, said, route, receiver.name)
+    uid = object_uid(known.source_uid, analysed(findings), kind, *more)
+    return PlannedObject(uid, kind, findings, route, receiver.name)
 
 
-def _addressed(receiver: Receiver) -> tuple[ObjectKind, tuple[str, ...]]:
+def _message_kind(receiver: Receiver) -> tuple[ObjectKind, tuple[str, ...]]:
     """Give the kind of a receiver's messages, and what tells them from another's."""
     if isinstance(receiver, HL7Destination):
         return "oru", (receiver.name, receiver.charset)
     return "fhir", (receiver.name,)
 
 
-def _names(said: tuple[Findings, ...]) -> tuple[str, ...]:
-    return tuple(one.algorithm.name for one in said)
+def _names(findings: tuple[Findings, ...]) -> tuple[str, ...]:
+    return tuple(answer.algorithm.name for answer in findings)
 
 
-def _priority(route: Route, said: tuple[Findings, ...]) -> Priority:
-    return "urgent" if any(one.urgent for one in said) else route.priority
+def _priority(route: Route, findings: tuple[Findings, ...]) -> Priority:
+    return "urgent" if any(answer.urgent for answer in findings) else route.priority
 
 
 def _refusal_kinds(route: Route) -> tuple[OutputKind, ...]:

@@ -64,15 +64,15 @@ def receive(request: StoreRequest, reception: Reception, now: float) -> Recorded
         bytes=request.size,
     )
     try:
-        instance = _described(request, reception)
-        recorded = _recorded(request, instance, reception, now, bound)
+        instance = _describe(request, reception)
+        recorded = _record(request, instance, reception, now, bound)
     except Refused as refusal:
         bound.warning("instance_refused", status=f"{refusal.status:04X}", reason=refusal.comment)
         raise
     return recorded
 
 
-def _described(request: StoreRequest, reception: Reception) -> Instance:
+def _describe(request: StoreRequest, reception: Reception) -> Instance:
     """Give the header's facts; raises Refused where they do not hold together."""
     try:
         instance = reception.describe(_opened(request), request.transfer_syntax_uid)
@@ -121,7 +121,7 @@ def _stored(request: StoreRequest, archive: Archive) -> StoredFile:
     return request.content.keep(FOLDER, ".dcm")
 
 
-def _recorded(
+def _record(
     request: StoreRequest,
     instance: Instance,
     reception: Reception,
@@ -164,6 +164,6 @@ def _raise_priority(
     """Let an urgent order go first; the instance is safe, whatever becomes of this."""
     try:
         if raise_priority(instance):
-            bound.info("instance_hastened")
+            bound.info("priority_raised")
     except (TryAgain, GiveUp) as error:
-        bound.error("instance_not_hastened", error=type(error).__name__, reason=str(error))
+        bound.error("priority_not_raised", error=type(error).__name__, reason=str(error))

@@ -49,10 +49,10 @@ def recover(keys: Iterable[str], recovery: Recovery, now: float) -> Iterator[Rec
     """
     for key in keys:
         if key.startswith(f"{FOLDER}/") and not recovery.known_keys([key]):
-            yield _registered(key, recovery, now)
+            yield _register(key, recovery, now)
 
 
-def _registered(key: str, recovery: Recovery, now: float) -> Recovered:
+def _register(key: str, recovery: Recovery, now: float) -> Recovered:
     try:
         with recovery.archive.opened(key) as path:
             content = path.read_bytes()

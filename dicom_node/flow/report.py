@@ -30,7 +30,7 @@ class ReportingContext:
     history: Callable[[int], History]
     """What went out before for an instance."""
     destinations: Callable[[float], Destinations]
-    """Who gets results, and what each takes now."""
+    """Who gets results, and what planned_object takes now."""
     archive: Archive
 
 
@@ -41,42 +41,44 @@ def report(claim: Claim, reading: Reading, context: ReportingContext, now: float
     names it for an alarm. Raises TryAgain while the archive is away.
     """
     history = context.history(claim.instance_id)
-    findings = tuple(map(history.counted, reading.findings))
+    findings = tuple(map(history.with_generation, reading.findings))
     answers = dict(zip(reading.requests, findings, strict=True))
     planned = plan(claim, answers, context.routes, history, context.destinations(now), now)
     objects: dict[str, tuple[ReportObject, StoredFile]] = {}
     not_made: list[str] = []
-    for each in planned.objects:
+    for planned_object in planned.objects:
         try:
-            objects[each.uid] = _stored(each, reading, context, now)
+            objects[planned_object.uid] = _store(planned_object, reading, context, now)
         except (TryAgain, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - a builder's edge: one odd header silences no alert
             log_failure("object_not_made", type(error), error.__traceback__)
-            not_made.append(f"{each.kind} for {each.destination}: {type(error).__name__}")
-    for one in planned.replaced:
+            not_made.append(
+                f"{planned_object.kind} for {planned_object.destination}: {type(error).__name__}"
+            )
+    for replacement in planned.replaced:
         log.warning(
             "object_replaced",
-            destination=one.destination,
-            wanted=one.wanted,
-            sent=one.sent,
-            reason=one.reason,
+            destination=replacement.destination,
+            wanted=replacement.wanted,
+            sent=replacement.sent,
+            reason=replacement.reason,
         )
     return Outcome(
         findings,
         tuple(objects.values()),
-        tuple(one for one in planned.deliveries if one.sop_instance_uid in objects),
+        tuple(delivery for delivery in planned.deliveries if delivery.sop_instance_uid in objects),
         planned.replaced,
         tuple(
-            one
-            for one in planned.escalations
-            if {one.sop_instance_uid, one.instead_of} <= set(objects)
+            escalation
+            for escalation in planned.escalations
+            if {escalation.sop_instance_uid, escalation.instead_of} <= set(objects)
         ),
         tuple(not_made),
     )
 
 
-def _stored(
+def _store(
     planned: PlannedObject, reading: Reading, context: ReportingContext, now: float
 ) -> tuple[ReportObject, StoredFile]:
     """Make and store one object; raises GiveUp where it is not the planned one."""

@@ -15,7 +15,7 @@ import structlog
 from dicom_node.assembly.parts import Parts, worker_name
 from dicom_node.domain.errors import NodeError
 from dicom_node.domain.operations.monitoring import BEAT_S, Gpu, Heartbeat, ServingModel
-from dicom_node.storage.status.beats import record_heartbeat, remove_heartbeat
+from dicom_node.storage.status.heartbeats import record_heartbeat, remove_heartbeat
 
 log = structlog.get_logger()
 
@@ -64,53 +64,55 @@ class HeartbeatWriter:
 
 @contextmanager
 def heartbeat(parts: Parts, role: str, *, looping: bool = False) -> Iterator[HeartbeatWriter]:
-    """Give a sign of life every BEAT_S until the block ends; then take it back.
+    """Write a heartbeat every BEAT_S until the block ends; then remove it.
 
     With `looping` only while the loop turns, so not before its first turn either.
     """
-    pulse = HeartbeatWriter(role, parts.clock(), looping)
+    writer = HeartbeatWriter(role, parts.clock(), looping)
     ended = threading.Event()
-    thread = threading.Thread(target=_write_heartbeats, args=(parts, pulse, ended), name="pulse")
+    thread = threading.Thread(
+        target=_write_heartbeats, args=(parts, writer, ended), name="heartbeat"
+    )
     thread.start()
     try:
-        yield pulse
+        yield writer
     finally:
         ended.set()
         thread.join()
 
 
-def _write_heartbeats(parts: Parts, pulse: HeartbeatWriter, ended: threading.Event) -> None:
-    worker = worker_name(pulse.role)
-    shown = False
-    while not ended.wait(BEAT_S if shown else 0.5):
-        if pulse.is_hung():
-            log.error("loop_hung", name=pulse.role, hung_s=HUNG_S)
+def _write_heartbeats(parts: Parts, writer: HeartbeatWriter, ended: threading.Event) -> None:
+    worker = worker_name(writer.role)
+    written = False
+    while not ended.wait(BEAT_S if written else 0.5):
+        if writer.is_hung():
+            log.error("loop_hung", name=writer.role, hung_s=HUNG_S)
             os._exit(HUNG)  # no exception reaches a thread that hangs in a decoder's own code
-        if not pulse.alive():
+        if not writer.alive():
             continue
         try:
-            record_heartbeat(parts.engine, _heartbeat_of(pulse, worker, parts.clock()))
-            shown = True
+            record_heartbeat(parts.engine, _heartbeat_of(writer, worker, parts.clock()))
+            written = True
         except NodeError as error:
-            shown = True  # not more often while the database is away
-            log.warning("beat_failed", error=type(error).__name__, reason=str(error))
-    if shown:
+            written = True  # not more often while the database is away
+            log.warning("heartbeat_failed", error=type(error).__name__, reason=str(error))
+    if written:
         try:
             remove_heartbeat(parts.engine, worker)
         except NodeError as error:
-            log.warning("beat_failed", error=type(error).__name__, reason=str(error))
+            log.warning("heartbeat_failed", error=type(error).__name__, reason=str(error))
 
 
-def _heartbeat_of(pulse: HeartbeatWriter, worker: str, now: float) -> Heartbeat:
+def _heartbeat_of(writer: HeartbeatWriter, worker: str, now: float) -> Heartbeat:
     return Heartbeat(
         worker=worker,
-        role=pulse.role,
-        started_at=pulse.started_at,
+        role=writer.role,
+        started_at=writer.started_at,
         last_at=now,
         resident_bytes=_resident_bytes(),
         open_files=_open_files(),
-        models=pulse.models,
-        gpus=read_gpus() if pulse.on_gpu else (),
+        models=writer.models,
+        gpus=read_gpus() if writer.on_gpu else (),
     )
 
 

@@ -7,12 +7,18 @@ import structlog
 from apscheduler.triggers.cron import CronTrigger
 
 from dicom_node.assembly.parts import Parts
-from dicom_node.assembly.retrieval import BackfillOptions, fetched, looked, offered
+from dicom_node.assembly.retrieval import (
+    BackfillOptions,
+    fetch_missing,
+    list_missing,
+    try_association,
+)
 from dicom_node.domain.errors import NodeError, speakable
 from dicom_node.domain.exchange.retrieval import Span
 from dicom_node.domain.pipeline import Check
-from dicom_node.flow.backfill import BackfillQuery, Filled, Stopped, Wait
+from dicom_node.flow.backfill import BackfilledStudy, BackfillQuery, Stopped, Wait
 from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue.alarms import close_alarm, open_alarm
 
 log = structlog.get_logger()
 
@@ -38,7 +44,7 @@ def reconcile_nightly(parts: Parts, wait: Wait) -> None:
     try:
         for study in reconcile(parts, date.today(), wait):
             log.info(
-                "study_reconciled", study_uid=study.gap.study_uid, missing=missing_count(study)
+                "study_reconciled", study_uid=study.found.study_uid, missing=missing_count(study)
             )
     except Stopped:
         return
@@ -50,27 +56,27 @@ def reconcile_nightly(parts: Parts, wait: Wait) -> None:
 
 def reconcile(
     parts: Parts, today: date, wait: Wait, *, fetch: bool | None = None
-) -> Iterator[Filled]:
+) -> Iterator[BackfilledStudy]:
     """Compare the last days; yields each study that lacks images, raises an alarm after all.
 
     `fetch` says whether they are had at once, in place of `reconcile.fetch`. The
-    alarm of an earlier run is closed. Raises as `flow.backfill.gaps` and `fill`.
+    alarm of an earlier run is closed. Raises as `find_missing_images` and `fetch_missing_images`.
     """
     wanted = parts.settings.reconcile
     span = days_before(today, wanted.days)
     query, means = BackfillQuery(span), BackfillOptions(wanted.peer)
-    run = fetched if (wanted.fetch if fetch is None else fetch) else looked
+    run = fetch_missing if (wanted.fetch if fetch is None else fetch) else list_missing
     found = run(parts, query, means, wait, parts.settings.routes)
     images = studies = 0
     for study in found:
-        if study.gap.missing or study.faults:
+        if study.found.missing or study.faults:
             images, studies = (
                 images + missing_count(study),
-                studies + bool(missing_count(study) or study.gap.fault),
+                studies + bool(missing_count(study) or study.found.fault),
             )
             yield study
-    parts.ledger.close_alarms(FAILED, parts.clock())
-    parts.ledger.close_alarms(MISSING, parts.clock())
+    close_alarm(parts.engine, FAILED, parts.clock())
+    close_alarm(parts.engine, MISSING, parts.clock())
     if studies:
         words = f"{images} images of {studies} studies of {span.first} to {span.last}"
         _alarm(parts, MISSING, f"{wanted.peer}: {words} were never received")
@@ -83,7 +89,7 @@ def probe(settings: Settings) -> Iterator[Check]:
         return
     name = f"reconcile {wanted.peer}"
     try:
-        offered(settings, BackfillOptions(wanted.peer), fetching=wanted.fetch)
+        try_association(settings, BackfillOptions(wanted.peer), fetching=wanted.fetch)
     except NodeError as error:
         yield Check(name, False, str(error))
     else:
@@ -96,13 +102,13 @@ def days_before(today: date, days: int) -> Span:
     return Span(today - timedelta(days=days), today - timedelta(days=1))
 
 
-def missing_count(study: Filled) -> int:
+def missing_count(study: BackfilledStudy) -> int:
     """Say how many images of the study are missing still."""
-    return len(study.gap.missing) - study.fetched
+    return len(study.found.missing) - study.fetched
 
 
 def _alarm(parts: Parts, kind: str, words: str) -> None:
     try:
-        parts.ledger.alarm(kind, words, parts.clock())
+        open_alarm(parts.engine, kind, words, parts.clock())
     except NodeError as error:
         log.error("alarm_not_raised", kind=kind, reason=str(error))

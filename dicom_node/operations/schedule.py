@@ -25,10 +25,10 @@ from dicom_node.flow.deliver import Outbox, Sender, deliver_once
 from dicom_node.operations import alarms, reconciliation
 from dicom_node.storage.database.engine import empty_journal
 from dicom_node.storage.queue import identity, orders
-from dicom_node.storage.queue.alarms import oldest_deliveries_at
+from dicom_node.storage.queue.alarms import close_alarm, oldest_deliveries_at, open_alarm
 from dicom_node.storage.queue.escalation import escalate
-from dicom_node.storage.status.beats import prune_heartbeats, sample_disk
 from dicom_node.storage.status.counters import count_rows
+from dicom_node.storage.status.heartbeats import prune_heartbeats, sample_disk
 
 log = structlog.get_logger()
 
@@ -122,7 +122,7 @@ def _rescue(parts: Parts) -> None:
 
 
 def _escalate(parts: Parts) -> None:
-    """Send what stands by for messages that nobody has acknowledged in time."""
+    """Send the escalations of messages that nobody has acknowledged in time."""
     sent = escalate(parts.engine, parts.clock())
     if sent:
         log.warning("messages_escalated", messages=sent)
@@ -139,10 +139,12 @@ def _check_disk(parts: Parts) -> None:
     reserve = parts.settings.receive.min_free_gb * 1e9
     free = parts.archive.free_bytes()
     if free < reserve:
-        parts.ledger.alarm("disk", "free disk space is below receive.min_free_gb", parts.clock())
+        open_alarm(
+            parts.engine, "disk", "free disk space is below receive.min_free_gb", parts.clock()
+        )
         log.error("disk_low", free_bytes=free, reserve_bytes=int(reserve))
     else:
-        parts.ledger.close_alarms("disk", parts.clock())
+        close_alarm(parts.engine, "disk", parts.clock())
 
 
 def _discard_unroutable_deliveries(parts: Parts, senders: Mapping[str, Sender]) -> None:
@@ -174,6 +176,8 @@ def _sweep(parts: Parts, retention: Retention, now: float) -> None:
     sweep = tidy.sweep_orphans(retention, parts.archive.old_keys(before), aside)
     if sweep.is_stopped:
         words = f"{sweep.unknown} of {sweep.files} archive files are unknown to the database"
-        parts.ledger.alarm(UNKNOWN_FILES, f"{words}: is it the right one, or a restored one?", now)
+        open_alarm(
+            parts.engine, UNKNOWN_FILES, f"{words}: is it the right one, or a restored one?", now
+        )
     else:
-        parts.ledger.close_alarms(UNKNOWN_FILES, now)
+        close_alarm(parts.engine, UNKNOWN_FILES, now)

@@ -46,12 +46,14 @@ def stop_signal(drain_s: float | None = None) -> Iterator[threading.Event]:
             log.error("drain_overdue", drain_s=drain_s)
             os._exit(OVERDUE)
 
-    def told(*_: object) -> None:
+    def on_signal(*_: object) -> None:
         if drain_s is not None and not stop.is_set():
             threading.Thread(target=end_in_time, name="deadline", daemon=True).start()
         stop.set()
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield stop
     finally:
@@ -71,7 +73,7 @@ def wait_for_stop(stop: threading.Event, threads: Sequence[threading.Thread] = (
     while not stop.wait(1.0):
         if orphaned():
             stop.set()
-        if not all(one.is_alive() for one in threads):
+        if not all(thread.is_alive() for thread in threads):
             return
 
 

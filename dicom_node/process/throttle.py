@@ -50,9 +50,9 @@ class Throttle:
     def _forget_old(self, now: float) -> None:
         """Drop subjects about which nothing is to be told any more."""
         self._periods = {
-            subject: one
-            for subject, one in self._periods.items()
-            if one.kept_back or now - one.begun_at < PERIOD_S
+            subject: period
+            for subject, period in self._periods.items()
+            if period.kept_back or now - period.begun_at < PERIOD_S
         }
 
 

@@ -43,8 +43,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 refusal_learner(parts),
             )
             turn = partial(deliver_once, outbox, destination)
-            with closing(WorkNotifier(parts.engine, "deliveries")) as bell:
-                take_turns(turn, stop, orphaned, bell)
+            with closing(WorkNotifier(parts.engine, "deliveries")) as notifier:
+                take_turns(turn, stop, orphaned, notifier)
 
         threads = [
             threading.Thread(target=send_to, args=(name,), name=name) for name in audited_senders
@@ -54,7 +54,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 thread.start()
             log.info("outbox_ready", destinations=list(audited_senders))
             wait_for_stop(stop, threads)
-            lost = [] if stop.is_set() else [one.name for one in threads if not one.is_alive()]
+            lost = (
+                []
+                if stop.is_set()
+                else [thread.name for thread in threads if not thread.is_alive()]
+            )
             stop.set()
             for thread in threads:
                 thread.join()

@@ -60,7 +60,7 @@ def _caller_policy(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
     """Know callers by the token, or without one by their address as over DIMSE."""
     settings, policy = parts.settings, caller_policy(parts)
 
-    def knock(visitor: Visitor) -> Caller | None:
+    def authenticate(visitor: Visitor) -> Caller | None:
         ours = settings.node.ae_title
         caller = caller_at(visitor.host, settings.peers, policy.addresses_of, ours)
         caller = replace(caller, tls=visitor.tls, fingerprint=visitor.fingerprint)
@@ -71,7 +71,7 @@ def _caller_policy(parts: node.Parts) -> Callable[[Visitor], Caller | None]:
             known = admit_caller(caller, policy, parts.clock())
         return caller if known else None
 
-    return knock
+    return authenticate
 
 
 def _has(token: str, file: str) -> bool:

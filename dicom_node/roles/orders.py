@@ -1,4 +1,4 @@
-"""What hears orders and patient updates by HL7."""
+"""Listens for orders and patient updates by HL7."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import structlog
 from dicom_node.assembly.destinations import secured_entry
 from dicom_node.assembly.parts import Parts, open_parts
 from dicom_node.domain.errors import BadSettings
-from dicom_node.flow.orders import OrderContext, hear
+from dicom_node.flow.orders import OrderContext, take_order_message
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.hl7.acknowledgement import acknowledgement
 from dicom_node.network.hl7.listener import ListenerOptions, MllpListener
@@ -44,14 +44,14 @@ def listener(parts: Parts) -> MllpListener:
     if not wanted.port:
         raise BadSettings("orders.port = 0: the listener is off; set a port and who may call")
     parsing = partial(parse, processing_id=wanted.processing_id)
-    clerk = OrderContext(envelope_of, parsing, partial(orders.store, parts.engine))
+    context = OrderContext(envelope_of, parsing, partial(orders.store, parts.engine))
 
     def answer(message: bytes) -> bytes | None:
         now = parts.clock()
-        reply = hear(message, clerk, now)
+        reply = take_order_message(message, context, now)
         return acknowledgement(reply.to, reply.fault, now)
 
-    context = ListenerOptions(
+    options = ListenerOptions(
         answer,
         parts.audit.admitting(caller_check(wanted.callers)),
         wanted.max_connections,
@@ -59,7 +59,7 @@ def listener(parts: Parts) -> MllpListener:
         secure=parts.audit.guarded(secured_entry(parts.settings)) if wanted.tls else None,
     )
     try:
-        return MllpListener(wanted.host, wanted.port, context)
+        return MllpListener(wanted.host, wanted.port, options)
     except OSError as error:
         where = f"{wanted.host}:{wanted.port}"
         raise BadSettings(f"orders: cannot listen on {where}: {error.strerror}") from None
@@ -73,6 +73,6 @@ def caller_check(callers: tuple[str, ...]) -> Callable[[str], bool]:
         ours = canonical(address)
         if "*" in callers or ours in callers:
             return True  # nobody else's connection waits for a name server that is away
-        return any(ours in book.addresses_of(one) for one in callers)
+        return any(ours in book.addresses_of(caller) for caller in callers)
 
     return admits

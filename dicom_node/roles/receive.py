@@ -41,10 +41,10 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 scp.start()
             wait_for_stop(stop)
             stops = [threading.Thread(target=scp.stop, args=(CONNECTIONS_DRAIN_S,)) for scp in scps]
-            for one in stops:
-                one.start()
-            for one in stops:
-                one.join()
+            for thread in stops:
+                thread.start()
+            for thread in stops:
+                thread.join()
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def _receivers(parts: node.Parts) -> list[StorageSCP]:
     policy = caller_policy(parts)
     service = Service(
         ae_title=settings.node.ae_title,
-        greet=lambda caller: admit_caller(caller, policy, parts.clock()),
+        admit_caller=lambda caller: admit_caller(caller, policy, parts.clock()),
         store=lambda request: receive(request, reception, parts.clock()),
         spool=parts.archive.spool,
         has_room=lambda: parts.archive.free_bytes() >= reception.min_free_bytes,

@@ -31,8 +31,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     store, wait_s = pipelines.model_store_of(settings), settings.inference.batch_ms / 1000
     with (
         closing(node.open_parts(settings)) as parts,
-        closing(WorkNotifier(parts.engine, "jobs")) as bell,
-        heartbeat(parts, "work", looping=True) as pulse,
+        closing(WorkNotifier(parts.engine, "jobs")) as notifier,
+        heartbeat(parts, "work", looping=True) as writer,
     ):
         write = builders.writer(settings, parts.engine, parts.archive)
         while not stop.is_set() and not orphaned():
@@ -50,12 +50,12 @@ def run(settings: Settings, stop: threading.Event) -> None:
             )
             turn = partial(work_batch, worker, wait_s) if wait_s else partial(work_once, worker)
             log.info("worker_ready", pipelines=list(reader.pipelines))
-            pulse.models = tuple(
-                ServingModel(one.name, one.version, one.device.partition(" ")[0])
-                for one in reader.pipelines.values()
+            writer.models = tuple(
+                ServingModel(pipeline.name, pipeline.version, pipeline.device.partition(" ")[0])
+                for pipeline in reader.pipelines.values()
             )
             ended = partial(_outdated, partial(stamp, store, settings.pipelines), seen)
-            take_turns(pulse.watch(turn), stop, ended, bell)
+            take_turns(writer.watch(turn), stop, ended, notifier)
 
 
 def _outdated(stamp: Callable[[], object], seen: object) -> bool:

@@ -47,10 +47,12 @@ class TlsSection(Section):
         """The files alone."""
         return TlsFiles(self.certificate, self.key, self.key_password_file, self.ca)
 
-    def found_from(self, folder: Path) -> "TlsSection":
+    def resolve_paths(self, folder: Path) -> "TlsSection":
         """Make relative paths absolute, starting from `folder`."""
         names = ("certificate", "key", "key_password_file", "ca")
-        return self.model_copy(update={name: beside(folder, getattr(self, name)) for name in names})
+        return self.model_copy(
+            update={name: resolve_path(folder, getattr(self, name)) for name in names}
+        )
 
 
 class ReceiveSection(Section):
@@ -166,10 +168,12 @@ class ArchiveSection(Section):
             ca_file=self.ca_file,
         )
 
-    def found_from(self, folder: Path) -> "ArchiveSection":
+    def resolve_paths(self, folder: Path) -> "ArchiveSection":
         """Make relative paths absolute, starting from `folder`."""
         names = ("credentials_file", "ca_file", "key_file")
-        return self.model_copy(update={name: beside(folder, getattr(self, name)) for name in names})
+        return self.model_copy(
+            update={name: resolve_path(folder, getattr(self, name)) for name in names}
+        )
 
 
 class AuditSection(Section):
@@ -192,9 +196,9 @@ class AuditSection(Section):
         host, _, port = self.syslog.rpartition(":")
         return host.strip("[]"), int(port)
 
-    def found_from(self, folder: Path) -> "AuditSection":
+    def resolve_paths(self, folder: Path) -> "AuditSection":
         """Make a relative path absolute, starting from `folder`."""
-        return self.model_copy(update={"file": beside(folder, self.file)})
+        return self.model_copy(update={"file": resolve_path(folder, self.file)})
 
 
 def require_reachable(peer: Peer) -> None:
@@ -210,6 +214,6 @@ def require_reachable(peer: Peer) -> None:
         raise ValueError(f"peer {peer.name!r}: commit_timeout_s must be more than 0")
 
 
-def beside(folder: Path, path: str) -> str:
+def resolve_path(folder: Path, path: str) -> str:
     """Make a path absolute, starting from the file's folder; "" stays."""
     return str(folder / path) if path else ""

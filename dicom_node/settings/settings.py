@@ -23,8 +23,8 @@ from dicom_node.settings.sections import (
     ReceiveSection,
     ReconcileSection,
     TlsSection,
-    beside,
     require_reachable,
+    resolve_path,
 )
 
 
@@ -295,10 +295,10 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         }
     )
     dicomweb = settings.dicomweb.model_copy(
-        update={"token_file": beside(folder, settings.dicomweb.token_file)}
+        update={"token_file": resolve_path(folder, settings.dicomweb.token_file)}
     )
-    stow = tuple(server.found_from(folder) for server in settings.stow)
-    fhir = tuple(server.found_from(folder) for server in settings.fhir)
+    stow = tuple(server.resolve_paths(folder) for server in settings.stow)
+    fhir = tuple(server.resolve_paths(folder) for server in settings.fhir)
     url = settings.database.url
     prefix = "sqlite:///"
     if url.startswith(prefix) and not url.startswith(prefix + "/"):
@@ -309,9 +309,9 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "node": node,
             "database": database,
             "dicomweb": dicomweb,
-            "archive": settings.archive.found_from(folder),
-            "audit": settings.audit.found_from(folder),
-            "tls": settings.tls.found_from(folder),
+            "archive": settings.archive.resolve_paths(folder),
+            "audit": settings.audit.resolve_paths(folder),
+            "tls": settings.tls.resolve_paths(folder),
             "stow": stow,
             "fhir": fhir,
         }

@@ -274,17 +274,19 @@ def events() -> list[Event]:
 
 
 def _event(node: ast.AST, path: str) -> Event | None:
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+    if not (isinstance(node, ast.Call) and node.args):
         return None
-    first = node.args[0]
-    named = isinstance(first, ast.Constant) and isinstance(first.value, str)
-    if node.func.attr not in LEVELS or not named:
+    first, called = node.args[0], node.func
+    if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
         return None
-    name = str(first.value)  # type: ignore[attr-defined] # a constant, seen above
-    if not re.fullmatch(r"[a-z]+(_[a-z]+)+", name):
+    if isinstance(called, ast.Name) and called.id == "log_failure":
+        return Event(first.value, "error", ("error", "where"), path)
+    if not (isinstance(called, ast.Attribute) and called.attr in LEVELS):
+        return None
+    if not re.fullmatch(r"[a-z]+(_[a-z]+)+", first.value):
         return None
     fields = tuple(sorted(word.arg for word in node.keywords if word.arg))
-    return Event(name, node.func.attr, fields, path)
+    return Event(first.value, called.attr, fields, path)
 
 
 def _events() -> str:

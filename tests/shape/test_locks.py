@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from dicom_node import __version__
 from tests.support.paths import ROOT
 
 LOCKS = sorted((ROOT / "locks").glob("*.txt"))
@@ -90,7 +91,8 @@ def test_the_bill_of_materials_names_every_package(extra: str) -> None:
         pytest.skip(f"no fresh {path.name}; run: make sbom")
     bill = json.loads(path.read_text())
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
-    assert bill["metadata"]["component"]["name"] == "dicom-node"
+    described = bill["metadata"]["component"]
+    assert (described["name"], described["version"]) == ("dicom-node", __version__)
     listed = {str(canonicalize_name(one["name"])): one for one in bill["components"]}
     assert set(listed) == set(locked(lock))
     for name, (version, hashes) in locked(lock).items():

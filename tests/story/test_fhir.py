@@ -15,6 +15,7 @@ from dicom_node.domain.errors import BadSettings
 from dicom_node.domain.findings import Presence
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import deliveries, objects
+from dicom_node.storage.queue.requeue import reanalyse
 from tests.support.fhir_server import FhirServer
 from tests.support.node import CONFIGURATION, MakeNode, Node, Scripted
 
@@ -81,7 +82,7 @@ def test_a_correction_takes_the_place_of_the_first_report(
     told = []
     for turn, (version, presence) in enumerate(versions):
         if turn:
-            ledger.reanalyse(study_uid=None, since=1.0, now=now)
+            reanalyse(ledger.engine, study_uid=None, since=1.0, now=now)
         node.model = Scripted(version, presence)
         assert node.work()
         assert node.deliver("emr", now + 60 * turn) == 1

@@ -16,7 +16,7 @@ from dicom_node.assembly import parts as node
 from dicom_node.domain.reception import Caller
 from dicom_node.domain.study import Peer
 from dicom_node.domain.work import NewDelivery, Outcome, ReportObject
-from dicom_node.flow.commit import ask_once
+from dicom_node.flow.commit import request_commitments
 from dicom_node.network.dimse.commitment_scu import ask
 from dicom_node.roles.receive import run as run_receive
 from dicom_node.settings.settings import load_settings
@@ -95,9 +95,9 @@ class CommittingNode(Node):
         hear = commitment.reports(replace(self.parts, clock=clock), self.caller)
         assert hear is not None
         target = destinations.target(self.parts.settings, "pacs")
-        asking = partial(ask, target=target, hear=hear, linger_s=linger_s)
+        asking = partial(ask, target=target, record_report=hear, linger_s=linger_s)
         book = SqlCommitments(self.parts.engine)
-        return ask_once(book, asking, "pacs", self.peer.commit_timeout_s, clock)
+        return request_commitments(book, asking, "pacs", self.peer.commit_timeout_s, clock)
 
     @property
     def caller(self) -> Caller:

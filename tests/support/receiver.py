@@ -25,7 +25,7 @@ from dicom_node.network.tls.sockets import Secure
 from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.database.engine import migrate, open_database
 from dicom_node.storage.database.schema import alarms, callers, instances, jobs
-from dicom_node.storage.queue.callers import is_approved
+from dicom_node.storage.queue.callers import is_approved, record_caller
 from dicom_node.storage.queue.ledger import SqlLedger
 
 XRAY = Peer("xray", "XRAY1", "127.0.0.1")
@@ -106,12 +106,12 @@ def receiver(root: Path, setup: Setup | None = None) -> Iterator[Receiver]:
         setup.peers,
         setup.unknown_callers,
         HostBook().addresses_of,
-        ledger.record_caller,
+        partial(record_caller, engine),
         partial(is_approved, engine),
     )
     service = Service(
         ae_title="CXRAI",
-        greet=lambda caller: admit_caller(caller, caller_policy, time.time()),
+        admit_caller=lambda caller: admit_caller(caller, caller_policy, time.time()),
         store=lambda request: receive(request, reception, time.time()),
         spool=reception.archive.spool,
         max_associations=setup.max_associations,

@@ -1,6 +1,7 @@
 """An authority, the node's certificate and one for a peer."""
 
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.domain.operations.tls import TlsFiles
-from dicom_node.network.tls.contexts import Following, accept, server_context
+from dicom_node.network.tls.contexts import Following, accept, client_context, server_context
 from tests.support.certificates import Authority, Pair
 
 
@@ -48,3 +49,9 @@ def entry(files: TlsFiles, *, mutual: bool = True) -> Callable[[socket.socket], 
 
 def options(pair: Pair, ca: Path) -> list[str]:
     return ["+tls", str(pair.key), str(pair.certificate), "+cf", str(ca)]
+
+
+@pytest.fixture
+def wrap(authority: Authority, peer_pair: Pair) -> Callable[[socket.socket], ssl.SSLSocket]:
+    context = client_context(files_of(peer_pair, authority.ca))
+    return partial(context.wrap_socket, server_hostname="127.0.0.1")

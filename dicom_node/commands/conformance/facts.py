@@ -84,23 +84,23 @@ def _templates(ds: Dataset) -> Iterator[str]:
 def coded_in(ds: Dataset) -> set[tuple[str, str]]:
     """List the codes (value, scheme) that an object holds at any depth."""
     return {
-        (str(one.CodeValue), str(one.CodingSchemeDesignator))
-        for one in _nested(ds)
-        if "CodeValue" in one
+        (str(item.CodeValue), str(item.CodingSchemeDesignator))
+        for item in _nested(ds)
+        if "CodeValue" in item
     }
 
 
 def value_types(ds: Dataset) -> set[str]:
     """List the value types of a report's content items."""
-    return {str(one.ValueType) for one in _nested(ds) if "ValueType" in one}
+    return {str(item.ValueType) for item in _nested(ds) if "ValueType" in item}
 
 
 def _nested(ds: Dataset) -> Iterator[Dataset]:
     yield ds
     for element in ds:
         if element.VR == "SQ":
-            for one in element.value:
-                yield from _nested(one)
+            for item in element.value:
+                yield from _nested(item)
 
 
 class _Watched(Dataset):
@@ -154,7 +154,7 @@ def store_fates() -> tuple[tuple[str, Fate], ...]:
     """Judge every status that a C-STORE may be answered with; gives ranges."""
     judged = [(code, _store_fate(code)) for code in range(0x10000)]
     ranges = []
-    for fate, group in groupby(judged, key=lambda one: one[1]):
+    for fate, group in groupby(judged, key=lambda judgement: judgement[1]):
         codes = [code for code, _ in group]
         first, last = f"{codes[0]:04X}", f"{codes[-1]:04X}"
         ranges.append((first if first == last else f"{first}-{last}", fate))

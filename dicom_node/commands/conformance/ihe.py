@@ -38,7 +38,7 @@ def actors(settings: Settings) -> Rows:
 
 def transactions(settings: Settings) -> Rows:
     """Say which transactions of the Evidence Creator are there."""
-    sent = {one.form.kind for one in facts.results(settings)}
+    sent = {result.form.kind for result in facts.results(settings)}
     for name, kinds in (
         ("Creator Images Stored [RAD-18]", ("seg", "sc")),
         ("Creator Presentation State Stored [RAD-19]", ("gsps",)),
@@ -56,10 +56,10 @@ def transactions(settings: Settings) -> Rows:
 def primitives(settings: Settings) -> Rows:
     """Say which kinds of results of AIR are written."""
     made = facts.results(settings)
-    trees = [one.ds for one in made if one.form.kind == "sr"]
+    trees = [result.ds for result in made if result.form.kind == "sr"]
     types = {kind for ds in trees for kind in facts.value_types(ds)}
     used = {name for ds in trees for name in facts.templates(ds)}
-    seg = any(one.form.kind == "seg" for one in made)
+    seg = any(result.form.kind == "seg" for result in made)
     yield "Qualitative findings", yes("1501" in used), "TID 1501: presence with its probability"
     yield "Measurements", yes("NUM" in types), "TID 1501: area, distance and others"
     yield "Locations", yes("SCOORD" in types), "SCOORD on the image"

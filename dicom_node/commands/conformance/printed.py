@@ -102,15 +102,15 @@ def _story(document: Document) -> Iterator[Flowable]:
 def _section(number: str, depth: int, section: Section) -> Iterator[Flowable]:
     yield CondPageBreak(ROOM if depth == 1 else LITTLE_ROOM)
     yield _said(f"{number} {section.title}", HEADS.get(depth, LOWER))
-    for one in section.content:
-        if isinstance(one, Table):
-            if one.title:
+    for content in section.content:
+        if isinstance(content, Table):
+            if content.title:
                 yield CondPageBreak(LITTLE_ROOM)
-                yield _said(one.title, CAPTION)
-            yield _table(one)
+                yield _said(content.title, CAPTION)
+            yield _table(content)
             yield Spacer(1, 3 * mm)
         else:
-            yield _said(one, BODY)
+            yield _said(content, BODY)
 
 
 def _table(table: Table) -> Flowable:
@@ -142,15 +142,15 @@ def _widths(table: Table) -> list[float]:
         max(_width(word) for cell in column for word in [*cell.split(), ""]) for column in columns
     ]
     most = [max(_width(cell) for cell in column) for column in columns]
-    least = [min(one, WIDEST_WORD) + PADDING for one in least]
+    least = [min(width, WIDEST_WORD) + PADDING for width in least]
     wanted = [
-        max(0.0, min(one, WIDTH) + PADDING - low) for one, low in zip(most, least, strict=True)
+        max(0.0, min(width, WIDTH) + PADDING - low) for width, low in zip(most, least, strict=True)
     ]
     left = WIDTH - sum(least)
     if left < 0:
-        return [WIDTH * one / sum(least) for one in least]
+        return [WIDTH * width / sum(least) for width in least]
     if not any(wanted):
-        return [one + left / len(least) for one in least]
+        return [width + left / len(least) for width in least]
     return [low + left * want / sum(wanted) for low, want in zip(least, wanted, strict=True)]
 
 

@@ -251,10 +251,10 @@ def security(settings: Settings) -> Rows:
 def called_over_tls(settings: Settings) -> list[tuple[str, ...]]:
     """List the destinations that are called over TLS."""
     return [
-        (one.name, kind, "a pinned certificate" if one.tls_fingerprint else "an authority's")
+        (peer.name, kind, "a pinned certificate" if peer.tls_fingerprint else "an authority's")
         for kind, every in (("DICOM", settings.peers), ("HL7", settings.hl7))
-        for one in every
-        if one.tls
+        for peer in every
+        if peer.tls
     ]
 
 
@@ -269,10 +269,10 @@ def cipher_suites() -> Rows:
 
 def created(made: tuple[facts.Made, ...]) -> Rows:
     """List the objects that are made."""
-    for one in made:
-        used = ", ".join(f"TID {name}" for name in facts.templates(one.ds)) or "-"
-        modality, series = one.ds.get("Modality", ""), one.ds.get("SeriesDescription", "")
-        yield str(one.form), one.form.sop_class_uid, str(modality), str(series), used
+    for result in made:
+        used = ", ".join(f"TID {name}" for name in facts.templates(result.ds)) or "-"
+        modality, series = result.ds.get("Modality", ""), result.ds.get("SeriesDescription", "")
+        yield str(result.form), result.form.sop_class_uid, str(modality), str(series), used
 
 
 def attributes(ds: Dataset) -> Rows:
@@ -290,7 +290,7 @@ def _example(vr: str, value: object) -> str:
     if vr in ("OB", "OW", "UN"):
         return "binary"
     values = list(value) if isinstance(value, MultiValue) else [value]
-    text = "\\".join(str(one) for one in values if one is not None)
+    text = "\\".join(str(value) for value in values if value is not None)
     return text if len(text) <= 64 else text[:61] + "..."
 
 
@@ -317,22 +317,22 @@ def _tag(tag: int) -> str:
 
 def templates(made: tuple[facts.Made, ...]) -> Rows:
     """List the templates of PS3.16 that each object uses."""
-    for one in made:
-        used, held = facts.templates(one.ds), facts.coded_in(one.ds)
+    for result in made:
+        used, held = facts.templates(result.ds), facts.coded_in(result.ds)
         for place, name in enumerate(used):
-            yield str(one.form), f"TID {name}", "included" if place else "root"
+            yield str(result.form), f"TID {name}", "included" if place else "root"
         for concept, name in TEMPLATE_BY_ROWS if used else ():
             if (concept.value, concept.scheme) in held:
-                yield str(one.form), f"TID {name}", "included, by its rows"
+                yield str(result.form), f"TID {name}", "included, by its rows"
 
 
 def codes_by_scheme(made: tuple[facts.Made, ...]) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """Give each coding scheme's title, and its codes."""
-    used = {code for one in made for code in facts.coded_in(one.ds)}
+    used = {code for result in made for code in facts.coded_in(result.ds)}
     by_scheme: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for one in codes.CONCEPTS:
-        shown = YES if (one.value, one.scheme) in used else ""
-        by_scheme[one.scheme].append((one.value, one.meaning, shown))
+    for concept in codes.CONCEPTS:
+        shown = YES if (concept.value, concept.scheme) in used else ""
+        by_scheme[concept.scheme].append((concept.value, concept.meaning, shown))
     for scheme, rows in sorted(by_scheme.items()):
         private = scheme.startswith(PRIVATE_PREFIX)
         title = ": private codes, defined here by their meaning"

@@ -29,8 +29,8 @@ from dicom_node.settings.settings import Settings, load_settings
 from dicom_node.storage.database.engine import open_database
 from dicom_node.storage.status.status import take_snapshot, timeline
 
-START_LIMIT_S = 60.0
-WORK_LIMIT_S = 45.0
+START_LIMIT_S = 120.0
+WORK_LIMIT_S = 300.0
 FILM = 1024
 """Rows and columns of the phantoms."""
 PHANTOMS = (("none", 1), ("right", 2), ("left", 3))
@@ -98,7 +98,7 @@ def demo(images: tuple[Path, ...], out: Path) -> int:
             console.print(f"status page while the demo runs: {page}")
             names = _send(_radiographs(images, out / "sent", console), settings, console)
             complete = _wait(settings, len(names))
-            _tell(settings, names, pacs, ris, out, console)
+            _print_story(settings, names, pacs, ris, out, console)
     if not complete:
         console.print(f"[red]not everything arrived within {WORK_LIMIT_S:.0f} s: see node.log[/]")
     return 0 if complete and names else 1
@@ -110,7 +110,7 @@ def _configure(path: Path, pacs_port: int, hl7_port: int) -> Settings:
     return load_settings(path)
 
 
-def _tell(
+def _print_story(
     settings: Settings,
     names: dict[str, str],
     pacs: SmallPacs,
@@ -122,11 +122,11 @@ def _tell(
     urgent = story.urgent_studies(ris.messages)
     engine = open_database(settings.database.url)
     for study_uid, name in names.items():
-        story.tell_timeline(name, timeline(engine, study_uid), study_uid in urgent, console)
+        story.print_timeline(name, timeline(engine, study_uid), study_uid in urgent, console)
     engine.dispose()
-    story.tell_results(pacs.received, names, urgent, console)
+    story.print_results(pacs.received, names, urgent, console)
     for number, message in enumerate(ris.messages, start=1):
-        story.tell_message(message, out / f"oru-{number}.hl7", console)
+        story.print_message(message, out / f"oru-{number}.hl7", console)
     console.print("\nOverlays as PNG:")
     for path in story.save_overlays(pacs.received, names, out):
         console.print(f"  {path}")
@@ -175,13 +175,13 @@ def _radiographs(images: Iterable[Path], folder: Path, console: Console) -> list
         ds.save_as(paths[-1], enforce_file_format=True)
     for image in images:
         try:
-            paths.append(image if is_dicom(image) else _converted(image, folder))
+            paths.append(image if is_dicom(image) else _convert(image, folder))
         except NotAnalysable as error:
             console.print(f"[red]{image}: {error}[/]")
     return paths
 
 
-def _converted(image: Path, folder: Path) -> Path:
+def _convert(image: Path, folder: Path) -> Path:
     path = folder / f"{image.stem}.dcm"
     secondary_capture(image).save_as(path, enforce_file_format=True)
     return path

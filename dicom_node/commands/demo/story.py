@@ -21,7 +21,7 @@ DICOM_STUDY = "113014^DICOM Study^DCM"
 """The OBX-3 whose value is the Study Instance UID."""
 
 
-def tell_timeline(name: str, moments: tuple[Moment, ...], urgent: bool, console: Console) -> None:
+def print_timeline(name: str, moments: tuple[Moment, ...], urgent: bool, console: Console) -> None:
     """Print each step of one study with milliseconds since its reception."""
     title = f"{name}: {_outcome(moments)}{'  [bold red]URGENT[/]' if urgent else ''}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
@@ -48,7 +48,7 @@ def urgent_studies(messages: list[str]) -> set[str]:
     return {field[5] for field in fields if field[0] == "OBX" and field[3:4] == [DICOM_STUDY]}
 
 
-def tell_results(
+def print_results(
     received: list[Path], names: Mapping[str, str], urgent: set[str], console: Console
 ) -> None:
     """List what the PACS got, study by study."""
@@ -68,7 +68,7 @@ def tell_results(
     console.print(table)
 
 
-def tell_message(message: str, path: Path, console: Console) -> None:
+def print_message(message: str, path: Path, console: Console) -> None:
     """Print an HL7 message by its fields' names, and write it to `path` as received."""
     path.write_text(message, encoding="utf-8", newline="")
     table = Table(title=f"HL7 ORU^R01 as the RIS received it ({path})", title_justify="left")

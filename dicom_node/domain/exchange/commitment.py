@@ -112,7 +112,7 @@ class CommitmentBook(Protocol):
     def not_asked(self, request: Request, words: str, now: float) -> None:
         """Note that it did not: the objects are due again after a pause."""
 
-    def hear(
+    def record_report(
         self, report: Report, destinations: Sequence[str], now: float
     ) -> CommitmentOutcome | None:
         """Take a report of one of `destinations`; None for no transaction of theirs."""

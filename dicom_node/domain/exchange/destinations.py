@@ -51,7 +51,7 @@ class WebServer:
         """Whether the server wants a token."""
         return bool(self.token_file or self.token_env)
 
-    def found_from(self, folder: Path) -> Self:
+    def resolve_paths(self, folder: Path) -> Self:
         """Make relative paths absolute, starting from `folder`."""
         token_file, ca_file = (
             str(folder / path) if path else "" for path in (self.token_file, self.ca_file)

@@ -10,7 +10,7 @@ import numpy as np
 BEAT_S = 10.0
 """How often a process gives a sign of life."""
 SILENT_S = 45.0
-"""Without one for so long it counts as dead: four missed beats."""
+"""Without one for so long it counts as dead: four missed heartbeats."""
 DAY_S = 86_400.0
 DOOR_FULL = "door_full"
 """The kind of alarm that says that configured peers find no place at a receiver."""
@@ -51,10 +51,10 @@ class Heartbeat:
 
 
 def roles_without_heartbeat(
-    needed: Collection[str], beats: Collection[Heartbeat], now: float
+    needed: Collection[str], heartbeats: Collection[Heartbeat], now: float
 ) -> tuple[str, ...]:
     """Name the roles of which no process has lately shown life."""
-    alive = {beat.role for beat in beats if now - beat.last_at < SILENT_S}
+    alive = {heartbeat.role for heartbeat in heartbeats if now - heartbeat.last_at < SILENT_S}
     return tuple(role for role in needed if role not in alive)
 
 

@@ -74,7 +74,7 @@ def part10(ds: Dataset, source: Dataset, also: tuple[str, ...] = ()) -> bytes:
     names = list(encodings(source))
     elements: dict[BaseTag, DataElement | RawDataElement] = {e.tag: e for e in ds}
     for keyword in (*PATIENT_AND_STUDY, *also):
-        element = _copied(source, tag_of(keyword), names)
+        element = _copy(source, tag_of(keyword), names)
         if element is not None:
             elements[element.tag] = element
     buffer = DicomBytesIO()
@@ -108,7 +108,7 @@ def _file_meta(ds: Dataset) -> FileMetaDataset:
     return meta
 
 
-def _copied(source: Dataset, tag: BaseTag, names: list[str]) -> DataElement | RawDataElement | None:
+def _copy(source: Dataset, tag: BaseTag, names: list[str]) -> DataElement | RawDataElement | None:
     if tag not in source:
         return None
     vr = dictionary_VR(tag)

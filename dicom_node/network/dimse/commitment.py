@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
-Hear = Callable[[Report], None]
+ReportHandler = Callable[[Report], None]
 """Keeps a report durably; raises Refused."""
 
 
@@ -58,10 +58,10 @@ def action_information(request: Request) -> Dataset:
     return ds
 
 
-def answer(event: Event, hear: Hear) -> tuple[int, str]:
+def answer(event: Event, record_report: ReportHandler) -> tuple[int, str]:
     """Give the status and comment that answer a report; never raises."""
     try:
-        hear(_report(event))
+        record_report(_report(event))
     except Refused as refusal:
         log.warning("report_refused", status=f"{refusal.status:04X}", reason=refusal.comment)
         return refusal.status, refusal.comment

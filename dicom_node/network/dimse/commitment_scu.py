@@ -24,19 +24,27 @@ from dicom_node.network.dimse.association import (
     Target,
     open_association,
 )
-from dicom_node.network.dimse.commitment import SYNTAXES, Event, Hear, action_information, answer
+from dicom_node.network.dimse.commitment import (
+    SYNTAXES,
+    Event,
+    ReportHandler,
+    action_information,
+    answer,
+)
 
 LINGER_S = 3.0
 """For the report on the same association; most peers open one of their own."""
 NOT_OFFERED = "the peer does not offer storage commitment (no presentation context)"
 
 
-def ask(request: Request, target: Target, hear: Hear, linger_s: float = LINGER_S) -> None:
-    """Send a request, and hear a report that comes over the same association.
+def ask(
+    request: Request, target: Target, record_report: ReportHandler, linger_s: float = LINGER_S
+) -> None:
+    """Send a request, and take a report that comes over the same association.
 
     Raises TryAgain when the peer did not take the request, GiveUp when it never will.
     """
-    listening = _Listening(hear)
+    listening = _Listening(record_report)
     try:
         with open_association(target, [build_context(PUSH_MODEL, list(SYNTAXES))]) as line:
             listening.bind(line)
@@ -68,13 +76,13 @@ def _send(request: Request, target: Target, line: OutgoingAssociation) -> None:
 class _Listening:
     """Waits for one report and until its answer has left."""
 
-    def __init__(self, hear: Hear) -> None:
-        self._hear = hear
+    def __init__(self, record_report: ReportHandler) -> None:
+        self._record_report = record_report
         self._heard = False
         self._answered = threading.Event()
 
     def bind(self, line: OutgoingAssociation) -> None:
-        """Listen on an association; pynetdicom hears reports on threads of their own."""
+        """Listen on an association; pynetdicom takes reports on threads of their own."""
         line.assoc.bind(evt.EVT_N_EVENT_REPORT, self._report)
         line.assoc.bind(evt.EVT_PDU_SENT, self._sent)
         line.assoc.bind(evt.EVT_CONN_CLOSE, self._closed)
@@ -95,7 +103,7 @@ class _Listening:
                 content=b"" if content is None else content.getvalue(),
                 syntax_uid=str(event.context.transfer_syntax),
             ),
-            self._hear,
+            self._record_report,
         )
         self._heard = True
         return status, None

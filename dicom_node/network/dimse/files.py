@@ -60,7 +60,7 @@ def _walk(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
     """Yield files, and whether each was named itself."""
     for path in paths:
         if path.is_dir():
-            yield from ((one, False) for one in sorted(path.rglob("*")) if one.is_file())
+            yield from ((child, False) for child in sorted(path.rglob("*")) if child.is_file())
         else:
             yield path, True
 

@@ -16,7 +16,7 @@ from dicom_node.domain.reception import (
 )
 from dicom_node.domain.work import Recorded
 from dicom_node.formats.dicom.file_meta import file_head
-from dicom_node.network.dimse.commitment import Event, Hear, answer
+from dicom_node.network.dimse.commitment import Event, ReportHandler, answer
 from dicom_node.network.dimse.messages import (
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
@@ -121,8 +121,8 @@ class StoreIntake:
 class ReportIntake:
     """One N-EVENT-REPORT of storage commitment, as small as such are."""
 
-    def __init__(self, message: Message, agreed: Agreed, hear: Hear) -> None:
-        self._message, self._agreed, self._hear = message, agreed, hear
+    def __init__(self, message: Message, agreed: Agreed, record_report: ReportHandler) -> None:
+        self._message, self._agreed, self._record_report = message, agreed, record_report
         self._content = bytearray()
 
     def write(self, pieces: Sequence[memoryview]) -> None:
@@ -141,7 +141,7 @@ class ReportIntake:
             content=bytes(self._content),
             syntax_uid=self._agreed.transfer_syntax,
         )
-        return answer(event, self._hear)
+        return answer(event, self._record_report)
 
     def drop(self) -> None:
         """Have nothing that outlives it."""

@@ -80,7 +80,7 @@ def understood(accept: AssociateAccept) -> AssociateAccept:
     return AssociateAccept(
         _TITLE,
         _TITLE,
-        tuple(_usable(one) for one in accept.results if one.context_id % 2),
+        tuple(_usable(result) for result in accept.results if result.context_id % 2),
         UserInformation(
             limit_of(user),
             user.implementation_class_uid if _is_name(user.implementation_class_uid) else "",

@@ -105,7 +105,9 @@ class QueryOrigin:
 
     def studies(self, inquiry: Inquiry) -> tuple[str, ...]:
         """Give the UIDs of the studies that match; what was not asked for is left out."""
-        fitting = (one for one in _matches(self.query, _request(inquiry)) if _fits(one, inquiry))
+        fitting = (
+            match for match in _matches(self.query, _request(inquiry)) if _fits(match, inquiry)
+        )
         found = (uid_of(match, "StudyInstanceUID") for match in fitting)
         return tuple(dict.fromkeys(filter(None, found)))
 
@@ -145,7 +147,9 @@ class QueryOrigin:
 
 def require_context(line: OutgoingAssociation, sop_class_uid: str, words: str) -> None:
     """Refuse to go on with a peer that lacks a service."""
-    if all(str(one.abstract_syntax) != sop_class_uid for one in line.assoc.accepted_contexts):
+    if all(
+        str(context.abstract_syntax) != sop_class_uid for context in line.assoc.accepted_contexts
+    ):
         raise BadSettings(
             f"{line.assoc.acceptor.ae_title} does not offer {words} to us; allow it there"
         )

@@ -59,7 +59,7 @@ class GetOrigin(QueryOrigin):
 
     def _prepare(self, line: OutgoingAssociation) -> None:
         require_context(line, STUDY_ROOT_GET, "C-GET (study root); try --move, or allow it there")
-        if not any(one.as_scp for one in line.assoc.accepted_contexts):
+        if not any(context.as_scp for context in line.assoc.accepted_contexts):
             raise BadSettings(
                 f"{self.ae_title} takes no SCP role for images (PS3.7 D.3.3.4): C-GET cannot "
                 "work; try --move"

@@ -14,7 +14,7 @@ from dicom_node.domain.reception import Caller, StoreRequest
 from dicom_node.domain.study import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from dicom_node.domain.work import Recorded
 from dicom_node.network.dimse.acceptor import AcceptedAssociation, Intake, Terms, Unwanted
-from dicom_node.network.dimse.commitment import SYNTAXES, Hear
+from dicom_node.network.dimse.commitment import SYNTAXES, ReportHandler
 from dicom_node.network.dimse.intake import ReportIntake, StoreIntake
 from dicom_node.network.dimse.messages import (
     C_STORE_RQ,
@@ -52,7 +52,9 @@ log = structlog.get_logger()
 
 SERVED: Mapping[str, Supported] = {
     VERIFICATION: Supported(tuple(map(str, NATIVE_SYNTAXES))),
-    **{one: Supported(tuple(map(str, IMAGE_SYNTAXES))) for one in IMAGE_CLASSES},
+    **{
+        sop_class_uid: Supported(tuple(map(str, IMAGE_SYNTAXES))) for sop_class_uid in IMAGE_CLASSES
+    },
 }
 """The presentation contexts that are accepted, by abstract syntax."""
 _WITH_REPORTS: Mapping[str, Supported] = {
@@ -61,7 +63,10 @@ _WITH_REPORTS: Mapping[str, Supported] = {
 }
 """And those of a peer that reports storage commitment, though it opened the association."""
 
-REFUSALS = {(one.result, one.source, one.reason): one.words for one in OUR_REJECTIONS}
+REFUSALS = {
+    (rejection.result, rejection.source, rejection.reason): rejection.words
+    for rejection in OUR_REJECTIONS
+}
 """Why a caller is rejected, by result, source and reason."""
 
 QUIET_S = 1.0
@@ -77,7 +82,7 @@ class Service:
     """Who is served, what for, and by what."""
 
     ae_title: str
-    greet: Callable[[Caller], bool]
+    admit_caller: Callable[[Caller], bool]
     """Says whether a caller is served."""
     store: Callable[[StoreRequest], Recorded]
     """Stores one instance; raises Refused."""
@@ -92,8 +97,8 @@ class Service:
     """Bytes of data sets on their way or being stored, on all associations together."""
     max_pdu: int = MAX_PDU
     timeouts: Timeouts = field(default_factory=Timeouts)
-    reports: Callable[[Caller], Hear | None] = lambda _: None
-    """Gives what hears a caller's reports of storage commitment, if it may send any."""
+    reports: Callable[[Caller], ReportHandler | None] = lambda _: None
+    """Gives what takes a caller's reports of storage commitment, if it may send any."""
     has_room: Callable[[], bool] = lambda: True
     """Says whether the disk is above its reserve; raises TryAgain."""
     is_known: Callable[[str], bool] = lambda _: True
@@ -160,7 +165,7 @@ class StorageSCP:
         server = self._server
         if server is None:
             return False
-        admitted = sum(one.is_admitted for one in server.connections)
+        admitted = sum(connection.is_admitted for connection in server.connections)
         return server.places.is_full or admitted >= self._service.max_associations
 
     def stop(self, drain_s: float) -> None:
@@ -209,7 +214,7 @@ class StorageSCP:
         try:
             rejection = self._rejection(request, assoc)
         except Exception as error:  # noqa: BLE001 - the edge: in doubt, nobody comes in
-            log_failure("greeting_failed", type(error), error.__traceback__)
+            log_failure("caller_check_failed", type(error), error.__traceback__)
             rejection = CALLING_AE_NOT_RECOGNISED
         if rejection is None:
             log.info("association_accepted", calling_ae=caller.calling_ae, host=caller.host)
@@ -229,7 +234,7 @@ class StorageSCP:
         rejection = judge_request(request, self._service.ae_title)
         if rejection is not None:
             return rejection
-        if not self._service.greet(assoc.caller) or not is_ae_title(request.calling_ae):
+        if not self._service.admit_caller(assoc.caller) or not is_ae_title(request.calling_ae):
             return CALLING_AE_NOT_RECOGNISED
         give_up_at = time.monotonic() + PLACE_S
         while not self._takes_in(assoc):
@@ -242,8 +247,12 @@ class StorageSCP:
         """Give the association its place, if there is one."""
         with self._door:
             server = self._server
-            taken = () if server is None else [one for one in server.connections if one.is_admitted]
-            of_caller = sum(one.host == assoc.host for one in taken)
+            taken = (
+                ()
+                if server is None
+                else [other for other in server.connections if other.is_admitted]
+            )
+            of_caller = sum(other.host == assoc.host for other in taken)
             assoc.admitted = (
                 server is not None
                 and len(taken) < self._service.max_associations
@@ -260,8 +269,8 @@ class StorageSCP:
                 message, agreed, caller, service.spool, service.has_room, service.store
             )
         if field == N_EVENT_REPORT_RQ:
-            hear = self._service.reports(caller)
-            if hear is None or agreed.abstract_syntax != PUSH_MODEL:
+            record_report = self._service.reports(caller)
+            if record_report is None or agreed.abstract_syntax != PUSH_MODEL:
                 return Unwanted(NO_SUCH_CLASS, "no reports are taken in this context")
-            return ReportIntake(message, agreed, hear)
+            return ReportIntake(message, agreed, record_report)
         return None

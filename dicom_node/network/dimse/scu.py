@@ -192,7 +192,7 @@ def _offers(files: Iterable[Outgoing]) -> list[Offer]:
 def proposed(syntax_uid: str) -> tuple[str, ...]:
     """List the transfer syntaxes in which an object is offered, its own first."""
     natives = NATIVE if syntax_uid in CONVERTIBLE else ()
-    return tuple(dict.fromkeys((syntax_uid, *(str(one) for one in natives))))
+    return tuple(dict.fromkeys((syntax_uid, *(str(native) for native in natives))))
 
 
 def _contexts(files: Iterable[Outgoing]) -> list[PresentationContext]:

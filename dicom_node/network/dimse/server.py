@@ -60,7 +60,7 @@ class Places:
         with self._lock:
             if self._taken.total() >= self._bounds.connections:
                 raise NoPlace("all places are taken")
-            if self._count(lambda one: one.group == place.group) >= self._bounds.of_one_host:
+            if self._count(lambda taken: taken.group == place.group) >= self._bounds.of_one_host:
                 raise NoPlace("too many connections are open from there")
             if not place.known and self._count(_is_unknown) >= self._bounds.of_unknown:
                 raise NoPlace("the places for addresses of no configured peer are taken")
@@ -74,7 +74,7 @@ class Places:
             self._taken = +self._taken
 
     def _count(self, counts: Callable[[Place], bool]) -> int:
-        return sum(number for one, number in self._taken.items() if counts(one))
+        return sum(number for place, number in self._taken.items() if counts(place))
 
     @property
     def is_full(self) -> bool:
@@ -120,7 +120,7 @@ class AcceptingServer:
 
     def is_crowded(self) -> bool:
         """Say whether all associations together hold more than they may."""
-        return sum(one.held for one in self.connections) > self._bounds.all_bytes
+        return sum(connection.held for connection in self.connections) > self._bounds.all_bytes
 
     def serve_forever(self) -> None:
         """Take connections until `shutdown`."""

@@ -70,7 +70,7 @@ def _gauge(
     """Make a family of samples, each its labels' values and then its number."""
     family = GaugeMetricFamily(f"{NAME}_{name}", words, labels=labels)
     for *values, number in samples:
-        family.add_metric([str(one) for one in values], number)
+        family.add_metric([str(value) for value in values], number)
     return family
 
 
@@ -81,9 +81,9 @@ def _counters(readings: Readings) -> Iterator[CounterMetricFamily]:
         ("not_analysed", "Images that were not read, by class of reason", ["reason"]),
     ):
         family = CounterMetricFamily(f"{NAME}_images_{name}", words, labels=labels)
-        found = [one for one in readings.tallies if one.name == name]
-        for one in found:
-            family.add_metric(one.labels, one.value)
+        found = [tally for tally in readings.tallies if tally.name == name]
+        for tally in found:
+            family.add_metric(tally.labels, tally.value)
         if not found and not labels:
             family.add_metric((), 0.0)
         yield family
@@ -96,50 +96,63 @@ def _turnaround(readings: Readings) -> HistogramMetricFamily:
         "total: receipt to acknowledgement",
         labels=["step", "place"],
     )
-    counts = {one.labels: one.value for one in readings.tallies if one.name == "turnaround"}
-    for one in readings.tallies:
-        if one.name != "turnaround_us":
+    counts = {tally.labels: tally.value for tally in readings.tallies if tally.name == "turnaround"}
+    for tally in readings.tallies:
+        if tally.name != "turnaround_us":
             continue
         buckets, so_far = [], 0.0
         for bound in TURNAROUND_S:
-            so_far += counts.get((*one.labels, f"{bound:g}"), 0.0)
+            so_far += counts.get((*tally.labels, f"{bound:g}"), 0.0)
             buckets.append(("+Inf" if bound == inf else repr(bound), so_far))
-        family.add_metric(one.labels, buckets, one.value / 1e6)
+        family.add_metric(tally.labels, buckets, tally.value / 1e6)
     return family
 
 
 def _queues(readings: Readings) -> Iterator[Metric]:
     states = ("available", "executing", "discarded")
-    jobs = [one for one in readings.backlogs if not one.destination]
-    outbox = [one for one in readings.backlogs if one.destination]
-    counts = [(state, getattr(one, state)) for one in jobs for state in states]
+    jobs = [backlog for backlog in readings.backlogs if not backlog.destination]
+    outbox = [backlog for backlog in readings.backlogs if backlog.destination]
+    counts = [(state, getattr(backlog, state)) for backlog in jobs for state in states]
     yield _gauge("queue_jobs", "Unfinished and dead jobs", ["state"], counts)
-    oldest = [(one.oldest_s,) for one in jobs]
+    oldest = [(backlog.oldest_s,) for backlog in jobs]
     yield _gauge("queue_oldest_seconds", "Age of the oldest unfinished job", [], oldest)
-    held = [(one.destination, state, getattr(one, state)) for one in outbox for state in states]
+    held = [
+        (backlog.destination, state, getattr(backlog, state))
+        for backlog in outbox
+        for state in states
+    ]
     where = ["destination", "state"]
     yield _gauge("outbox_deliveries", "Unfinished and dead deliveries", where, held)
-    ages = [(one.destination, one.oldest_s) for one in outbox]
+    ages = [(backlog.destination, backlog.oldest_s) for backlog in outbox]
     words = "Age of the oldest unfinished delivery"
     yield _gauge("outbox_oldest_seconds", words, ["destination"], ages)
-    dead = [(one.destination or "jobs", one.discarded) for one in readings.backlogs]
+    dead = [(backlog.destination or "jobs", backlog.discarded) for backlog in readings.backlogs]
     yield _gauge("dead_letters", "Work that was given up", ["queue"], dead)
 
 
 def _roles(readings: Readings) -> Iterator[Metric]:
-    beats, who = readings.heartbeats, ["role", "worker"]
-    alive = dict.fromkeys((beat.role for beat in beats), 0)
-    for beat in beats:
-        alive[beat.role] += readings.at - beat.last_at < SILENT_S
+    heartbeats, who = readings.heartbeats, ["role", "worker"]
+    alive = dict.fromkeys((heartbeat.role for heartbeat in heartbeats), 0)
+    for heartbeat in heartbeats:
+        alive[heartbeat.role] += readings.at - heartbeat.last_at < SILENT_S
     words = "Processes that have lately shown life"
     yield _gauge("role_processes", words, ["role"], alive.items())
-    silent = [(one.role, one.worker, max(0.0, readings.at - one.last_at)) for one in beats]
+    silent = [
+        (heartbeat.role, heartbeat.worker, max(0.0, readings.at - heartbeat.last_at))
+        for heartbeat in heartbeats
+    ]
     yield _gauge("process_last_seen_seconds", "Time since the last sign of life", who, silent)
-    memory = [(one.role, one.worker, one.resident_bytes) for one in beats]
+    memory = [
+        (heartbeat.role, heartbeat.worker, heartbeat.resident_bytes) for heartbeat in heartbeats
+    ]
     yield _gauge("process_resident_bytes", "Memory of each process", who, memory)
-    files = [(one.role, one.worker, one.open_files) for one in beats]
+    files = [(heartbeat.role, heartbeat.worker, heartbeat.open_files) for heartbeat in heartbeats]
     yield _gauge("process_open_files", "Open file handles of each process", who, files)
-    models = [(one.worker, m.pipeline, m.version, m.device, 1) for one in beats for m in one.models]
+    models = [
+        (heartbeat.worker, m.pipeline, m.version, m.device, 1)
+        for heartbeat in heartbeats
+        for m in heartbeat.models
+    ]
     which = ["worker", "pipeline", "version", "device"]
     yield _gauge("model_info", "Models that workers read with; always 1", which, models)
 
@@ -147,9 +160,9 @@ def _roles(readings: Readings) -> Iterator[Metric]:
 def _gpus(readings: Readings) -> Iterator[Metric]:
     # two workers of one host show the same GPU: the later sign counts
     seen = {
-        (beat.worker.partition("@")[2].rpartition(":")[0], gpu.index): gpu
-        for beat in sorted(readings.heartbeats, key=lambda one: one.last_at)
-        for gpu in beat.gpus
+        (heartbeat.worker.partition("@")[2].rpartition(":")[0], gpu.index): gpu
+        for heartbeat in sorted(readings.heartbeats, key=lambda heartbeat: heartbeat.last_at)
+        for gpu in heartbeat.gpus
     }
     for name, words, field in (
         ("memory_used_bytes", "Memory in use on each GPU", "used_bytes"),
@@ -173,6 +186,6 @@ def _watched(readings: Readings) -> Iterator[Metric]:
     silent = [(name, max(0.0, readings.at - at)) for name, at in readings.senders]
     words = "Time since the last image of each sender"
     yield _gauge("sender_silent_seconds", words, ["sender"], silent)
-    drifts = [(one.pipeline, one.finding, one.psi) for one in readings.drifts]
+    drifts = [(drift.pipeline, drift.finding, drift.psi) for drift in readings.drifts]
     words = "Population stability index of live scores against the model's reference"
     yield _gauge("score_psi", words, ["pipeline", "finding"], drifts)

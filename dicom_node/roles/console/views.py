@@ -11,7 +11,7 @@ from dicom_node.roles.console.server import Views
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.database.clock import DatabaseClock
 from dicom_node.storage.queue.alarms import open_alarms
-from dicom_node.storage.status.beats import take_heartbeats
+from dicom_node.storage.status.heartbeats import take_heartbeats
 from dicom_node.storage.status.readings import take_readings
 
 
@@ -32,19 +32,19 @@ def needed_roles(settings: Settings) -> tuple[str, ...]:
 
 
 def _missing(settings: Settings) -> tuple[str, ...]:
-    with node.opened(settings) as engine:
+    with node.opened_engine(settings) as engine:
         return roles_without_heartbeat(
             needed_roles(settings), take_heartbeats(engine), DatabaseClock(engine)()
         )
 
 
 def _full(settings: Settings) -> tuple[str, ...]:
-    with node.opened(settings) as engine:
+    with node.opened_engine(settings) as engine:
         return open_alarms(engine, DOOR_FULL)
 
 
 def _metrics(settings: Settings) -> str:
-    with node.opened(settings) as engine:
+    with node.opened_engine(settings) as engine:
         readings = take_readings(engine, sender_names(settings), DatabaseClock(engine)())
     disk = Disk(free_bytes(settings), int(settings.receive.min_free_gb * 1e9))
     return write_metrics(readings, disk)

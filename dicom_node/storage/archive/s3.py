@@ -41,7 +41,7 @@ class S3Archive:
 
     def __init__(self, bucket: Bucket, cache_folder: Path, cache_bytes: int) -> None:
         self._bucket = bucket
-        self._store = _opened(bucket)
+        self._store = _open_bucket(bucket)
         self._cache_folder = cache_folder
         self._cache = FileCache(cache_folder, cache_bytes)
 
@@ -181,7 +181,7 @@ class S3Archive:
             raise Away(f"archive {self._bucket.url}: {_fault(error, where)}") from None
 
 
-def _opened(bucket: Bucket) -> S3Store:
+def _open_bucket(bucket: Bucket) -> S3Store:
     """Open the bucket without a request; raises BadSettings for what cannot work."""
     provider = FileCredentials(bucket.credentials_file) if bucket.credentials_file else None
     if provider is None:

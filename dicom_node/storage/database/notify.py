@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 Channel = Literal["jobs", "deliveries"]
 PREFIX = "dicom_node_"
 SILENT_S = 1.0
-"""How long to wait for a ring; work that falls due later is found by looking."""
+"""How long to wait for a notification; work that falls due later is found by looking."""
 
 
 def notify(conn: Connection, channel: Channel) -> None:
@@ -19,14 +19,14 @@ def notify(conn: Connection, channel: Channel) -> None:
 
 
 class WorkNotifier:
-    """Waits for a ring; where there is none to be had, for a short pause."""
+    """Waits for a notification; without any, for a short pause."""
 
     def __init__(self, engine: Engine, channel: Channel) -> None:
         self._engine, self._channel = engine, channel
         self._line: psycopg.Connection[tuple[object, ...]] | None = None
 
     def wait(self, stop: threading.Event, pause_s: float) -> None:
-        """Come back when it rings, when `stop` is set, or soon."""
+        """Come back when work was notified, when `stop` is set, or soon."""
         if self._engine.dialect.name != "postgresql":
             stop.wait(pause_s)
             return

@@ -128,7 +128,7 @@ callers = Table(
     *_set(Integer, "times"),
     *_set(Double, "first_at", "last_at"),
 )
-"""Unknown callers that knocked (receive.unknown_callers = "learn")."""
+"""Unknown callers that were turned away (receive.unknown_callers = "learn")."""
 
 approved_callers = Table(
     "approved_callers", metadata, *_key(Text, "ae", "host"), *_set(Double, "approved_at")
@@ -164,7 +164,7 @@ orders = Table(
     *_set(Boolean, "cancelled"),
     *_set(Double, "created_at", "updated_at"),
 )
-"""Orders heard by HL7; `control` is the last ORC-1, an unknown number is empty."""
+"""Orders received by HL7; `control` is the last ORC-1, an unknown number is empty."""
 
 patients = Table(
     "patients",

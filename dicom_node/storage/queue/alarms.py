@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
 
 from dicom_node.domain.operations.monitoring import DAY_S, Habit
-from dicom_node.storage.database.rows import ascii_json, clip, insert_new
+from dicom_node.storage.database.rows import ascii_json, clip, insert_new, key
 from dicom_node.storage.database.schema import (
     alarms,
     deliveries,
@@ -17,7 +17,7 @@ from dicom_node.storage.database.schema import (
     score_references,
 )
 from dicom_node.storage.database.transactions import transaction
-from dicom_node.storage.queue.transitions import UNFINISHED, in_state, raise_alarm
+from dicom_node.storage.queue.transitions import UNFINISHED, close_alarms, in_state, raise_alarm
 
 HABIT_S = 14 * DAY_S
 AT_ONCE = 50
@@ -35,6 +35,18 @@ class Model:
 
 Scores = dict[str, list[float]]
 """Probabilities by the finding's meaning, the newest first."""
+
+
+def open_alarm(engine: Engine, kind: str, words: str, now: float) -> None:
+    """Open an alarm; the same kind and words again only count."""
+    with transaction(engine) as conn:
+        raise_alarm(conn, key(kind), words, now)
+
+
+def close_alarm(engine: Engine, kind: str, now: float) -> int:
+    """Close the open alarms of a kind; say how many."""
+    with transaction(engine) as conn:
+        return close_alarms(conn, kind, now)
 
 
 def set_alarms(engine: Engine, kind: str, words: Collection[str], now: float) -> None:

@@ -1,8 +1,8 @@
-"""Callers that nobody configured: who knocked, whom a person let in."""
+"""Callers that nobody configured: who was turned away, whom a person approved."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Engine, Table, and_, delete, select
+from sqlalchemy import Engine, Table, and_, delete, select
 from sqlalchemy.sql import ColumnElement
 
 from dicom_node.domain.operations.status import Caller
@@ -11,16 +11,17 @@ from dicom_node.storage.database.schema import approved_callers, callers, instan
 from dicom_node.storage.database.transactions import transaction
 
 MOST = 1000
-"""Unknown callers that are remembered; who knocks under ever new names fills no disk."""
+"""Unknown callers that are remembered; who calls under ever new names fills no disk."""
 
 
-def record_unknown_caller(conn: Connection, ae: str, host: str, now: float) -> None:
-    """Remember an unknown caller; of too many those that knocked longest ago are forgotten."""
-    knock = {"ae": key(ae), "host": key(host), "times": 1, "first_at": now, "last_at": now}
-    upsert(conn, callers, knock, {"times": callers.c.times + 1, "last_at": now})
+def record_caller(engine: Engine, ae: str, host: str, now: float) -> None:
+    """Remember an unknown caller; of too many those that called longest ago are forgotten."""
+    call = {"ae": key(ae), "host": key(host), "times": 1, "first_at": now, "last_at": now}
     oldest_kept = select(callers.c.last_at).order_by(callers.c.last_at.desc())
     last_at = oldest_kept.offset(MOST - 1).limit(1).scalar_subquery()
-    conn.execute(delete(callers).where(callers.c.last_at < last_at))
+    with transaction(engine) as conn:
+        upsert(conn, callers, call, {"times": callers.c.times + 1, "last_at": now})
+        conn.execute(delete(callers).where(callers.c.last_at < last_at))
 
 
 def is_approved(engine: Engine, ae: str, host: str) -> bool:
@@ -31,7 +32,7 @@ def is_approved(engine: Engine, ae: str, host: str) -> bool:
 
 
 def approve(engine: Engine, ae: str, host: str, now: float) -> bool:
-    """Let in a caller that has knocked, at once; False where none such has.
+    """Approve a caller that was turned away, at once; False where none such has.
 
     Raises TryAgain as `transaction`.
     """
@@ -45,14 +46,14 @@ def approve(engine: Engine, ae: str, host: str, now: float) -> bool:
 
 
 def forget(engine: Engine, ae: str, host: str) -> bool:
-    """Let a caller in no more, and forget that it knocked; False where it is not known."""
+    """Approve a caller no more, and forget it; False where it is not known."""
     with transaction(engine) as conn:
         tables = (approved_callers, callers)
         gone = [conn.execute(delete(table).where(_is(table, ae, host))) for table in tables]
         return any(deleted.rowcount for deleted in gone)
 
 
-def listed(engine: Engine) -> tuple[tuple[Caller, ...], tuple[tuple[str, str, float], ...]]:
+def list_callers(engine: Engine) -> tuple[tuple[Caller, ...], tuple[tuple[str, str, float], ...]]:
     """Give who waits, the latest first, and who was let in: title, address, when."""
     with transaction(engine, writing=False) as conn:
         waiting = conn.execute(select(callers).order_by(callers.c.last_at.desc())).all()

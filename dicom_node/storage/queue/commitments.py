@@ -130,7 +130,7 @@ class SqlCommitments:
                     said = f"{request.destination} takes no request for storage commitment"
                     raise_alarm(conn, _not_asked(request.destination), said, now)
 
-    def hear(
+    def record_report(
         self, report: Report, destinations: Sequence[str], now: float
     ) -> CommitmentOutcome | None:
         """Take a report of one of `destinations`; None for no transaction of theirs."""
@@ -155,31 +155,31 @@ class SqlCommitments:
                 )
                 .with_for_update(of=commitments)
             ).all()
-            heard = _Tally()
+            tally = _Tally()
             for row in rows:
                 reason = reasons.get(row.sop_instance_uid)
                 # an earlier transaction's answer still counts where the object was there then
                 if reason is None and row.sent_at <= request.asked_at:
                     _commit(conn, row, uid, now)
-                    heard.committed += 1
+                    tally.committed += 1
                 elif reason is not None and row.transaction_uid == uid and row.replaced:
                     _call_off(conn, row, reason, now)
                 elif reason is not None and row.transaction_uid == uid:
-                    heard.note(_send_again(conn, row, reason, now))
+                    tally.note(_send_again(conn, row, reason, now))
             conn.execute(
                 update(commitment_requests)
                 .where(known)
                 .values(heard_at=func.coalesce(commitment_requests.c.heard_at, now))
             )
-            if heard.committed:
+            if tally.committed:
                 close_alarms(conn, _not_committed(request.destination), now)
-            return CommitmentOutcome(heard.committed, heard.again, heard.given_up)
+            return CommitmentOutcome(tally.committed, tally.again, tally.given_up)
 
     def tidy(self, committing: Collection[str], before: float) -> int:
-        """Release what is owed to peers that are no longer asked; forget old transactions."""
-        owed = commitments.c.state.in_(["due", "asked", "sending"])
+        """Release what waits for peers that are no longer asked; forget old transactions."""
+        waiting = commitments.c.state.in_(["due", "asked", "sending"])
         strange = commitments.c.destination.not_in(list(committing))
-        found = select(_ID).where(owed, strange).limit(1)
+        found = select(_ID).where(waiting, strange).limit(1)
         old = commitment_requests.c.asked_at < before
         with transaction(self.engine, writing=False) as conn:
             oldest = select(commitment_requests.c.transaction_uid).where(old).limit(1)
@@ -187,7 +187,7 @@ class SqlCommitments:
                 return 0
         with transaction(self.engine) as conn:
             conn.execute(delete(commitment_requests).where(old))
-            release = update(commitments).where(owed, strange).values(state="called off")
+            release = update(commitments).where(waiting, strange).values(state="called off")
             return conn.execute(release).rowcount
 
 

@@ -1,4 +1,4 @@
-"""Messages that stand by until another is acknowledged."""
+"""Messages to the next receiver, sent when another is not acknowledged."""
 
 from collections.abc import Iterable
 from itertools import groupby
@@ -62,9 +62,11 @@ _DECIDED = (
 
 
 def record_escalations(conn: Connection, held: Claim, outcome: Outcome, now: float) -> None:
-    """Write the standbys of an outcome, but for who hears directly; known ones stay."""
-    told = {(delivery.sop_instance_uid, delivery.destination) for delivery in outcome.deliveries}
-    wanted = [s for s in outcome.escalations if (s.sop_instance_uid, s.destination) not in told]
+    """Write the escalations of an outcome, but for who is notified directly; known ones stay."""
+    notified = {
+        (delivery.sop_instance_uid, delivery.destination) for delivery in outcome.deliveries
+    }
+    wanted = [s for s in outcome.escalations if (s.sop_instance_uid, s.destination) not in notified]
     if not wanted:
         return
     ids = object_ids(
@@ -94,7 +96,7 @@ def _row(escalation: Escalation, ids: dict[str, int], held: Claim, now: float) -
 
 
 def escalate(engine: Engine, now: float) -> int:
-    """Send the standbys whose time has come; say how many."""
+    """Send the escalations that are due; say how many."""
     with transaction(engine, writing=False) as conn:
         if not conn.execute(_OPEN.limit(1)).first():
             return 0
@@ -103,7 +105,7 @@ def escalate(engine: Engine, now: float) -> int:
 
 
 def advance_escalations(conn: Connection, batch: DeliveryBatch, arrived: bool, now: float) -> None:
-    """Send or call off what stood by for messages that were taken or refused just now."""
+    """Send or cancel the escalations of messages that were taken or refused just now."""
     if batch.protocol != "mllp":
         return
     ids = {"ids": [delivery.id for delivery in batch.deliveries]}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, Table, exists, select
+from sqlalchemy import Engine
 
 from dicom_node.domain.work import (
     DELIVERY_RETRY,
@@ -14,30 +14,18 @@ from dicom_node.domain.work import (
     Claim,
     DeliveryBatch,
     DeliveryFailure,
-    Event,
     Failure,
     Outcome,
     Recorded,
     State,
 )
 from dicom_node.storage.database.notify import notify
-from dicom_node.storage.database.rows import key
 from dicom_node.storage.database.schema import deliveries, jobs
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue import commitments, escalation, results
 from dicom_node.storage.queue import deliveries as queue_deliveries
 from dicom_node.storage.queue import jobs as queue_jobs
-from dicom_node.storage.queue.callers import record_unknown_caller
-from dicom_node.storage.queue.transitions import (
-    close_alarms,
-    died_often,
-    extend_step,
-    in_state,
-    raise_alarm,
-    recall,
-    rescue,
-    step,
-)
+from dicom_node.storage.queue.transitions import died_often, extend_step, recall, rescue
 
 _EXTEND_JOBS = extend_step(jobs)
 _EXTEND_DELIVERIES = extend_step(deliveries)
@@ -58,9 +46,9 @@ class SqlLedger:
     def record_all(self, arrived: Sequence[tuple[Arrival, Admission]]) -> list[Recorded]:
         """Record several in one transaction: all of them, or none and it raises."""
         with transaction(self.engine) as conn:
-            recorded = [queue_jobs.record(conn, *one) for one in arrived]
+            recorded = [queue_jobs.record(conn, *arrival) for arrival in arrived]
             admitted = zip(recorded, arrived, strict=True)
-            if any(done is Recorded.NEW and one[1].jobs for done, one in admitted):
+            if any(done is Recorded.NEW and admission[1].jobs for done, admission in admitted):
                 notify(conn, "jobs")
             return recorded
 
@@ -132,61 +120,3 @@ class SqlLedger:
                 if row.state == State.DISCARDED.value:
                     queue_deliveries.raise_dead_letter_alarm(conn, row.destination, now)
             return len(freed) + len(sent)
-
-    def retry(
-        self,
-        *,
-        job_id: int | None = None,
-        delivery_id: int | None = None,
-        all_dead: bool = False,
-        now: float,
-    ) -> int:
-        """Make dead letters available again; say how many.
-
-        By id also a delivery that was replaced; `all_dead` takes the discarded ones.
-        """
-        with transaction(self.engine) as conn:
-            count = 0
-            if job_id is not None or all_dead:
-                count += _retry(conn, jobs, job_id, now)
-            if delivery_id is not None or all_dead:
-                count += _retry(conn, deliveries, delivery_id, now)
-            return count
-
-    def reanalyse(
-        self, *, study_uid: str | None = None, since: float = 0.0, now: float
-    ) -> tuple[int, ...]:
-        """Have stored images read again, after all new ones; give those that will be.
-
-        All of a study, or all received `since` (POSIX s). What was read and is still
-        kept counts; an image under way is left out.
-        """
-        with transaction(self.engine) as conn:
-            return queue_jobs.reanalyse(conn, study_uid, since, now)
-
-    def record_caller(self, ae: str, host: str, now: float) -> None:
-        """Remember an unknown caller for a person to approve."""
-        with transaction(self.engine) as conn:
-            record_unknown_caller(conn, ae, host, now)
-
-    def alarm(self, kind: str, words: str, now: float) -> None:
-        """Open an alarm; the same kind and words again only count."""
-        with transaction(self.engine) as conn:
-            raise_alarm(conn, key(kind), words, now)
-
-    def close_alarms(self, kind: str, now: float) -> int:
-        """Close the open alarms of a kind; say how many."""
-        with transaction(self.engine) as conn:
-            return close_alarms(conn, kind, now)
-
-
-def _retry(conn: Connection, table: Table, row_id: int | None, now: float) -> int:
-    chosen = in_state(table, State.DISCARDED) if row_id is None else table.c.id == row_id
-    again = step(table, Event.RETRY).where(chosen)
-    again = again.values(attempt=0, deaths=0, due_at=0.0, finished_at=None)
-    rows = conn.execute(again.returning(table.c.instance_id)).all()
-    if table is jobs:
-        queue_jobs.reopen(conn, [row.instance_id for row in rows])
-    if not conn.scalar(select(exists().where(in_state(table, State.DISCARDED)))):
-        close_alarms(conn, "job_discarded" if table is jobs else "delivery_discarded", now)
-    return len(rows)

@@ -48,23 +48,25 @@ _SAID = select(orders.c.priority).where(
 )
 
 
-def store(engine: Engine, heard: OrderMessage, now: float) -> int:
-    """Write what a message says; gives how many waiting jobs it hastens.
+def store(engine: Engine, message: OrderMessage, now: float) -> int:
+    """Write what a message says; gives how many waiting jobs it raises.
 
-    Orders are committed before images are looked for, as images are before `hasten`
+    Orders are committed before images are looked for, as images are before `raise_priority`
     looks for orders: of two that come at once the later one finds the other.
     """
     with transaction(engine) as conn:
         if conn.dialect.name == "postgresql":  # one message at a time, as SQLite has it
             conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-        for patient in heard.patients:
+        for patient in message.patients:
             put_patient(conn, patient, now)
-        for noted in heard.merges:
+        for noted in message.merges:
             merge(conn, noted, now)
-        for order in heard.orders:
+        for order in message.orders:
             _put(conn, order, now)
     pressing = [
-        (order, order.priority) for order in heard.orders if order.priority and not order.cancelled
+        (order, order.priority)
+        for order in message.orders
+        if order.priority and not order.cancelled
     ]
     if not pressing:
         return 0

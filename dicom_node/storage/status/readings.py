@@ -9,8 +9,8 @@ from dicom_node.domain.work import State
 from dicom_node.storage.database.schema import alarms, deliveries, instances, jobs, score_references
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.transitions import in_state
-from dicom_node.storage.status.beats import read_disk, read_heartbeats
 from dicom_node.storage.status.counters import read_tallies
+from dicom_node.storage.status.heartbeats import read_disk, read_heartbeats
 
 OPEN = (State.AVAILABLE, State.EXECUTING, State.DISCARDED)
 Counts = dict[State, tuple[int, float]]

@@ -31,7 +31,7 @@ from dicom_node.storage.database.schema import (
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.jobs import NOT_ANALYSED
 from dicom_node.storage.queue.transitions import UNFINISHED, in_state
-from dicom_node.storage.status.beats import read_heartbeats
+from dicom_node.storage.status.heartbeats import read_heartbeats
 
 MOST_LISTED = 100
 """Dead letters, alarms, callers and reasons: the newest or most frequent of each."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from pydicom.uid import generate_uid
 
-from dicom_node.assembly.parts import opened
+from dicom_node.assembly.parts import opened_engine
 from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.status.status import take_snapshot
@@ -23,7 +23,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcesses]:
 
 
 def snapshot(node: RoleProcesses) -> StatusSnapshot:
-    with opened(load_settings(node.config)) as engine:
+    with opened_engine(load_settings(node.config)) as engine:
         return take_snapshot(engine, 0.0)
 
 

@@ -1,11 +1,12 @@
 """Work that never ends: a deadline, and a queue that goes on."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,26 @@ from structlog.testing import capture_logs
 
 from dicom_node.assembly import loop
 from dicom_node.assembly.loop import MOST_CRASHES, take_turns
-from dicom_node.assembly.parts import opened
+from dicom_node.assembly.parts import opened_engine
 from dicom_node.domain.errors import GiveUp
 from dicom_node.domain.operations.status import StatusSnapshot
+from dicom_node.domain.operations.tls import TlsFiles
+from dicom_node.network.dimse.options import Timeouts
 from dicom_node.process import supervisor
 from dicom_node.roles import deliver
 from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database import engine as database
+from dicom_node.storage.database.clock import DatabaseClock
+from dicom_node.storage.database.engine import open_database
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.status import take_snapshot
+from tests.support.encoded import chest
 from tests.support.listeners import until
 from tests.support.node import MakeNode
 from tests.support.processes import RoleProcesses, role_processes
+from tests.support.raw_scu import CR, EXPLICIT, RawSCU
+from tests.support.receiver import Setup, receiver
+from tests.support.tls_files import entry
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +44,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcesses]:
 
 
 def snapshot(node: RoleProcesses) -> StatusSnapshot:
-    with opened(load_settings(node.config)) as engine:
+    with opened_engine(load_settings(node.config)) as engine:
         return take_snapshot(engine, 0.0)
 
 
@@ -94,12 +104,12 @@ def test_settings_that_are_wrong_end_the_node_only_at_its_beginning(
     run = threading.Thread(target=lambda: codes.append(supervisor.supervise({"work": ()}, stop)))
     run.start()
     if steady_s:  # no `stop` is needed
-        run.join(10)
+        run.join(60)
         assert (codes, starts.read_text()) == ([supervisor.BAD_SETTINGS], "\n")
         return
     until(lambda: starts.exists() and starts.read_text().count("\n") > 1, "another start")
     stop.set()
-    run.join(10)
+    run.join(60)
     assert codes == [0]
 
 
@@ -137,3 +147,32 @@ def test_an_outbox_that_cannot_go_on_makes_room_for_another(
         deliver.run(parts.settings, threading.Event())
     crashed = [one for one in logs if one["event"] == "turn_crashed"]
     assert len(crashed) == MOST_CRASHES
+
+
+def test_hanging_handshakes_hold_up_nobody_and_end(
+    files: TlsFiles, tmp_path: Path, wrap: Callable[[socket.socket], socket.socket]
+) -> None:
+    setup = Setup(secure=entry(files), timeouts=Timeouts(acse_s=6))
+    with receiver(tmp_path, setup) as node:
+        silent = [socket.create_connection(("127.0.0.1", node.port), 10) for _ in range(20)]
+        silent[0].sendall(b"\x16\x03\x01\x02\x00\x01")  # a ClientHello that never ends
+        started = time.monotonic()
+        with RawSCU(node.port, ((CR, (EXPLICIT,)),), wrap=wrap) as scu:
+            assert scu.store(chest()).status == 0
+        assert time.monotonic() - started < 5
+        for one in silent:
+            assert one.recv(1) == b""
+            one.close()
+
+
+def test_a_server_that_hangs_does_not_hold_up_who_asks_for_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database, "CONNECT_S", 6)
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        port = hanging.getsockname()[1]
+        clock = DatabaseClock(open_database(f"postgresql+psycopg://nobody@127.0.0.1:{port}/none"))
+        began = time.monotonic()
+        times = [clock() for _ in range(5)]
+        assert time.monotonic() - began < 5
+    assert times == sorted(times)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from dicom_node.flow.orders import OrderContext, hear
+from dicom_node.flow.orders import OrderContext, take_order_message
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.hl7.acknowledgement import acknowledgement
 from dicom_node.network.hl7.listener import ListenerOptions, MllpListener
@@ -27,7 +27,7 @@ class Book:
 
 
 def _answer(message: bytes) -> bytes | None:
-    reply = hear(message, OrderContext(envelope_of, parse, Book()), 1.0)
+    reply = take_order_message(message, OrderContext(envelope_of, parse, Book()), 1.0)
     return acknowledgement(reply.to, reply.fault, 1.0)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import select
 
-from dicom_node.assembly.parts import opened
+from dicom_node.assembly.parts import opened_engine
 from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import instances
 from dicom_node.storage.status.status import take_snapshot
@@ -124,7 +124,7 @@ def _taken(node: RoleProcesses, content: bytes, uid: str, source: Path) -> bool:
 def _with_outcome(node: RoleProcesses) -> set[str]:
     """Give the images that were analysed, or not and are shown with the reason."""
     done = select(instances.c.sop_instance_uid).where(instances.c.outcome.is_not(None))
-    with opened(load_settings(node.config)) as engine, engine.connect() as conn:
+    with opened_engine(load_settings(node.config)) as engine, engine.connect() as conn:
         return set(conn.execute(done).scalars())
 
 
@@ -132,7 +132,7 @@ def _drain(node: RoleProcesses) -> None:
     """Wait until no job is left."""
 
     def idle() -> bool:
-        with opened(load_settings(node.config)) as engine:
+        with opened_engine(load_settings(node.config)) as engine:
             jobs = take_snapshot(engine, 0.0).jobs
         return not (jobs.available or jobs.executing)
 

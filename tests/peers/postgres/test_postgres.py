@@ -9,6 +9,7 @@ from dicom_node.domain.errors import TryAgain
 from dicom_node.storage.database import engine as database
 from dicom_node.storage.database.engine import migrate, open_database, transaction
 from dicom_node.storage.database.schema import instances
+from dicom_node.storage.queue.callers import record_caller
 from dicom_node.storage.queue.ledger import SqlLedger
 from tests.support.postgres_server import PostgresServer
 from tests.support.rows import ONE_JOB, arrival, claimed, column
@@ -50,7 +51,7 @@ def test_a_connection_that_dies_in_use_makes_it_try_again(
         conn.execute(text("INSERT INTO callers VALUES ('A', 'h', 1, 0, 0)"))
         end_connections(postgres)
         conn.execute(text("INSERT INTO callers VALUES ('B', 'h', 1, 0, 0)"))
-    ledger.record_caller("C", "h", 1.0)
+    record_caller(ledger.engine, "C", "h", 1.0)
     with transaction(engine, writing=False) as conn:
         assert conn.execute(text("SELECT ae FROM callers")).scalars().all() == ["C"]
 
@@ -94,7 +95,7 @@ def test_a_reader_sees_one_moment(engine: Engine) -> None:
     with transaction(engine, writing=False) as conn:
         count = text("SELECT count(*) FROM callers")
         assert conn.execute(count).scalar() == 0
-        ledger.record_caller("A", "h", 1.0)
+        record_caller(ledger.engine, "A", "h", 1.0)
         assert conn.execute(count).scalar() == 0
     with transaction(engine, writing=False) as conn:
         assert conn.execute(count).scalar() == 1
@@ -105,11 +106,11 @@ def test_a_lock_held_too_long_makes_it_try_again(
 ) -> None:
     monkeypatch.setattr(database, "BUSY_S", 1.0)
     impatient = open_database(engine.url.render_as_string(hide_password=False))
-    SqlLedger(engine).record_caller("A", "h", 1.0)
+    record_caller(engine, "A", "h", 1.0)
     with transaction(engine) as conn:
         conn.execute(text("UPDATE callers SET times = 5"))
         with pytest.raises(TryAgain, match="lock timeout"):
-            SqlLedger(impatient).record_caller("A", "h", 2.0)
+            record_caller(impatient, "A", "h", 2.0)
     impatient.dispose()
 
 

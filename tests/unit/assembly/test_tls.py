@@ -109,7 +109,7 @@ def test_both_doors_and_a_caller_that_is_let_in(
         code = cli.main(["callers", "-c", str(config), *words])
         return f"{code} {capsys.readouterr().out}"
 
-    assert "nobody has knocked" in command()
+    assert "nobody was turned away" in command()
     with receiving(settings):
         assert call(RawSCU(settings.tls.port, calling=b"SAFE", wrap=wrap)) == 0
         assert call(RawSCU(settings.node.port, calling=b"SAFE")) == 0xFFFF

@@ -10,6 +10,7 @@ import pytest
 from dicom_node.assembly import parts as node
 from dicom_node.commands import cli
 from dicom_node.settings.settings import Settings
+from dicom_node.storage.queue.callers import record_caller
 from tests.support.audit import kinds, told
 
 
@@ -17,7 +18,7 @@ def test_a_caller_that_is_let_in_and_shut_out(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = node.open_parts(settings, migrate=True)
-    parts.ledger.record_caller("XRAY7", "10.0.0.31", time.time())
+    record_caller(parts.engine, "XRAY7", "10.0.0.31", time.time())
     parts.close()
     command = ["callers", "-c", str(tmp_path / "node.toml")]
     assert cli.main([*command, "--approve", "XRAY7@10.0.0.31"]) == 0

@@ -2,7 +2,7 @@ from base64 import b64decode
 from pathlib import Path
 
 from dicom_node.assembly import parts as node
-from dicom_node.assembly.retrieval import telling
+from dicom_node.assembly.retrieval import request_auditor
 from dicom_node.audit import rows
 from dicom_node.audit.node import audit_senders, digests, open_audit
 from dicom_node.audit.retention import AuditedRetention
@@ -102,8 +102,8 @@ def test_what_retention_erases_is_gone_and_told(settings: Settings) -> None:
 
 def test_a_question_to_a_pacs_is_told_as_it_is_sent(settings: Settings) -> None:
     audit = open_audit(settings)
-    telling(audit, settings, "xray", "")(Inquiry("DX", None, "ACC1"))
-    telling(audit, settings, "", "cloud")(Inquiry("DX", None, "ACC 1"))
+    request_auditor(audit, settings, "xray", "")(Inquiry("DX", None, "ACC1"))
+    request_auditor(audit, settings, "", "cloud")(Inquiry("DX", None, "ACC 1"))
     audit.close()
     dimse, web = trail(Path(settings.audit.file))
     asked = dimse.find("ParticipantObjectIdentification")

@@ -13,12 +13,12 @@ from dicom_node.flow.backfill import (
     MOST_LOST,
     PAUSES_S,
     BackfillContext,
+    BackfilledStudy,
     BackfillQuery,
-    Filled,
     Stopped,
     Throttle,
-    fill,
-    gaps,
+    fetch_missing_images,
+    find_missing_images,
     inquiries,
     modalities_wanted,
     wanted,
@@ -85,10 +85,12 @@ def context(wait: Callable[[float], bool], known: Sequence[str] = ()) -> Backfil
     return BackfillContext((Route("chest"),), lambda uids: set(uids) & set(known), (CR,), wait)
 
 
-def run(origin: Pacs, clock: Clock, known: Sequence[str] = (), rate: float = 0) -> list[Filled]:
+def run(
+    origin: Pacs, clock: Clock, known: Sequence[str] = (), rate: float = 0
+) -> list[BackfilledStudy]:
     pace = Throttle(rate, lambda: clock.now, clock.wait)
-    found = gaps(origin, BackfillQuery(DAYS), context(clock.wait, known))
-    return list(fill(found, origin, pace, clock.wait))
+    found = find_missing_images(origin, BackfillQuery(DAYS), context(clock.wait, known))
+    return list(fetch_missing_images(found, origin, pace, clock.wait))
 
 
 def test_asks_each_day_and_modality_the_oldest_first() -> None:
@@ -141,7 +143,9 @@ def test_leaves_out_classes_that_are_not_received_or_never_read() -> None:
     unsaid = FoundImage("1", "1.1", "1.1.4")
     clock = Clock()
     both = context(clock.wait)
-    found = list(gaps(Pacs({CHEST: (IMAGE, seg, raw, unsaid)}), BackfillQuery(DAYS), both))
+    found = list(
+        find_missing_images(Pacs({CHEST: (IMAGE, seg, raw, unsaid)}), BackfillQuery(DAYS), both)
+    )
     assert [gap.missing for gap in found] == [(IMAGE, unsaid)]
 
 
@@ -149,7 +153,7 @@ def test_skips_what_is_known_and_yields_each_study_once() -> None:
     origin = pacs(3)
     done = run(origin, Clock(), known=("1.1.1",))
     assert origin.fetched == ["0.1.1", "2.1.1"]
-    assert [(one.gap.study_uid, one.fetched) for one in done] == [("0", 1), ("1", 0), ("2", 1)]
+    assert [(one.found.study_uid, one.fetched) for one in done] == [("0", 1), ("1", 0), ("2", 1)]
     assert len(origin.asked) == 6
 
 
@@ -225,7 +229,7 @@ def test_a_study_that_cannot_be_listed_is_named_and_passed_over() -> None:
             return super().images(series)
 
     done = run(Damaged(pacs(2).holds), Clock())
-    assert [(one.gap.study_uid, one.fetched, one.faults) for one in done] == [
+    assert [(one.found.study_uid, one.fetched, one.faults) for one in done] == [
         ("0", 0, ("no such series",)),
         ("1", 1, ()),
     ]

@@ -15,7 +15,7 @@ from dicom_node.domain.findings import (
 )
 from dicom_node.domain.followup import History, Sent, conclusion
 from dicom_node.domain.study import HL7Destination, InstanceRef
-from dicom_node.flow.notify import notified
+from dicom_node.flow.notify import receivers_to_notify
 
 POINT = OperatingPoint("balanced", 0.5, 0.9, 0.9)
 RIS, ED = HL7Destination("ris", "h", 1), HL7Destination("ed", "h", 2, release="after_objects")
@@ -54,21 +54,21 @@ def test_only_what_the_route_asks_for_goes_out(
     urgent_only: bool, findings: tuple[Findings, ...], told: bool
 ) -> None:
     route = Route("chest", notify=("ris",), urgent_only=urgent_only)
-    assert notified(route, findings, FIRST, RECEIVERS) == ((RIS,) if told else ())
+    assert receivers_to_notify(route, findings, FIRST, RECEIVERS) == ((RIS,) if told else ())
 
 
 def test_each_receiver_is_told_once_and_keeps_its_release() -> None:
     route = Route("chest", notify=("ed", "ris", "ed"))
-    assert notified(route, (URGENT,), FIRST, RECEIVERS) == (ED, RIS)
+    assert receivers_to_notify(route, (URGENT,), FIRST, RECEIVERS) == (ED, RIS)
 
 
 def test_route_without_receivers_tells_nobody() -> None:
-    assert notified(Route("chest"), (URGENT,), FIRST, RECEIVERS) == ()
+    assert receivers_to_notify(Route("chest"), (URGENT,), FIRST, RECEIVERS) == ()
 
 
 def test_receiver_that_nobody_configured_is_not_passed_over_in_silence() -> None:
     with pytest.raises(BadSettings, match="'pager'"):
-        notified(Route("chest", notify=("ris", "pager")), (URGENT,), FIRST, RECEIVERS)
+        receivers_to_notify(Route("chest", notify=("ris", "pager")), (URGENT,), FIRST, RECEIVERS)
 
 
 def heard(of: Findings, *, told: bool) -> History:
@@ -95,7 +95,7 @@ def test_a_later_reading_is_told_when_it_concludes_otherwise(
     before: Findings, told: bool, after: Findings, again: bool
 ) -> None:
     route = Route("chest", notify=("ris",))
-    assert notified(route, (after,), heard(before, told=told), RECEIVERS) == (
+    assert receivers_to_notify(route, (after,), heard(before, told=told), RECEIVERS) == (
         (RIS,) if again else ()
     )
 
@@ -103,4 +103,4 @@ def test_a_later_reading_is_told_when_it_concludes_otherwise(
 def test_another_pipeline_is_heard_beside_the_one_that_spoke() -> None:
     other = Findings(Algorithm("other", "1", "00"), URGENT.findings)
     route = Route("chest", notify=("ris",))
-    assert notified(route, (other,), heard(URGENT, told=True), RECEIVERS) == (RIS,)
+    assert receivers_to_notify(route, (other,), heard(URGENT, told=True), RECEIVERS) == (RIS,)

@@ -7,7 +7,7 @@ import structlog
 
 from dicom_node.domain.errors import GiveUp, TryAgain
 from dicom_node.domain.exchange.orders import Fault, OrderMessage
-from dicom_node.flow.orders import OrderContext, Reply, hear
+from dicom_node.flow.orders import OrderContext, Reply, take_order_message
 from dicom_node.formats.hl7.segments import envelope_of
 from dicom_node.network.hl7.orders import parse
 from tests.support.order_messages import message, msh, orm
@@ -28,7 +28,7 @@ class Book:
 
 
 def answered(content: bytes, book: Book) -> Reply:
-    return hear(content, OrderContext(envelope_of, parse, book.store), 1.0)
+    return take_order_message(content, OrderContext(envelope_of, parse, book.store), 1.0)
 
 
 def test_what_is_stored_is_acknowledged() -> None:
@@ -38,7 +38,7 @@ def test_what_is_stored_is_acknowledged() -> None:
     assert (reply.fault, reply.to.control_id) == (None, "M1")
     assert book.heard is not None
     assert logs[0]["event"] == "order_message_stored"
-    assert (logs[0]["orders"], logs[0]["patients"], logs[0]["hastened"]) == (1, 1, 2)
+    assert (logs[0]["orders"], logs[0]["patients"], logs[0]["raised"]) == (1, 1, 2)
 
 
 @pytest.mark.parametrize(

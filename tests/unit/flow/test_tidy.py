@@ -14,6 +14,7 @@ from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.archive.orphans import ASIDE, ASIDE_S, old_keys, set_aside
 from dicom_node.storage.database.engine import migrate, open_database
 from dicom_node.storage.database.schema import instances, jobs
+from dicom_node.storage.queue.alarms import open_alarm
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.retention import SqlRetention
 from tests.support.rows import ONE_JOB, column, outcome, rows
@@ -133,7 +134,7 @@ def test_rows_are_pruned_after_their_files(node: Node, engine: Engine) -> None:
     node.receive(1, 100, NO_JOB)
     node.receive(2, 80, NO_JOB)
     node.receive(3, 100, ONE_JOB)
-    node.ledger.alarm("disk", "old", NOW - 91 * DAY_S)
+    open_alarm(node.ledger.engine, "disk", "old", NOW - 91 * DAY_S)
     assert tidy.prune_rows(node.retention, NOW, 90 * DAY_S) == 0
     tidy.expire_instances(node.retention, node.archive, NOW, 7 * DAY_S, 90 * DAY_S)
     assert tidy.prune_rows(node.retention, NOW, 90 * DAY_S) == 1

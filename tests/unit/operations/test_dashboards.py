@@ -16,8 +16,8 @@ from dicom_node.domain.work import Admission
 from dicom_node.roles.console.metrics import Disk, write_metrics
 from dicom_node.storage.queue.alarms import Model, keep_drift, keep_reference, set_alarms
 from dicom_node.storage.queue.ledger import SqlLedger
-from dicom_node.storage.status.beats import record_heartbeat
 from dicom_node.storage.status.counters import count_rows
+from dicom_node.storage.status.heartbeats import record_heartbeat
 from dicom_node.storage.status.readings import take_readings
 from tests.support.paths import ROOT
 from tests.support.rows import arrival, finished

@@ -11,7 +11,7 @@ from dicom_node.domain.operations.monitoring import Gpu, ServingModel
 from dicom_node.operations.heartbeat import STUCK_S, HeartbeatWriter, heartbeat, read_gpus
 from dicom_node.roles.console.views import needed_roles, views
 from dicom_node.settings.settings import DatabaseSection, NodeSection, Settings
-from dicom_node.storage.status.beats import take_heartbeats
+from dicom_node.storage.status.heartbeats import take_heartbeats
 from tests.support.listeners import until
 from tests.support.postgres_server import PostgresServer
 

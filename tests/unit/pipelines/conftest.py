@@ -1,5 +1,6 @@
 """Films, and the shipped models."""
 
+from tests.support.published import siim
 from tests.support.readings import (
     answering,
     film,
@@ -8,4 +9,4 @@ from tests.support.readings import (
     pipeline,
 )
 
-__all__ = ["answering", "film", "models_dir", "noise", "pipeline"]
+__all__ = ["answering", "film", "models_dir", "noise", "pipeline", "siim"]

@@ -145,7 +145,7 @@ class Connection:
         return pdu.encode_release_response()
 
     def abort(self, source: int = SERVICE_USER, reason: int = NOT_SPECIFIED) -> bytes:
-        """End the association at once; gives what is to be sent, b"" where nobody hears it.
+        """End the association at once; gives what is to be sent, b"" where nobody reads it.
 
         PS3.8 table 9-10 knows no abort of ours before a request is complete: who has
         begun one gets an answer all the same.

@@ -108,7 +108,7 @@ def negotiate(
         results[context.context_id] = result
         if result.result == ACCEPTANCE:
             agreed[context.context_id] = Agreed(context.abstract_syntax, result.transfer_syntax)
-    accepted = {one.abstract_syntax for one in agreed.values()}
+    accepted = {context.abstract_syntax for context in agreed.values()}
     answered = tuple(
         Role(uid, scu=False, scp=roles[uid].scp) for uid in _answered(roles, supported, accepted)
     )
@@ -133,7 +133,9 @@ def _judge_context(
     meaningless = next(iter(context.transfer_syntaxes), IMPLICIT_VR_LITTLE_ENDIAN)
     if ours is None:
         return ContextResult(context.context_id, ABSTRACT_SYNTAX_NOT_SUPPORTED, meaningless)
-    chosen = next((one for one in ours.transfer_syntaxes if one in context.transfer_syntaxes), None)
+    chosen = next(
+        (syntax for syntax in ours.transfer_syntaxes if syntax in context.transfer_syntaxes), None
+    )
     if chosen is None:
         return ContextResult(context.context_id, TRANSFER_SYNTAXES_NOT_SUPPORTED, meaningless)
     if ours.requestor_is_scp and role is not None and not role.scp:

@@ -33,12 +33,6 @@ def node(files: TlsFiles, tmp_path: Path) -> Iterator[Receiver]:
         yield running
 
 
-@pytest.fixture
-def wrap(authority: Authority, peer_pair: Pair) -> Callable[[socket.socket], ssl.SSLSocket]:
-    context = client_context(files_of(peer_pair, authority.ca))
-    return partial(context.wrap_socket, server_hostname="127.0.0.1")
-
-
 def refused(port: int, wrap: Callable[[socket.socket], socket.socket]) -> None:
     """Meet a closed door: an alert or the end, but nothing of DICOM."""
     answer = b""
@@ -153,22 +147,6 @@ def test_a_pinned_peer_must_show_that_certificate(
                     assert scu.accepted == {1: 0}
                 else:
                     assert scu.rejection == NOT_RECOGNISED
-
-
-def test_hanging_handshakes_hold_up_nobody_and_end(
-    files: TlsFiles, tmp_path: Path, wrap: Callable[[socket.socket], socket.socket]
-) -> None:
-    setup = Setup(secure=entry(files), timeouts=Timeouts(acse_s=6))
-    with receiver(tmp_path, setup) as node:
-        silent = [socket.create_connection(("127.0.0.1", node.port), 10) for _ in range(20)]
-        silent[0].sendall(b"\x16\x03\x01\x02\x00\x01")  # a ClientHello that never ends
-        started = time.monotonic()
-        with RawSCU(node.port, ((CR, (EXPLICIT,)),), wrap=wrap) as scu:
-            assert scu.store(chest()).status == 0
-        assert time.monotonic() - started < 5
-        for one in silent:
-            assert one.recv(1) == b""
-            one.close()
 
 
 def test_new_connections_see_the_new_certificate(

@@ -5,12 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.domain.errors import BadSettings
 from pipelines.chest_findings.cases import read_cases as read_findings
@@ -19,48 +15,7 @@ from pipelines.datasets.picture import open_grey, open_mask
 from pipelines.datasets.record import Runs
 from pipelines.datasets.rle import decode
 from pipelines.pneumothorax.cases import read_cases as read_pneumothorax
-
-Grey = NDArray[np.uint8]
-ROWS, COLUMNS = 40, 30
-
-
-def write_dicom(path: Path, pixels: Grey, patient: str, **elements: str) -> None:
-    ds = pydicom.Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    ds.PatientID, ds.PatientSex, ds.PatientAge = patient, "F", "051Y"
-    ds.ViewPosition = "PA"
-    ds.Rows, ds.Columns = pixels.shape
-    ds.SamplesPerPixel, ds.PixelRepresentation = 1, 0
-    ds.PhotometricInterpretation = "MONOCHROME2"
-    ds.BitsAllocated = ds.BitsStored = 8
-    ds.HighBit = 7
-    ds.PixelData = pixels.tobytes()
-    for name, value in elements.items():
-        setattr(ds, name, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ds.save_as(path, enforce_file_format=True)
-
-
-def grey(seed: int = 0, rows: int = ROWS, columns: int = COLUMNS) -> Grey:
-    return np.random.default_rng(seed).integers(0, 256, (rows, columns)).astype(np.uint8)
-
-
-def relative_runs(mask: NDArray[np.bool_]) -> str:
-    """Encode pixel by pixel, down the columns: skipped, length, skipped, length."""
-    words, skipped, length = [], 0, 0
-    for column in range(mask.shape[1]):
-        for row in range(mask.shape[0]):
-            if mask[row, column]:
-                length += 1
-            elif length:
-                words += [skipped, length]
-                skipped, length = 1, 0
-            else:
-                skipped += 1
-    return " ".join(map(str, [*words, skipped, length] if length else words))
+from tests.support.published import COLUMNS, ROWS, grey, relative_runs, save, write_dicom
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -76,17 +31,6 @@ def test_several_regions_are_one_mask_and_wrong_runs_are_named() -> None:
     assert (decode(Runs(texts, ROWS, COLUMNS)) == parts.any(axis=0)).all()
     with pytest.raises(BadSettings, match="end at pixel 1300 of 1200"):
         decode(Runs(("1000 300",), ROWS, COLUMNS))
-
-
-@pytest.fixture
-def siim(tmp_path: Path) -> Path:
-    mask = np.zeros((ROWS, COLUMNS), np.bool_)
-    mask[5:15, 2:8] = True
-    lines = ["ImageId, EncodedPixels", f"a, {relative_runs(mask)}", "b, -1", "gone, -1"]
-    (tmp_path / "train-rle.csv").write_text("\n".join(lines) + "\n")
-    for name in "ab":
-        write_dicom(tmp_path / "dicom" / name / f"{name}.dcm", grey(), f"P{name}")
-    return tmp_path
 
 
 def test_siim_tells_masks_and_patients(siim: Path) -> None:
@@ -142,11 +86,6 @@ def test_rsna_boxes_are_shares_of_their_image(tmp_path: Path) -> None:
     table.write_text("patientId,x,y,width,height,Target\na,,,,,1\n")
     with pytest.raises(BadSettings, match=r"line 2.*no box"):
         read_findings(tmp_path)
-
-
-def save(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grey()).save(path)
 
 
 def test_a_folder_per_class_keeps_patients_apart(tmp_path: Path) -> None:
@@ -259,33 +198,3 @@ def test_a_wrong_line_is_named(
 ) -> None:
     with pytest.raises(BadSettings, match=rf"cases\.jsonl, line 2: .*{words}"):
         read_findings(feedback(**changes))
-
-
-def test_every_format_fills_the_tasks_shelves(siim: Path) -> None:
-    pytest.importorskip("torch", reason="training needs dicom-node[train]")
-    from pipelines.chest_findings.arrays import decode as fill_findings
-    from pipelines.pneumothorax.arrays import WEIGHTS, decode
-
-    weights = WEIGHTS | {"siim": 0.5}
-    arrays = decode(read_pneumothorax(siim), 0, 32, 0, weights)
-    assert arrays.labels[:, 0].tolist() == [1, 0]
-    assert arrays.has_mask.tolist() == [1, 1]
-    assert arrays.weights.tolist() == [0.5, 0.5]
-    assert set(arrays.groups) == {"mask", "absent"}
-    drawn = arrays.masks[0].astype(bool)
-    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
-    assert (rows[0], rows[-1] + 1) == (5 * 32 // ROWS, 15 * 32 // ROWS)
-    assert abs(columns[0] - 2 * 32 / COLUMNS) <= 1
-    assert abs(columns[-1] + 1 - 8 * 32 / COLUMNS) <= 1
-    assert not arrays.masks[1].any()
-    for number in range(2):
-        save(siim / "more" / "NORMAL" / f"a{number}.png")
-        save(siim / "more" / "PNEUMONIA" / f"person{number}_virus_1.png")
-    cases = [*read_findings(siim), *read_findings(siim / "more")]
-    found = fill_findings(cases, 0, 32)
-    assert {name: len(rows) for name, rows in found.groups.items()} == {
-        "siim": 2,
-        "classes": 2,
-        "child": 2,
-    }
-    assert found.images.any(axis=(1, 2)).all()

@@ -18,14 +18,14 @@ from dicom_node.domain.operations.monitoring import (
 from dicom_node.domain.work import DeliveryFailure, Failure
 from dicom_node.roles.console.metrics import Disk, write_metrics
 from dicom_node.storage.queue.ledger import SqlLedger
-from dicom_node.storage.status.beats import (
+from dicom_node.storage.status.counters import count_rows
+from dicom_node.storage.status.heartbeats import (
     prune_heartbeats,
     record_heartbeat,
     remove_heartbeat,
     sample_disk,
     take_heartbeats,
 )
-from dicom_node.storage.status.counters import count_rows
 from dicom_node.storage.status.readings import take_readings
 from tests.support.rows import ONE_JOB, arrival, batch, finished
 

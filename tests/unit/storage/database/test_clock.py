@@ -1,6 +1,5 @@
 """Clocks that differ, clocks that are set back, and the bell."""
 
-import socket
 import threading
 import time
 
@@ -8,7 +7,6 @@ import pytest
 from sqlalchemy import Engine
 
 from dicom_node.storage.database import clock as clocks
-from dicom_node.storage.database import engine as database
 from dicom_node.storage.database.clock import DatabaseClock
 from dicom_node.storage.database.engine import open_database
 from dicom_node.storage.database.notify import WorkNotifier
@@ -34,19 +32,6 @@ def test_the_clock_goes_on_while_the_server_is_away(monkeypatch: pytest.MonkeyPa
     assert first == pytest.approx(time.time(), abs=2)
     monkeypatch.setattr(clocks.time, "time", lambda: first - HOUR)  # set back meanwhile
     assert 0 <= clock() - first < 2
-
-
-def test_a_server_that_hangs_does_not_hold_up_who_asks_for_the_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(database, "CONNECT_S", 6)
-    with socket.create_server(("127.0.0.1", 0)) as hanging:
-        port = hanging.getsockname()[1]
-        clock = DatabaseClock(open_database(f"postgresql+psycopg://nobody@127.0.0.1:{port}/none"))
-        began = time.monotonic()
-        times = [clock() for _ in range(5)]
-        assert time.monotonic() - began < 5
-    assert times == sorted(times)
 
 
 def test_a_lease_from_before_the_clock_was_set_back_ends(ledger: SqlLedger) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from dicom_node.domain.errors import BadSettings, GiveUp, TryAgain
 from dicom_node.storage.database.engine import migrate, open_database, transaction
 from dicom_node.storage.database.schema import callers
+from dicom_node.storage.queue.callers import record_caller
 from dicom_node.storage.queue.ledger import SqlLedger
 
 
@@ -87,7 +88,7 @@ def test_an_error_in_the_block_undoes_it(url: str) -> None:
     with pytest.raises(ZeroDivisionError), transaction(engine) as conn:
         conn.execute(text("INSERT INTO callers VALUES ('A', 'h', 1, 0, 0)"))
         _ = 1 / 0
-    ledger.record_caller("B", "h", 1.0)  # neither locked nor left open
+    record_caller(ledger.engine, "B", "h", 1.0)  # neither locked nor left open
     with transaction(engine, writing=False) as conn:
         assert conn.execute(text("SELECT ae FROM callers")).scalars().all() == ["B"]
     engine.dispose()
@@ -100,12 +101,12 @@ def test_another_writer_makes_it_try_again(url: str, monkeypatch: pytest.MonkeyP
     other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(TryAgain, match="locked"):
-        SqlLedger(engine).record_caller("A", "h", 1.0)
+        record_caller(engine, "A", "h", 1.0)
     with transaction(engine, writing=False) as conn:  # readers do not wait
         assert conn.execute(text("SELECT count(*) FROM callers")).scalar() == 0
     other.execute("ROLLBACK")
     other.close()
-    SqlLedger(engine).record_caller("A", "h", 1.0)
+    record_caller(engine, "A", "h", 1.0)
     engine.dispose()
 
 
@@ -126,10 +127,10 @@ def test_a_writer_of_this_process_makes_it_wait_its_turn(
     holder.start()
     assert inside.wait(10)
     with pytest.raises(TryAgain, match="busy"):
-        SqlLedger(engine).record_caller("A", "h", 1.0)
+        record_caller(engine, "A", "h", 1.0)
     go_on.set()
     holder.join()
-    SqlLedger(engine).record_caller("A", "h", 1.0)
+    record_caller(engine, "A", "h", 1.0)
     engine.dispose()
 
 
@@ -151,7 +152,7 @@ def test_a_full_disk_makes_it_try_again(url: str) -> None:
 def test_an_error_of_ours_is_not_passing(url: str) -> None:
     engine = open_database(url)
     with pytest.raises(GiveUp, match="no such table"):
-        SqlLedger(engine).record_caller("A", "h", 1.0)
+        record_caller(engine, "A", "h", 1.0)
     engine.dispose()
 
 

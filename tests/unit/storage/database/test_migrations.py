@@ -14,6 +14,7 @@ from dicom_node.storage.database.engine import (
 from dicom_node.storage.database.migrations.runner import HEAD, MIGRATIONS
 from dicom_node.storage.database.schema import metadata
 from dicom_node.storage.database.transactions import transaction
+from dicom_node.storage.queue.callers import record_caller
 from dicom_node.storage.queue.ledger import SqlLedger
 from tests.support.rows import ONE_JOB, arrival, column, finished
 
@@ -51,7 +52,7 @@ def test_at_the_head_nothing_happens(engine: Engine) -> None:
 
 
 def test_one_version_more_keeps_the_rows(engine: Engine) -> None:
-    SqlLedger(engine).record_caller("A", "h", 1.0)
+    record_caller(engine, "A", "h", 1.0)
     assert migrate(engine, (*MIGRATIONS, NEXT)) == 1
     with transaction(engine) as conn:
         assert conn.execute(text("SELECT ae, approved_at FROM callers")).all() == [("A", None)]

@@ -4,22 +4,28 @@ import pytest
 from sqlalchemy import Engine
 
 from dicom_node.storage.queue import callers
-from dicom_node.storage.queue.callers import approve, forget, is_approved, listed
+from dicom_node.storage.queue.callers import (
+    approve,
+    forget,
+    is_approved,
+    list_callers,
+    record_caller,
+)
 from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.retention import SqlRetention
 
 
-def test_only_who_knocked_is_let_in(engine: Engine) -> None:
+def test_only_who_was_turned_away_is_approved(engine: Engine) -> None:
     ledger = SqlLedger(engine)
     assert not approve(engine, "XRAY7", "10.0.0.31", 1.0)
-    ledger.record_caller("XRAY7", "10.0.0.31", 2.0)
-    ledger.record_caller("XRAY7", "10.0.0.32", 3.0)
+    record_caller(ledger.engine, "XRAY7", "10.0.0.31", 2.0)
+    record_caller(ledger.engine, "XRAY7", "10.0.0.32", 3.0)
     assert not is_approved(engine, "XRAY7", "10.0.0.31")
     assert approve(engine, "XRAY7", "10.0.0.31", 4.0)
     assert is_approved(engine, "XRAY7", "10.0.0.31")
     assert not is_approved(engine, "XRAY7", "10.0.0.32")
     assert not is_approved(engine, "xray7", "10.0.0.31")
-    waiting, let_in = listed(engine)
+    waiting, let_in = list_callers(engine)
     assert [(one.ae, one.host, one.times) for one in waiting] == [("XRAY7", "10.0.0.32", 1)]
     assert let_in == (("XRAY7", "10.0.0.31", 4.0),)
 
@@ -27,22 +33,22 @@ def test_only_who_knocked_is_let_in(engine: Engine) -> None:
 def test_who_is_forgotten_must_knock_again(engine: Engine) -> None:
     ledger = SqlLedger(engine)
     assert not forget(engine, "XRAY7", "10.0.0.31")
-    ledger.record_caller("XRAY7", "10.0.0.31", 1.0)
+    record_caller(ledger.engine, "XRAY7", "10.0.0.31", 1.0)
     assert forget(engine, "XRAY7", "10.0.0.31")
     assert not approve(engine, "XRAY7", "10.0.0.31", 2.0)
-    ledger.record_caller("XRAY7", "10.0.0.31", 3.0)
+    record_caller(ledger.engine, "XRAY7", "10.0.0.31", 3.0)
     assert approve(engine, "XRAY7", "10.0.0.31", 4.0)
     assert forget(engine, "XRAY7", "10.0.0.31")
     assert not is_approved(engine, "XRAY7", "10.0.0.31")
-    assert listed(engine) == ((), ())
+    assert list_callers(engine) == ((), ())
 
 
 def test_an_approval_outlives_the_rows_of_the_log(engine: Engine) -> None:
-    SqlLedger(engine).record_caller("A", "h", 1.0)
-    SqlLedger(engine).record_caller("B", "h", 1.0)
+    record_caller(engine, "A", "h", 1.0)
+    record_caller(engine, "B", "h", 1.0)
     approve(engine, "A", "h", 2.0)
     SqlRetention(engine).prune_alarms(1e9)
-    assert listed(engine) == ((), (("A", "h", 2.0),))
+    assert list_callers(engine) == ((), (("A", "h", 2.0),))
 
 
 def test_endlessly_many_names_fill_no_table(
@@ -53,5 +59,5 @@ def test_endlessly_many_names_fill_no_table(
     for number in range(6):
         ledger.record_caller(f"NAME{number}", "10.0.0.66", 10.0 + number)
         ledger.record_caller("XRAY7", "10.0.0.31", 10.5 + number)  # knocks again and again
-    waiting, _ = listed(engine)
+    waiting, _ = list_callers(engine)
     assert [(one.ae, one.times) for one in waiting] == [("XRAY7", 6), ("NAME5", 1), ("NAME4", 1)]

@@ -23,6 +23,7 @@ from dicom_node.domain.work import Acknowledgement
 from dicom_node.storage.database.schema import alarms, commitment_requests, commitments, deliveries
 from dicom_node.storage.queue.commitments import HOLD_S, PATIENT, SqlCommitments
 from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.requeue import reanalyse, retry
 from dicom_node.storage.status.retention import SqlRetention
 from dicom_node.storage.status.status import take_snapshot, timeline
 from tests.support.rows import ONE_JOB, arrival, claimed, column, finished, outcome
@@ -71,11 +72,11 @@ def test_what_the_peer_keeps_is_committed_once(
     assert uids(request) == [SEG, SR]
     assert book.ask("pacs", NOW + 1) is None
     report = Report(request.transaction_uid, (SEG, SR))
-    assert book.hear(report, ("other", "pacs"), NOW + 2) == CommitmentOutcome(committed=2)
+    assert book.record_report(report, ("other", "pacs"), NOW + 2) == CommitmentOutcome(committed=2)
     assert column(engine, commitments, "state") == ["committed"] * 2
     assert column(engine, commitments, "settled_at") == [NOW + 2] * 2
     # the peer did not get our answer and says it again
-    assert book.hear(report, ("pacs",), NOW + 3) == CommitmentOutcome()
+    assert book.record_report(report, ("pacs",), NOW + 3) == CommitmentOutcome()
     assert column(engine, commitments, "settled_at") == [NOW + 2] * 2
     assert book.ask("pacs", NOW + 1e6) is None
 
@@ -84,8 +85,8 @@ def test_only_the_peer_that_was_asked_is_believed(ledger: SqlLedger, book: SqlCo
     finished(ledger, kinds=("seg",))
     deliver(ledger)
     request = asked(book)
-    assert book.hear(Report(request.transaction_uid, (SEG,)), ("other",), NOW) is None
-    assert book.hear(Report("1.2.3", (SEG,)), ("pacs",), NOW) is None
+    assert book.record_report(Report(request.transaction_uid, (SEG,)), ("other",), NOW) is None
+    assert book.record_report(Report("1.2.3", (SEG,)), ("pacs",), NOW) is None
     assert book.ask("pacs", NOW + WAIT_S) is not None
 
 
@@ -96,7 +97,7 @@ def test_a_missing_object_is_sent_again_and_asked_about_anew(
     deliver(ledger)
     first = asked(book)
     report = Report(first.transaction_uid, (SEG,), ((SR, NO_SUCH_INSTANCE),))
-    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(committed=1, again=1)
+    assert book.record_report(report, ("pacs",), NOW) == CommitmentOutcome(committed=1, again=1)
     assert column(engine, deliveries, "state") == ["completed", "available"]
     assert book.ask("pacs", NOW + 5) is None  # not before it is there again
     deliver(ledger, NOW + 5)
@@ -105,10 +106,13 @@ def test_a_missing_object_is_sent_again_and_asked_about_anew(
     assert second.transaction_uid != first.transaction_uid
     # what the peer said before it got the object again counts no more
     assert (
-        book.hear(Report(first.transaction_uid, (SR,)), ("pacs",), NOW + 7) == CommitmentOutcome()
+        book.record_report(Report(first.transaction_uid, (SR,)), ("pacs",), NOW + 7)
+        == CommitmentOutcome()
     )
-    assert book.hear(report, ("pacs",), NOW + 7) == CommitmentOutcome()
-    assert book.hear(Report(second.transaction_uid, (SR,)), ("pacs",), NOW + 8).committed == 1  # type: ignore[union-attr] # known
+    assert book.record_report(report, ("pacs",), NOW + 7) == CommitmentOutcome()
+    assert (
+        book.record_report(Report(second.transaction_uid, (SR,)), ("pacs",), NOW + 8).committed == 1
+    )  # type: ignore[union-attr] # known
     assert column(engine, commitments, "state") == ["committed"] * 2
 
 
@@ -136,7 +140,7 @@ def test_a_late_report_counts(ledger: SqlLedger, book: SqlCommitments) -> None:
     deliver(ledger)
     first = asked(book)
     asked(book, NOW + WAIT_S)
-    heard = book.hear(Report(first.transaction_uid, (SEG,)), ("pacs",), NOW + WAIT_S + 1)
+    heard = book.record_report(Report(first.transaction_uid, (SEG,)), ("pacs",), NOW + WAIT_S + 1)
     assert heard == CommitmentOutcome(committed=1)
     assert book.ask("pacs", NOW + 1e6) is None
 
@@ -147,13 +151,13 @@ def test_a_person_sends_what_was_given_up_with_all_its_chances(
     finished(ledger, kinds=("seg",))
     deliver(ledger)
     report = Report(asked(book).transaction_uid, (), ((SEG, CLASS_NOT_SUPPORTED),))
-    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(given_up=1)
+    assert book.record_report(report, ("pacs",), NOW) == CommitmentOutcome(given_up=1)
     assert book.ask("pacs", NOW + 1e6) is None
-    assert ledger.retry(all_dead=True, now=NOW) == 1
+    assert retry(ledger.engine, all_dead=True, now=NOW) == 1
     deliver(ledger)
     assert column(engine, commitments, "asked") == [0]
     report = Report(asked(book).transaction_uid, (SEG,))
-    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(committed=1)
+    assert book.record_report(report, ("pacs",), NOW) == CommitmentOutcome(committed=1)
     assert None not in column(engine, alarms, "closed_at")
 
 
@@ -164,7 +168,7 @@ def test_a_used_transaction_uid_is_asked_again_and_not_sent(
     deliver(ledger)
     first = asked(book)
     report = Report(first.transaction_uid, (), ((SEG, DUPLICATE_TRANSACTION),))
-    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(again=1)
+    assert book.record_report(report, ("pacs",), NOW) == CommitmentOutcome(again=1)
     assert column(engine, deliveries, "state") == ["completed"]
     assert book.ask("pacs", NOW + 1) is None
     assert asked(book, NOW + 60).transaction_uid != first.transaction_uid
@@ -205,9 +209,9 @@ def test_a_report_may_come_before_the_answer(
     deliver(ledger)
     request = book.ask("pacs", NOW)
     assert request is not None
-    assert book.hear(Report(request.transaction_uid, (SEG,)), ("pacs",), NOW) == CommitmentOutcome(
-        1
-    )
+    assert book.record_report(
+        Report(request.transaction_uid, (SEG,)), ("pacs",), NOW
+    ) == CommitmentOutcome(1)
     book.asked(request, NOW, WAIT_S)
     assert column(engine, commitments, "state") == ["committed"]
 
@@ -220,7 +224,7 @@ def test_files_are_kept_until_the_peer_keeps_them(
     assert retention.old_files("objects", 9e9, 9e9, 10) == ()
     request = asked(book)
     assert retention.old_files("objects", 9e9, 9e9, 10) == ()
-    book.hear(Report(request.transaction_uid, (SEG,)), ("pacs",), NOW)
+    book.record_report(Report(request.transaction_uid, (SEG,)), ("pacs",), NOW)
     (kept,) = retention.old_files("objects", 9e9, 9e9, 10)
     retention.forget_files("objects", [kept.row_id], NOW)
     retention.forget_files(
@@ -235,7 +239,7 @@ def test_what_was_given_up_is_kept_as_a_dead_letter_is(
     finished(ledger, kinds=("seg",))
     deliver(ledger)
     report = Report(asked(book).transaction_uid, (), ((SEG, CLASS_NOT_SUPPORTED),))
-    book.hear(report, ("pacs",), NOW)
+    book.record_report(report, ("pacs",), NOW)
     assert retention.old_files("objects", 9e9, 0.0, 10) == ()
     assert len(retention.old_files("objects", 9e9, 9e9, 10)) == 1
 
@@ -273,7 +277,7 @@ def test_people_see_what_is_kept_and_what_is_not(
     assert seen == Commitments("pacs", uncommitted=3, committed=0, given_up=0, oldest_s=20.0)
     uid = asked(book).transaction_uid
     failed = ((SR, NO_SUCH_INSTANCE), ("9.1.sc", CLASS_NOT_SUPPORTED))
-    book.hear(Report(uid, (SEG,), failed), ("pacs",), NOW + 30)
+    book.record_report(Report(uid, (SEG,), failed), ("pacs",), NOW + 30)
     snapshot = take_snapshot(engine, NOW + 40)
     assert snapshot.commitments == (Commitments("pacs", 1, 1, 1, 40.0),)
     assert (
@@ -311,11 +315,11 @@ def test_what_a_later_reading_replaced_is_not_sent_again(
         (placed,) = ((replace(one, slot="chest sr"), file) for one, file in made.objects)
         ledger.finish_jobs(claimed(ledger), replace(made, objects=(placed,)), NOW)
         deliver(ledger)
-        ledger.reanalyse(since=0.0, now=NOW)
+        reanalyse(ledger.engine, since=0.0, now=NOW)
     request = asked(book)
     old, new = uids(request)
     failed = ((old, NO_SUCH_INSTANCE), (new, NO_SUCH_INSTANCE))
     report = Report(request.transaction_uid, (), failed)
-    assert book.hear(report, ("pacs",), NOW) == CommitmentOutcome(again=1)
+    assert book.record_report(report, ("pacs",), NOW) == CommitmentOutcome(again=1)
     assert column(engine, commitments, "state") == ["called off", "sending"]
     assert column(engine, deliveries, "state") == ["completed", "available"]

@@ -8,6 +8,7 @@ from dicom_node.domain.findings import Algorithm, Findings
 from dicom_node.storage.database.schema import results
 from dicom_node.storage.queue.history import history_of
 from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.requeue import reanalyse
 from tests.support.rows import READ, claimed, column, finished, outcome
 
 OTHER = Findings(Algorithm("pneumothorax", "2.0", "cd" * 32))
@@ -16,9 +17,9 @@ OTHER = Findings(Algorithm("pneumothorax", "2.0", "cd" * 32))
 def read_by(engine: Engine, findings: Findings, now: float) -> int:
     """Have image 1 read again; gives the generation that the reading is of."""
     ledger = SqlLedger(engine)
-    ledger.reanalyse(study_uid="1.2.1", since=0.0, now=now)
+    reanalyse(ledger.engine, study_uid="1.2.1", since=0.0, now=now)
     claim = claimed(ledger, now)
-    counted = history_of(engine, claim.instance_id).counted(findings)
+    counted = history_of(engine, claim.instance_id).with_generation(findings)
     ledger.finish_jobs(claim, outcome(1, kinds=(), findings=(counted, counted)), now)
     return counted.generation
 
@@ -40,4 +41,4 @@ def test_another_pipeline_replaces_nothing(engine: Engine) -> None:
         0,
     ]
     unknown = replace(READ, algorithm=replace(READ.algorithm, model_sha256=""))
-    assert history_of(engine, 1).counted(unknown).generation == 0
+    assert history_of(engine, 1).with_generation(unknown).generation == 0

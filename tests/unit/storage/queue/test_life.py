@@ -21,6 +21,7 @@ from dicom_node.domain.work import (
 from dicom_node.storage.database.engine import migrate, open_database
 from dicom_node.storage.database.schema import deliveries, instances, jobs, objects
 from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.requeue import retry
 from tests.support.rows import ONE_JOB, arrival, outcome, rows
 
 LEASE_S = 60.0
@@ -120,7 +121,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule()
     def a_person_retries(self) -> None:
-        self.ledger.retry(all_dead=True, now=self.now)
+        retry(self.ledger.engine, all_dead=True, now=self.now)
 
     @invariant()
     def rows_agree(self) -> None:

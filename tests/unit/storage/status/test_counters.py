@@ -10,6 +10,7 @@ from dicom_node.domain.work import Acknowledgement, Admission
 from dicom_node.storage.database.schema import instances, jobs, objects
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.requeue import reanalyse
 from dicom_node.storage.status.counters import count_rows, read_tallies
 from dicom_node.storage.status.retention import SqlRetention
 from tests.support.rows import DECLINED, ONE_JOB, arrival, batch, claimed, finished, outcome
@@ -53,7 +54,7 @@ def test_the_turnaround_of_each_step(engine: Engine, ledger: SqlLedger) -> None:
 
 def test_reading_again_later_is_no_long_turnaround(engine: Engine, ledger: SqlLedger) -> None:
     finished(ledger, 1, now=1001.0)
-    ledger.reanalyse(now=90_000.0)
+    reanalyse(ledger.engine, now=90_000.0)
     ledger.finish_jobs(claimed(ledger, 90_001.0), outcome(7, kinds=("sr",)), 90_002.0)
     while taken := ledger.claim_deliveries("d1", 90_003.0, 60.0):
         told = tuple(Acknowledgement(one.id, "ok") for one in taken.deliveries)

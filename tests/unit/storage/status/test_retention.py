@@ -12,7 +12,10 @@ from dicom_node.storage.database.schema import (
     metadata,
     objects,
 )
+from dicom_node.storage.queue.alarms import open_alarm
+from dicom_node.storage.queue.callers import record_caller
 from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.requeue import reanalyse
 from dicom_node.storage.status.retention import SqlRetention
 from tests.support.rows import ONE_JOB, arrival, batch, claimed, column, finished, outcome, rows
 
@@ -120,10 +123,10 @@ def test_pruning_goes_in_small_steps(ledger: SqlLedger, retention: SqlRetention)
 def test_old_alarms_and_callers_go(
     ledger: SqlLedger, retention: SqlRetention, engine: Engine
 ) -> None:
-    ledger.alarm("disk", "full", 10.0)
-    ledger.alarm("disk", "fuller", 30.0)
-    ledger.record_caller("A", "h", 10.0)
-    ledger.record_caller("B", "h", 30.0)
+    open_alarm(ledger.engine, "disk", "full", 10.0)
+    open_alarm(ledger.engine, "disk", "fuller", 30.0)
+    record_caller(ledger.engine, "A", "h", 10.0)
+    record_caller(ledger.engine, "B", "h", 30.0)
     assert retention.prune_alarms(20.0) == 2
     assert column(engine, callers, "ae") == ["B"]
 
@@ -135,7 +138,7 @@ def test_an_expired_result_that_is_made_again_has_its_file_again(
     retention.forget_files(
         "objects", [kept.row_id for kept in retention.old_files("objects", 9e9, 9e9, 9)], 5000.0
     )
-    assert ledger.reanalyse(now=6000.0) == (1,)
+    assert reanalyse(ledger.engine, now=6000.0) == (1,)
     made = outcome(1, kinds=("sr",))
     ((report, file),) = made.objects
     file = replace(file, key="out/anew")  # it names the time of its making

@@ -2,7 +2,10 @@ from sqlalchemy import Engine
 
 from dicom_node.domain.operations.status import Alarm, Caller, Depth, Moment, Sender, StatusSnapshot
 from dicom_node.domain.work import Acknowledgement, Admission, DeliveryFailure, Failure
+from dicom_node.storage.queue.alarms import close_alarm, open_alarm
+from dicom_node.storage.queue.callers import record_caller
 from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.requeue import retry
 from dicom_node.storage.status.status import take_snapshot, timeline
 from tests.support.rows import ONE_JOB, arrival, batch, claimed, finished, jobs_of, outcome
 
@@ -46,14 +49,14 @@ def test_queues_are_counted_by_state(ledger: SqlLedger, engine: Engine) -> None:
 def test_reasons_and_senders_are_counted(ledger: SqlLedger, engine: Engine) -> None:
     for number, reason in enumerate(("multi-frame image", "own result", "multi-frame image")):
         ledger.record(arrival(number, at=1000.0 + number), Admission(not_analysed=reason))
-    ledger.record_caller("STRANGER", "10.0.0.77", 4.0)
-    ledger.alarm("disk", "12 GB left", 5.0)
+    record_caller(ledger.engine, "STRANGER", "10.0.0.77", 4.0)
+    open_alarm(ledger.engine, "disk", "12 GB left", 5.0)
     snapshot = take_snapshot(engine, 5000.0)
     assert snapshot.not_analysed == (("multi-frame image", 2), ("own result", 1))
     assert snapshot.senders == (Sender("CR1", 3, 1002.0),)
     assert snapshot.callers == (Caller("STRANGER", "10.0.0.77", 1, 4.0),)
     assert snapshot.alarms == (Alarm("disk", "12 GB left", 1, 5.0, 5.0),)
-    ledger.close_alarms("disk", 6.0)
+    close_alarm(ledger.engine, "disk", 6.0)
     assert take_snapshot(engine, 5000.0).alarms == ()
 
 
@@ -74,7 +77,7 @@ def test_dead_letters_say_what_and_why(ledger: SqlLedger, engine: Engine) -> Non
     )
     assert (delivery.kind, delivery.id, delivery.where) == ("delivery", 1, "pacs")
     assert (delivery.subject, delivery.words) == ("sr 9.2.sr", "GiveUp: 0x0122")
-    assert ledger.retry(delivery_id=delivery.id, job_id=job.id, now=5001.0) == 2
+    assert retry(ledger.engine, delivery_id=delivery.id, job_id=job.id, now=5001.0) == 2
     assert take_snapshot(engine, 5002.0).dead_letters == ()
 
 
