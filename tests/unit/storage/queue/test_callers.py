@@ -11,15 +11,13 @@ from dicom_node.storage.queue.callers import (
     list_callers,
     record_caller,
 )
-from dicom_node.storage.queue.ledger import SqlLedger
 from dicom_node.storage.status.retention import SqlRetention
 
 
 def test_only_who_was_turned_away_is_approved(engine: Engine) -> None:
-    ledger = SqlLedger(engine)
     assert not approve(engine, "XRAY7", "10.0.0.31", 1.0)
-    record_caller(ledger.engine, "XRAY7", "10.0.0.31", 2.0)
-    record_caller(ledger.engine, "XRAY7", "10.0.0.32", 3.0)
+    record_caller(engine, "XRAY7", "10.0.0.31", 2.0)
+    record_caller(engine, "XRAY7", "10.0.0.32", 3.0)
     assert not is_approved(engine, "XRAY7", "10.0.0.31")
     assert approve(engine, "XRAY7", "10.0.0.31", 4.0)
     assert is_approved(engine, "XRAY7", "10.0.0.31")
@@ -31,12 +29,11 @@ def test_only_who_was_turned_away_is_approved(engine: Engine) -> None:
 
 
 def test_who_is_forgotten_must_knock_again(engine: Engine) -> None:
-    ledger = SqlLedger(engine)
     assert not forget(engine, "XRAY7", "10.0.0.31")
-    record_caller(ledger.engine, "XRAY7", "10.0.0.31", 1.0)
+    record_caller(engine, "XRAY7", "10.0.0.31", 1.0)
     assert forget(engine, "XRAY7", "10.0.0.31")
     assert not approve(engine, "XRAY7", "10.0.0.31", 2.0)
-    record_caller(ledger.engine, "XRAY7", "10.0.0.31", 3.0)
+    record_caller(engine, "XRAY7", "10.0.0.31", 3.0)
     assert approve(engine, "XRAY7", "10.0.0.31", 4.0)
     assert forget(engine, "XRAY7", "10.0.0.31")
     assert not is_approved(engine, "XRAY7", "10.0.0.31")
@@ -55,9 +52,8 @@ def test_endlessly_many_names_fill_no_table(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callers, "MOST", 3)
-    ledger = SqlLedger(engine)
     for number in range(6):
-        ledger.record_caller(f"NAME{number}", "10.0.0.66", 10.0 + number)
-        ledger.record_caller("XRAY7", "10.0.0.31", 10.5 + number)  # knocks again and again
+        record_caller(engine, f"NAME{number}", "10.0.0.66", 10.0 + number)
+        record_caller(engine, "XRAY7", "10.0.0.31", 10.5 + number)  # knocks again and again
     waiting, _ = list_callers(engine)
     assert [(one.ae, one.times) for one in waiting] == [("XRAY7", 6), ("NAME5", 1), ("NAME4", 1)]
