@@ -131,7 +131,7 @@ class StorageSCP:
         self._service = service
         self._server: AcceptingServer | None = None
         self._thread: threading.Thread | None = None
-        self._door = threading.Lock()
+        self._lock = threading.Lock()
         self._log = ThrottledLog()
 
     def start(self) -> None:
@@ -234,7 +234,7 @@ class StorageSCP:
             return rejection
         if not self._service.admit_caller(assoc.caller) or not is_ae_title(request.calling_ae):
             return CALLING_AE_NOT_RECOGNISED
-        with self._door:
+        with self._lock:
             server = self._server
             taken = (
                 ()
