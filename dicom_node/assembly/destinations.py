@@ -1,16 +1,17 @@
-"""TLS as the configuration wants it, out and in."""
+"""TLS as the configuration wants it, out and in; what sends is imported to send."""
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.flow.deliver import Sender
-from dicom_node.network.dimse import scu as dimse_scu
-from dicom_node.network.dimse.association import Target
-from dicom_node.network.hl7 import mllp
 from dicom_node.network.tls import contexts as tls
 from dicom_node.network.tls.sockets import Context, Secure
 from dicom_node.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from dicom_node.network.dimse.association import Target
 
 
 def outgoing(settings: Settings, to: Peer | HL7Destination) -> Callable[[], Context] | None:
@@ -29,8 +30,10 @@ def secured_entry(settings: Settings) -> Secure:
     return partial(tls.accept, contexts=contexts)
 
 
-def target(settings: Settings, peer_name: str) -> Target:
+def target(settings: Settings, peer_name: str) -> "Target":
     """Give the address and identity for sending to a peer."""
+    from dicom_node.network.dimse.association import Target
+
     peers = {peer.name: peer for peer in settings.peers}
     peer = peers[peer_name]
     return Target(peer, settings.node.ae_title, tls=outgoing(settings, peer))
@@ -38,6 +41,9 @@ def target(settings: Settings, peer_name: str) -> Target:
 
 def senders(settings: Settings) -> dict[str, Sender]:
     """Make a sender for every destination of the configuration."""
+    from dicom_node.network.dimse import scu as dimse_scu
+    from dicom_node.network.hl7 import mllp
+
     made: dict[str, Sender] = {
         peer.name: partial(dimse_scu.send, target=target(settings, peer.name))
         for peer in settings.peers

@@ -16,7 +16,6 @@ from dicom_node.audit.node import open_audit as open_audit
 from dicom_node.domain.errors import Away
 from dicom_node.domain.operations.status import StatusSnapshot
 from dicom_node.domain.pipeline import Archive
-from dicom_node.network.dimse.options import prepare
 from dicom_node.settings.settings import Settings
 from dicom_node.storage.database.clock import DatabaseClock
 from dicom_node.storage.database.engine import migrate as migrate_database
@@ -60,6 +59,8 @@ def open_parts(settings: Settings, *, migrate: bool = False, adopt: bool = False
     Raises BadSettings for a database that is older or newer than the code, or that is
     not the archive's.
     """
+    from dicom_node.network.dimse.options import prepare  # not needed for a look at the status
+
     prepare()
     engine = open_database(settings.database.url)
     if migrate:

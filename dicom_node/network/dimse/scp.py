@@ -71,6 +71,8 @@ REFUSALS = {
 
 QUIET_S = 1.0
 """Between two messages, after which a stop need not wait for an association."""
+PLACE_S = 0.5
+"""To wait for one: a caller that hung up and calls again may be quicker than we notice."""
 ABORT_S = 5.0
 """For aborted associations to end."""
 
@@ -234,22 +236,33 @@ class StorageSCP:
             return rejection
         if not self._service.admit_caller(assoc.caller) or not is_ae_title(request.calling_ae):
             return CALLING_AE_NOT_RECOGNISED
+<<<<<<< HEAD
         with self._lock:
+=======
+        give_up_at = time.monotonic() + PLACE_S
+        while not self._takes_in(assoc):
+            if time.monotonic() > give_up_at:
+                return LOCAL_LIMIT_EXCEEDED
+            time.sleep(0.02)
+        return None
+
+    def _takes_in(self, assoc: AcceptedAssociation) -> bool:
+        """Give the association its place, if there is one."""
+        with self._door:
+>>>>>>> main
             server = self._server
             taken = (
                 ()
                 if server is None
-                else [connection for connection in server.connections if connection.is_admitted]
+                else [other for other in server.connections if other.is_admitted]
             )
-            of_caller = sum(connection.host == assoc.host for connection in taken)
-            if (
-                server is None
-                or len(taken) >= self._service.max_associations
-                or of_caller >= self._service.max_per_caller
-            ):
-                return LOCAL_LIMIT_EXCEEDED
-            assoc.admitted = True
-        return None
+            of_caller = sum(other.host == assoc.host for other in taken)
+            assoc.admitted = (
+                server is not None
+                and len(taken) < self._service.max_associations
+                and of_caller < self._service.max_per_caller
+            )
+            return assoc.admitted
 
     def _begin(self, message: Message, agreed: Agreed, caller: Caller) -> Intake | None:
         """Begin to serve a C-STORE or a report; never raises."""

@@ -54,6 +54,12 @@ def test_a_role_that_listens_imports_no_builder_of_results(role: str) -> None:
     assert imported(f"import dicom_node.roles.{role}") & heavy == set()
 
 
+@pytest.mark.parametrize("module", ["roles.console", "commands.status"])
+def test_who_looks_at_the_status_imports_no_dicom(module: str) -> None:
+    heavy = RESULTS | {"pydicom", "pynetdicom", "obstore"}
+    assert imported(f"import dicom_node.{module}") & heavy == set()
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_says_what_it_takes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([name, "--help"]) == 0
