@@ -236,9 +236,6 @@ class StorageSCP:
             return rejection
         if not self._service.admit_caller(assoc.caller) or not is_ae_title(request.calling_ae):
             return CALLING_AE_NOT_RECOGNISED
-<<<<<<< HEAD
-        with self._lock:
-=======
         give_up_at = time.monotonic() + PLACE_S
         while not self._takes_in(assoc):
             if time.monotonic() > give_up_at:
@@ -248,8 +245,7 @@ class StorageSCP:
 
     def _takes_in(self, assoc: AcceptedAssociation) -> bool:
         """Give the association its place, if there is one."""
-        with self._door:
->>>>>>> main
+        with self._lock:
             server = self._server
             taken = (
                 ()
