@@ -17,7 +17,7 @@ from dicom_node.assembly.reception import (
     serves_unknown,
 )
 from dicom_node.domain.errors import NodeError
-from dicom_node.domain.operations.monitoring import DOOR_FULL
+from dicom_node.domain.operations.monitoring import RECEIVER_FULL
 from dicom_node.flow.callers import admit_caller
 from dicom_node.flow.receive import receive
 from dicom_node.network.dimse.scp import Service, StorageSCP
@@ -28,15 +28,15 @@ from dicom_node.storage.queue.alarms import set_alarms
 
 log = structlog.get_logger()
 
-DOOR_S = 5.0
-"""How often to look whether the door is full."""
+CHECK_S = 5.0
+"""How often to look whether all places are taken."""
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Serve C-ECHO and C-STORE until `stop`, then drain."""
     with closing(node.open_parts(settings)) as parts:
         scps = _receivers(parts)
-        with heartbeat(parts, "receive"), watching_door(parts, scps):
+        with heartbeat(parts, "receive"), watching_capacity(parts, scps):
             for scp in scps:
                 scp.start()
             wait_for_stop(stop)
@@ -48,10 +48,10 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 
 @contextmanager
-def watching_door(parts: node.Parts, scps: Sequence[StorageSCP]) -> Iterator[None]:
+def watching_capacity(parts: node.Parts, scps: Sequence[StorageSCP]) -> Iterator[None]:
     """Keep an alarm open as long as configured peers find no place."""
     ended = threading.Event()
-    thread = threading.Thread(target=_watch_door, args=(parts, scps, ended), name="door")
+    thread = threading.Thread(target=_watch_capacity, args=(parts, scps, ended), name="capacity")
     thread.start()
     try:
         yield
@@ -60,16 +60,16 @@ def watching_door(parts: node.Parts, scps: Sequence[StorageSCP]) -> Iterator[Non
         thread.join()
 
 
-def _watch_door(parts: node.Parts, scps: Sequence[StorageSCP], ended: threading.Event) -> None:
-    told: tuple[str, ...] | None = None
-    while not ended.wait(DOOR_S):
+def _watch_capacity(parts: node.Parts, scps: Sequence[StorageSCP], ended: threading.Event) -> None:
+    reported: tuple[str, ...] | None = None
+    while not ended.wait(CHECK_S):
         full = tuple(f"port {scp.port}: all associations are taken" for scp in scps if scp.is_full)
-        if full != told:
+        if full != reported:
             try:
-                set_alarms(parts.engine, DOOR_FULL, full, parts.clock())
-                told = full
+                set_alarms(parts.engine, RECEIVER_FULL, full, parts.clock())
+                reported = full
             except NodeError as error:
-                log.warning("door_not_told", reason=str(error))
+                log.warning("capacity_alarm_not_raised", reason=str(error))
 
 
 def _receivers(parts: node.Parts) -> list[StorageSCP]:

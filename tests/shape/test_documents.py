@@ -1,5 +1,6 @@
 """What the documents say is so: links, commands, keys, paths, blocks that run."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -24,6 +25,8 @@ WRITTEN = [page for page in PAGES if page.parent != reference.FOLDER and page.na
 """Pages written by hand, of the software as it is now."""
 TOOLS = ("train", "evaluate", "quantize")
 """Commands whose further options belong to a task."""
+RAISING = ("raise_alarm", "open_alarm", "set_alarms", "_set_alarms", "_alarm")
+"""What opens alarms; the kind is a constant or a name of the module."""
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 written = pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
@@ -141,3 +144,32 @@ def test_the_front_page_is_short_and_its_pictures_are_small() -> None:
     pictures = list((ROOT / "docs" / "pictures").iterdir())
     assert pictures
     assert all(picture.stat().st_size < 150_000 for picture in pictures)
+
+
+def test_every_alarm_is_in_the_page_on_monitoring() -> None:
+    page = (ROOT / "docs" / "it" / "monitoring.md").read_text()
+    told = page.split("## Alarms")[1].split("\n## ")[0]
+    missing = {kind for kind in _alarms() if f"`{kind}`" not in told}
+    assert not missing
+
+
+def _alarms() -> set[str]:
+    """Find the kinds of alarms that the code raises by a name of its own."""
+    kinds = set()
+    for path in (ROOT / "dicom_node").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        named = {
+            node.targets[0].id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in RAISING:
+                for given in node.args:
+                    kind = named.get(given.id) if isinstance(given, ast.Name) else None
+                    kind = given.value if isinstance(given, ast.Constant) else kind
+                    if isinstance(kind, str) and re.fullmatch("[a-z]+(_[a-z]+)*", kind):
+                        kinds.add(kind)
+    return kinds

@@ -12,7 +12,7 @@ BEAT_S = 10.0
 SILENT_S = 45.0
 """Without one for so long it counts as dead: four missed heartbeats."""
 DAY_S = 86_400.0
-DOOR_FULL = "door_full"
+RECEIVER_FULL = "receiver_full"
 """The kind of alarm that says that configured peers find no place at a receiver."""
 
 

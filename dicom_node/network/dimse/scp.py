@@ -133,7 +133,7 @@ class StorageSCP:
         self._service = service
         self._server: AcceptingServer | None = None
         self._thread: threading.Thread | None = None
-        self._door = threading.Lock()
+        self._lock = threading.Lock()
         self._log = ThrottledLog()
 
     def start(self) -> None:
@@ -245,7 +245,7 @@ class StorageSCP:
 
     def _takes_in(self, assoc: AcceptedAssociation) -> bool:
         """Give the association its place, if there is one."""
-        with self._door:
+        with self._lock:
             server = self._server
             taken = (
                 ()

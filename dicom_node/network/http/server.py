@@ -27,7 +27,7 @@ class BoundedServer(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, handler)
         self.stopping = False
-        self._door = threading.Lock()
+        self._lock = threading.Lock()
         self._most = most
         self._secure = secure
         self.requests = 0
@@ -73,7 +73,7 @@ class BoundedServer(ThreadingHTTPServer):
 
     def enter(self) -> bool:
         """Take up a request, if there is room for it."""
-        with self._door:
+        with self._lock:
             if self.stopping or self.requests >= self._most:
                 return False
             self.requests += 1
@@ -81,5 +81,5 @@ class BoundedServer(ThreadingHTTPServer):
 
     def leave(self) -> None:
         """Count a request off."""
-        with self._door:
+        with self._lock:
             self.requests -= 1

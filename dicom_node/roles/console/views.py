@@ -4,7 +4,7 @@ from functools import partial
 
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.archive import free_bytes
-from dicom_node.domain.operations.monitoring import DOOR_FULL, roles_without_heartbeat
+from dicom_node.domain.operations.monitoring import RECEIVER_FULL, roles_without_heartbeat
 from dicom_node.operations.alarms import sender_names
 from dicom_node.roles.console.metrics import Disk, write_metrics
 from dicom_node.roles.console.server import Views
@@ -40,7 +40,7 @@ def _missing(settings: Settings) -> tuple[str, ...]:
 
 def _full(settings: Settings) -> tuple[str, ...]:
     with node.opened_engine(settings) as engine:
-        return open_alarms(engine, DOOR_FULL)
+        return open_alarms(engine, RECEIVER_FULL)
 
 
 def _metrics(settings: Settings) -> str:

@@ -29,7 +29,7 @@ class Room:
         self._site = base / f"dicom-node-{os.getuid()}"
         self._folder: Path | None = None
         self._lock = -1
-        self._door = threading.Lock()
+        self._mutex = threading.Lock()
 
     def write(self, content: Iterator[bytes]) -> Path:
         """Write a copy under a name of its own; raises TryAgain and what `content` raises."""
@@ -65,7 +65,7 @@ class Room:
 
     def _opened(self) -> Path:
         """Make the folder when it is first needed; refuses one of another user."""
-        with self._door:  # one for all threads: a second one would outlive `close`
+        with self._mutex:  # one for all threads: a second one would outlive `close`
             if self._folder is None:
                 self._folder = self._made()
             return self._folder
