@@ -82,10 +82,10 @@ def message(
     from dicom_node.results.messages import fhir
 
     route = "" if planned is None else planned.route.name
-    told = fhir.FhirContext(
+    about = fhir.FhirContext(
         now, to, settings.node.institution, corrected=corrected, known=known, route=route
     )
-    return fhir.build(examined, told)
+    return fhir.build(examined, about)
 
 
 def _build(

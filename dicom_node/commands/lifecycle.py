@@ -97,8 +97,8 @@ def compared_in_words(comparison: Comparison) -> Iterator[str]:
             f"mean difference of probability {agreement.mean_difference:.4f}"
         )
         for pair in agreement.differing[:SHOWN]:
-            told = f"live {pair.live.probability:.3f}, challenger {pair.shadow.probability:.3f}"
-            yield f"  {pair.sop_instance_uid}  {told}"
+            words = f"live {pair.live.probability:.3f}, challenger {pair.shadow.probability:.3f}"
+            yield f"  {pair.sop_instance_uid}  {words}"
         if len(agreement.differing) > SHOWN:
             yield f"  and {len(agreement.differing) - SHOWN} more (--json)"
 

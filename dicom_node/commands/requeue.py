@@ -37,15 +37,33 @@ def retry(config: Path, delivery: int | None, job: int | None, all_dead: bool) -
     metavar="DAY",
     help="received since YYYY-MM-DD",
 )
-def reanalyse(config: Path, study: str | None, since: datetime | None) -> int:
-    """Queue stored images and say how many; 1 when there are none."""
-    one_of("study", "since", needed=True)
-    with closing(node.open_parts(load_settings(config))) as parts:
-        queued = requeue.reanalyse(
+@click.option(
+    "--not-analysed",
+    "reason",
+    metavar="REASON",
+    help='only what was not analysed for a reason that begins so, as "view"; "": for any',
+)
+def reanalyse(config: Path, study: str | None, since: datetime | None, reason: str | None) -> int:
+    """Queue stored images and say how many; 1 when there are none.
+
+    Also those that no route took when they came, if one takes them now.
+    """
+    one_of("study", "since", needed=reason is None)
+    settings, since_s = load_settings(config), since.timestamp() if since else 0.0
+    with closing(node.open_parts(settings)) as parts:
+        again = 0
+        if reason is None:
+            queued = requeue.reanalyse(
+                parts.engine, study_uid=study, since=since_s, now=parts.clock()
+            )
+            again = len(queued)
+        again += requeue.readmit(
             parts.engine,
+            settings.routes,
             study_uid=study,
-            since=since.timestamp() if since else 0.0,
+            since=since_s,
+            reason=reason or "",
             now=parts.clock(),
         )
-    click.echo(f"{len(queued)} images wait to be read again")
-    return 0 if queued else 1
+    click.echo(f"{again} images wait to be read again")
+    return 0 if again else 1

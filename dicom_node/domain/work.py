@@ -104,8 +104,8 @@ def after_failure(error: Exception, attempt: int, now: float, rule: RetryRule) -
     attempts = rule.attempts * (4 if isinstance(error, MemoryError) else 1)
     if not isinstance(error, Away) and (not passing or attempt >= attempts):
         return Failure(None, words)
-    told = isinstance(error, NotUnderstood) and attempt >= NOT_UNDERSTOOD_AFTER
-    alarm = f"answered, but not understood: {error}" if told else ""
+    alarming = isinstance(error, NotUnderstood) and attempt >= NOT_UNDERSTOOD_AFTER
+    alarm = f"answered, but not understood: {error}" if alarming else ""
     return Failure(now + rule.pause_s(attempt), words, alarm)
 
 

@@ -21,8 +21,8 @@ SHOW_S = 5.0
 def uses_tls(settings: Settings) -> bool:
     """Say whether anything of the configuration speaks TLS with the files of [tls]."""
     called = [peer.tls for peer in settings.peers] + [receiver.tls for receiver in settings.hl7]
-    told = bool(settings.audit.syslog) and settings.audit.transport == "tls"
-    return settings.tls.mode != "off" or told or any(called)
+    audited_over_tls = bool(settings.audit.syslog) and settings.audit.transport == "tls"
+    return settings.tls.mode != "off" or audited_over_tls or any(called)
 
 
 def certificate_faults(settings: Settings, now: float) -> list[str]:

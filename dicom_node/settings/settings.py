@@ -225,11 +225,13 @@ class Settings(BaseSettings):
             )
         receivers = {peer.name: peer for peer in self.peers}
         servers = {server.name for server in self.stow}
-        told = {receiver.name for receiver in self.hl7} | {server.name for server in self.fhir}
+        notifiable = {receiver.name for receiver in self.hl7} | {
+            server.name for server in self.fhir
+        }
         known = (
             ("pipelines", route.pipelines, self.pipelines, "[pipelines]"),
             ("send_to", route.send_to, {*receivers, *servers}, "[[peers]] or [[stow]]"),
-            ("notify", route.notify, told, "[[hl7]] or [[fhir]]"),
+            ("notify", route.notify, notifiable, "[[hl7]] or [[fhir]]"),
         )
         for key, names, defined, where in known:
             for name in names:

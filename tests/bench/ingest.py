@@ -144,12 +144,12 @@ def _node(folder: Path) -> Iterator[Opponent]:
     folder.mkdir()
     config = configure(folder)
     subprocess.run(
-        [sys.executable, "-m", "dicom_node.commands.cli", "migrate", "-c", str(config)],
+        [sys.executable, "-m", "dicom_node", "migrate", "-c", str(config)],
         check=True,
         capture_output=True,
     )
     port = int(config.read_text().partition("port = ")[2].partition("\n")[0])
-    command = [sys.executable, "-m", "dicom_node.commands.cli", "receive", "-c", str(config)]
+    command = [sys.executable, "-m", "dicom_node", "receive", "-c", str(config)]
     with _running(command, folder, {}, port) as process:
         yield Opponent("node", port, b"CXRAI", process)
 

@@ -139,6 +139,11 @@ def test_the_reference_is_what_the_code_says() -> None:
         assert (reference.FOLDER / name).read_text() == text, f"{name}: make reference"
 
 
+def test_the_reference_says_of_every_key_what_it_is() -> None:
+    text = (reference.FOLDER / "configuration.md").read_text()
+    assert [line for line in text.splitlines() if line.endswith("|  |")] == []
+
+
 def test_the_front_page_is_short_and_its_pictures_are_small() -> None:
     assert (ROOT / "README.md").stat().st_size <= 8_000
     pictures = list((ROOT / "docs" / "pictures").iterdir())

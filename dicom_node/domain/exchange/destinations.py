@@ -73,7 +73,7 @@ class StowDestination(WebServer):
 
 @dataclass(frozen=True, slots=True)
 class FhirDestination(WebServer):
-    """A FHIR R4 server that is told of findings by transactions to its base."""
+    """A FHIR R4 server that is notified of findings by transactions to its base."""
 
     patient_system: str = ""
     """The URI of the patient identifiers' system, if the server wants one."""
@@ -83,7 +83,7 @@ class FhirDestination(WebServer):
 
 
 Receiver = HL7Destination | FhirDestination
-"""Who is told of a finding by a message."""
+"""Who is notified of a finding by a message."""
 
 
 def _is_loopback(host: str) -> bool:

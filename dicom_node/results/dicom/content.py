@@ -110,15 +110,15 @@ def with_children(ds: Dataset, *children: Dataset) -> Dataset:
 
 def observer(context: ReportContext, *algorithms: Algorithm) -> tuple[Dataset, ...]:
     """Say in which language and who observed: a device (TID 1204, 1001, 1004)."""
-    told = "HAS OBS CONTEXT"
+    context_item = "HAS OBS CONTEXT"
     return (
         code(codes.LANGUAGE, codes.ENGLISH, "HAS CONCEPT MOD"),
-        code(codes.OBSERVER_TYPE, codes.DEVICE, told),
-        uid(codes.DEVICE_UID, device_uid(*algorithms), told),
-        words(codes.DEVICE_NAME, context.ae_title, told),
-        words(codes.DEVICE_MANUFACTURER, NODE_MODEL, told),
-        words(codes.DEVICE_MODEL, NODE_MODEL, told),
-        words(codes.DEVICE_SERIAL_NUMBER, context.ae_title, told),
+        code(codes.OBSERVER_TYPE, codes.DEVICE, context_item),
+        uid(codes.DEVICE_UID, device_uid(*algorithms), context_item),
+        words(codes.DEVICE_NAME, context.ae_title, context_item),
+        words(codes.DEVICE_MANUFACTURER, NODE_MODEL, context_item),
+        words(codes.DEVICE_MODEL, NODE_MODEL, context_item),
+        words(codes.DEVICE_SERIAL_NUMBER, context.ae_title, context_item),
     )
 
 

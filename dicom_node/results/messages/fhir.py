@@ -179,10 +179,12 @@ def _study(source: Dataset) -> Json:
 
 
 def _subject(source: Dataset, context: FhirContext) -> Json:
-    told = context.known.patient
-    value = told.key.patient_id if told is not None else text(source, "PatientID")
-    issuer = (told.key.issuer if told is not None else "") or text(source, "IssuerOfPatientID")
-    name = (told.name if told is not None else "") or text(source, "PatientName")
+    registered = context.known.patient
+    value = registered.key.patient_id if registered is not None else text(source, "PatientID")
+    issuer = (registered.key.issuer if registered is not None else "") or text(
+        source, "IssuerOfPatientID"
+    )
+    name = (registered.name if registered is not None else "") or text(source, "PatientName")
     number = _number(value, "MR", issuer) | bare({"system": context.destination.patient_system})
     shown = " ".join(part for part in name.split("=")[0].split("^") if part)
     return bare({"type": "Patient", "identifier": number if value else {}, "display": shown})

@@ -112,12 +112,12 @@ def _msh(context: HL7Context, made: str, identifier: str) -> str:
 
 def _pid(source: Dataset, patient_id: str, context: HL7Context) -> str:
     """Name the patient as the image does, but for what the order system corrected."""
-    told = context.known.patient or Patient(PatientKey())
-    patient_id = told.key.patient_id or patient_id
-    issuer = told.key.issuer or text(source, "IssuerOfPatientID")
-    sex = told.sex or text(source, "PatientSex").upper()
-    name = told.name or text(source, "PatientName")
-    born = told.birth_date or text(source, "PatientBirthDate")
+    registered = context.known.patient or Patient(PatientKey())
+    patient_id = registered.key.patient_id or patient_id
+    issuer = registered.key.issuer or text(source, "IssuerOfPatientID")
+    sex = registered.sex or text(source, "PatientSex").upper()
+    name = registered.name or text(source, "PatientName")
+    born = registered.birth_date or text(source, "PatientBirthDate")
     return er7.segment(
         "PID",
         {
@@ -157,9 +157,13 @@ def _order(source: Dataset, made: str, context: HL7Context) -> tuple[str, str]:
     )
 
 
-def _number(told: OrderNumber, written: str) -> str:
+def _number(registered: OrderNumber, written: str) -> str:
     """Write an order number (EI) as the order system gave it, or else as the image did."""
-    return er7.components(told.value, told.namespace) if told.value else er7.escaped(written)
+    return (
+        er7.components(registered.value, registered.namespace)
+        if registered.value
+        else er7.escaped(written)
+    )
 
 
 def _acquired_at(source: Dataset) -> str:

@@ -102,7 +102,7 @@ def day(date: str) -> str:
 
 def _patient(source: Dataset) -> Table:
     """Name patient and study: a printed page must not get lost."""
-    told = (
+    shown_fields = (
         ("Patient", person(text(source, "PatientName"))),
         ("Patient ID", text(source, "PatientID")),
         ("Born", day(text(source, "PatientBirthDate"))),
@@ -110,7 +110,9 @@ def _patient(source: Dataset) -> Table:
         ("Sex", text(source, "PatientSex")),
         ("Accession number", text(source, "AccessionNumber")),
     )
-    cells = [(paragraph(name, SMALL), paragraph(value or "-", BODY)) for name, value in told]
+    cells = [
+        (paragraph(name, SMALL), paragraph(value or "-", BODY)) for name, value in shown_fields
+    ]
     rows = [[*left, *right] for left, right in zip(cells[::2], cells[1::2], strict=True)]
     return table(rows, (16 * mm, 74 * mm, 26 * mm, 66 * mm))
 

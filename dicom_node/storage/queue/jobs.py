@@ -62,6 +62,7 @@ TURN = (
     .with_for_update(of=instances, key_share=True, skip_locked=True)
 )
 _NEW_JOB = jobs.insert()
+_HAS_JOB = select(exists().where(jobs.c.instance_id == ROW_ID))
 _CLAIM = (
     claim_step(jobs)
     .where(jobs.c.instance_id == ROW_ID, jobs.c.due_at <= NOW)
@@ -112,11 +113,24 @@ def record(conn: Connection, arrival: Arrival, admission: Admission) -> Recorded
     row = arrival_row(arrival) | {"outcome": outcome}
     instance_id = conn.scalar(insert_new(conn, instances).returning(instances.c.id), row)
     if instance_id is None:
-        return _compare(conn, arrival)
-    if admission.jobs:
-        rows = [_job_row(instance_id, job, arrival.received_at) for job in admission.jobs]
-        conn.execute(_NEW_JOB, one_or_many(rows))
+        return _compare(conn, arrival, admission)
+    _queue(conn, instance_id, admission, arrival.received_at)
     return Recorded.NEW
+
+
+def admit_again(conn: Connection, instance_id: int, admission: Admission, now: float) -> bool:
+    """Queue an instance that has no job, as one that no route took; say whether it has now."""
+    if not admission.jobs or conn.scalar(_HAS_JOB, {"row_id": instance_id}):
+        return False
+    _queue(conn, instance_id, admission, now)
+    conn.execute(update(instances).where(instances.c.id == instance_id).values(outcome=None))
+    return True
+
+
+def _queue(conn: Connection, instance_id: int, admission: Admission, at: float) -> None:
+    if admission.jobs:
+        rows = [_job_row(instance_id, job, at) for job in admission.jobs]
+        conn.execute(_NEW_JOB, one_or_many(rows))
 
 
 def _job_row(instance_id: int, job: NewJob, received_at: float) -> dict[str, object]:
@@ -134,7 +148,8 @@ def _job_row(instance_id: int, job: NewJob, received_at: float) -> dict[str, obj
     }
 
 
-def _compare(conn: Connection, arrival: Arrival) -> Recorded:
+def _compare(conn: Connection, arrival: Arrival, admission: Admission) -> Recorded:
+    """Keep the first; the same one again is kept once more where its file had expired."""
     uid = key(arrival.instance.ref.sop_instance_uid)
     known = conn.execute(_KNOWN, {"uid": uid}).first()
     if known is None:  # pruned between the two statements
@@ -146,6 +161,11 @@ def _compare(conn: Connection, arrival: Arrival) -> Recorded:
         new.patient_id,
     )
     if same:
+        if known.expired_at is not None:
+            again = {"file_key": arrival.file.key, "received_at": arrival.received_at}
+            kept = update(instances).where(instances.c.id == known.id)
+            conn.execute(kept.values(again | {"expired_at": None}))
+        admit_again(conn, known.id, admission, arrival.received_at)
         return Recorded.SAME
     words = f"{uid} from {arrival.calling_ae} differs from the one stored first"
     raise_alarm(conn, "conflict", words, arrival.received_at)

@@ -2,8 +2,10 @@
 
 from sqlalchemy import Connection, Engine, Table, exists, select
 
+from dicom_node.domain.admission import Route, admit
 from dicom_node.domain.work import Event, State
-from dicom_node.storage.database.schema import deliveries, jobs
+from dicom_node.storage.database.rows import instance_from, key
+from dicom_node.storage.database.schema import deliveries, instances, jobs
 from dicom_node.storage.database.transactions import transaction
 from dicom_node.storage.queue import jobs as queue_jobs
 from dicom_node.storage.queue.transitions import close_alarms, in_state, step
@@ -40,6 +42,38 @@ def reanalyse(
     """
     with transaction(engine) as conn:
         return queue_jobs.reanalyse(conn, study_uid, since, now)
+
+
+def readmit(
+    engine: Engine,
+    routes: tuple[Route, ...],
+    *,
+    study_uid: str | None = None,
+    since: float = 0.0,
+    reason: str = "",
+    now: float,
+) -> int:
+    """Queue kept images that have no job and that a route takes now; say how many.
+
+    All of a study, or all received `since` (POSIX s); of those not analysed for a
+    reason that begins with `reason`.
+    """
+    chosen = select(instances).where(
+        instances.c.expired_at.is_(None),
+        instances.c.received_at >= since,
+        instances.c.outcome.startswith(queue_jobs.NOT_ANALYSED + reason, autoescape=True),
+        ~exists().where(jobs.c.instance_id == instances.c.id),
+    )
+    if study_uid is not None:
+        chosen = chosen.where(instances.c.study_uid == key(study_uid))
+    with transaction(engine) as conn:
+        rows = conn.execute(chosen.order_by(instances.c.id)).all()
+        return sum(
+            queue_jobs.admit_again(
+                conn, row.id, admit(instance_from(row.header), row.calling_ae, routes), now
+            )
+            for row in rows
+        )
 
 
 def _retry(conn: Connection, table: Table, row_id: int | None, now: float) -> int:

@@ -235,11 +235,11 @@ def _commitments(conn: Connection, now: float) -> tuple[Commitments, ...]:
         .order_by(commitments.c.destination)
     )
     rows = conn.execute(counting).all()
-    told = []
+    by_destination = []
     for name in dict.fromkeys(row.destination for row in rows):
         by_state = {row.state: row for row in rows if row.destination == name}
         waiting = [by_state[state] for state in OPEN if state in by_state]
-        told.append(
+        by_destination.append(
             Commitments(
                 destination=name,
                 uncommitted=sum(row.rows for row in waiting),
@@ -248,7 +248,7 @@ def _commitments(conn: Connection, now: float) -> tuple[Commitments, ...]:
                 oldest_s=max(0.0, now - min(row.oldest_at for row in waiting)) if waiting else None,
             )
         )
-    return tuple(told)
+    return tuple(by_destination)
 
 
 def _committed(conn: Connection, uids: dict[int, str]) -> Iterator[Moment]:

@@ -149,10 +149,11 @@ def _native(element: PixelElement, module: PixelModule) -> tuple[Patterns, bool]
 
 def _refuse_other_image(codestream: Codestream, module: PixelModule) -> None:
     """Refuse a codestream that is not the header's image, before decoding it."""
-    coded, told = (codestream.rows, codestream.columns), (module.rows, module.columns)
-    if coded != told:
+    coded, declared = (codestream.rows, codestream.columns), (module.rows, module.columns)
+    if coded != declared:
         raise NotAnalysable(
-            f"compressed image of {coded[0]} x {coded[1]} in a header of {told[0]} x {told[1]}"
+            f"compressed image of {coded[0]} x {coded[1]} "
+            f"in a header of {declared[0]} x {declared[1]}"
         )
     if codestream.components != 1:
         raise NotAnalysable("colour image in a grayscale header")

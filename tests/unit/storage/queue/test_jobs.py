@@ -1,15 +1,20 @@
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from dicom_node.domain.admission import Route
 from dicom_node.domain.study import Instance, InstanceRef, Orientation
 from dicom_node.domain.work import AGEING_S, PRIORITY_RANK, Admission, Failure, Priority, Recorded
 from dicom_node.storage.database.rows import header_json, instance_from
 from dicom_node.storage.database.schema import alarms, deliveries, instances, jobs, objects, results
 from dicom_node.storage.queue.jobs import order_at
 from dicom_node.storage.queue.ledger import SqlLedger
+from dicom_node.storage.queue.requeue import readmit
+from dicom_node.storage.status.retention import SqlRetention
 from tests.support.rows import (
     DECLINED,
     ONE_JOB,
@@ -60,6 +65,63 @@ def test_the_same_instance_again_changes_nothing(ledger: SqlLedger, engine: Engi
     assert len(rows(engine, instances)) == len(rows(engine, jobs)) == 1
     assert column(engine, instances, "received_at") == [1000.0]
     assert rows(engine, alarms) == []
+
+
+LATERAL = Admission(not_analysed="view LL, not frontal")
+
+
+def test_a_film_that_no_route_took_is_read_when_it_comes_again(
+    ledger: SqlLedger, engine: Engine
+) -> None:
+    ledger.record(arrival(1), LATERAL)
+    assert ledger.record(arrival(1, at=1500.0), LATERAL) is Recorded.SAME
+    assert ledger.record(arrival(1, at=1600.0), ONE_JOB) is Recorded.SAME
+    assert ledger.record(arrival(1, at=1700.0), TWO_JOBS) is Recorded.SAME
+    assert column(engine, instances, "outcome") == [None]
+    claim = ledger.claim_jobs("w1", 2000.0, 60.0)
+    assert claim is not None and len(claim.jobs) == 1
+
+
+def test_a_film_that_comes_again_after_it_expired_is_kept_again(
+    ledger: SqlLedger, engine: Engine
+) -> None:
+    ledger.record(arrival(1), LATERAL)
+    retention = SqlRetention(engine)
+    (kept,) = retention.old_files("instances", 1100.0, 1100.0, 10)
+    retention.forget_files("instances", [kept.row_id], 1200.0)
+    assert retention.known_keys([kept.key]) == set()
+    assert ledger.record(arrival(1, at=1500.0), ONE_JOB) is Recorded.SAME
+    assert retention.known_keys([kept.key]) == {kept.key}
+    assert column(engine, instances, "received_at") == [1500.0]
+    assert ledger.claim_jobs("w1", 2000.0, 60.0) is not None
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"),
+    [
+        ({}, 2),
+        ({"since": 1500.0}, 1),
+        ({"study_uid": "1.2.1"}, 1),
+        ({"reason": "view"}, 1),
+        ({"reason": "modality"}, 1),
+        ({"reason": "vi%"}, 0),
+    ],
+)
+def test_films_that_no_route_took_are_queued_on_request(
+    chosen: dict[str, Any], count: int, ledger: SqlLedger, engine: Engine
+) -> None:
+    for sent, admission in (
+        (arrival(1), LATERAL),
+        (arrival(2, at=1600.0), Admission(not_analysed="modality XC not in route")),
+        (arrival(3), ONE_JOB),
+    ):
+        film = replace(sent.instance, rows=2000, columns=2000)
+        ledger.record(replace(sent, instance=film), admission)
+    taking = Route("new", modality=("",), body_part=("",))
+    assert readmit(engine, (Route("other", callers=("X",)),), now=1800.0) == 0
+    assert readmit(engine, (taking,), now=1900.0, **chosen) == count
+    assert readmit(engine, (taking,), now=1900.0, **chosen) == 0
+    assert len(rows(engine, jobs)) == 1 + count
 
 
 def test_other_content_or_patient_is_a_conflict(ledger: SqlLedger, engine: Engine) -> None:
