@@ -17,7 +17,8 @@ from dicom_node.settings.settings import load_settings
 from dicom_node.storage.database.schema import deliveries, objects
 from dicom_node.storage.queue.requeue import reanalyse
 from tests.support.fhir_server import FhirServer
-from tests.support.node import CONFIGURATION, MakeNode, Node, Scripted
+from tests.support.node import CONFIGURATION, MakeNode, Node
+from tests.support.scripted import Scripted
 
 EMR = """
 notify = ["emr"]

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from pydicom import dcmread
 from sqlalchemy import Table, select
@@ -18,19 +17,7 @@ from dicom_node.assembly.negotiation import refusal_learner
 from dicom_node.assembly.parts import Parts
 from dicom_node.commands.cli import main
 from dicom_node.commands.demo.phantom import phantom_dx
-from dicom_node.domain import codes
 from dicom_node.domain.admission import admit
-from dicom_node.domain.findings import (
-    Algorithm,
-    Finding,
-    Findings,
-    OperatingPoint,
-    Presence,
-    Segment,
-    Side,
-)
-from dicom_node.domain.pipeline import Check
-from dicom_node.domain.study import Radiograph
 from dicom_node.domain.work import Arrival, Recorded
 from dicom_node.flow.deliver import Outbox, deliver_once
 from dicom_node.flow.infer import InferenceContext, Worker, work_once
@@ -39,6 +26,7 @@ from dicom_node.formats.dicom.pixels.radiograph import read_film
 from dicom_node.settings.settings import Settings, load_settings
 from dicom_node.storage.database.schema import deliveries, objects
 from dicom_node.storage.database.transactions import transaction
+from tests.support.scripted import Scripted
 
 CONFIGURATION = """\
 [inference]
@@ -54,35 +42,6 @@ outputs = ["sr", "seg"]
 send_to = ["pacs"]
 """
 """A node with one route, of which more may be said behind it."""
-
-
-@dataclass
-class Scripted:
-    """A pneumothorax reader of a given version and conclusion."""
-
-    version: str = "1"
-    presence: Presence = Presence.PRESENT
-    name: str = "pneumothorax"
-    device: str = "none"
-
-    def read(self, radiograph: Radiograph) -> Findings:
-        mask = np.zeros(radiograph.pixels.shape, bool)
-        mask[40:120, 30:80] = True
-        present = self.presence is Presence.PRESENT
-        finding = Finding(
-            codes.PNEUMOTHORAX,
-            self.presence,
-            0.9 if present else 0.1,
-            OperatingPoint("balanced", 0.5, 0.9, 0.9),
-            codes.PLEURA,
-            side=Side.RIGHT if present else Side.UNDETERMINED,
-            urgent=present,
-            segment=Segment(mask, "Pneumothorax") if present else None,
-        )
-        return Findings(Algorithm(self.name, self.version, self.version * 64), (finding,))
-
-    def verify(self) -> tuple[Check, ...]:
-        return ()
 
 
 @dataclass

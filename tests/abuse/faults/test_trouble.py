@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,10 @@ from dicom_node.storage.archive.files import FileArchive
 from dicom_node.storage.status.status import take_snapshot
 from tests.support.encoded import chest
 from tests.support.listeners import Storescp, free_port
-from tests.support.node import MakeNode, Scripted
+from tests.support.node import MakeNode
 from tests.support.raw_scu import RawSCU
 from tests.support.receiver import receiver
+from tests.support.scripted import Scripted
 
 NODE = """
 [[peers]]
@@ -122,10 +124,10 @@ def test_success_is_answered_after_file_folder_and_row_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    fsync, rename = os.fsync, Path.rename
+    rename = Path.rename
 
-    def flushed(descriptor: int) -> None:
-        fsync(descriptor)
+    def noted(flush: Callable[[int], None], descriptor: int) -> None:
+        flush(descriptor)
         path = Path(f"/proc/self/fd/{descriptor}").resolve()
         steps.append("file" if path.suffix == ".part" else "folder")
 
@@ -139,7 +141,8 @@ def test_success_is_answered_after_file_folder_and_row_are_on_the_disk(
 
     with receiver(tmp_path) as running, RawSCU(running.port) as scu:
         event.listen(running.engine, "commit", committed)
-        monkeypatch.setattr(os, "fsync", flushed)
+        for name in ("fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, partial(noted, getattr(os, name)))
         monkeypatch.setattr(Path, "rename", renamed)
         assert scu.store(chest()).status == 0x0000
         steps.append("answer")

@@ -1,5 +1,6 @@
 """All roles in one process: python -m tests.abuse.privacy.one_process CONFIG."""
 
+import importlib
 import sys
 import threading
 from functools import partial
@@ -19,6 +20,10 @@ for key, value in (("first_s", 0.1), ("longest_s", 0.5), ("attempts", 3)):
 def main(config: Path) -> None:
     settings = load_settings(config)
     start_logs("json", "debug", "all")
+    for (
+        name
+    ) in ROLES:  # one after the other: threads that import pydicom together meet it half made
+        importlib.import_module(f"dicom_node.roles.{name}")
     with discreet(), stop_signal() as stop, audited_role(settings, "all"):
         running = [
             threading.Thread(target=partial(run_role, name, settings, stop), name=name)

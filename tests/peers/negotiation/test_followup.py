@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 from dicom_node.commands.cli import main
 from dicom_node.domain.findings import Presence
 from tests.support.listeners import HL7Listener, Orthanc, Storescp
-from tests.support.node import MakeNode, Scripted
+from tests.support.node import MakeNode
+from tests.support.scripted import Scripted
 from tests.support.validators import entity_errors, errors_of, structured_report
 
 pytestmark = pytest.mark.peers

@@ -12,7 +12,8 @@ from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
 from dicom_node.domain.findings import Presence
 from tests.support.dimse_peers import restricted
 from tests.support.listeners import Storescp
-from tests.support.node import MakeNode, Node, Scripted
+from tests.support.node import MakeNode, Node
+from tests.support.scripted import Scripted
 from tests.support.validators import entity_errors, errors_of
 
 pytestmark = pytest.mark.peers

@@ -150,7 +150,8 @@ def test_more_kinds_than_an_association_has_contexts(tmp_path: Path) -> None:
     classes = [one for one in known if uid_to_service_class(one) is StorageServiceClass][:70]
     files = [make_object(tmp_path / f"{n}", one, f"1.2.3.{n}") for n, one in enumerate(classes)]
     with running_scp(classes=classes) as scp:
-        assert list(store(files, scp.target)) == ["0x0000 stored"] * 70
+        patient = replace(scp.target, timeouts=Timeouts())
+        assert list(store(files, patient)) == ["0x0000 stored"] * 70
     assert scp.associations == 2
 
 
