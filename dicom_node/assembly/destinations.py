@@ -1,4 +1,4 @@
-"""TLS as the configuration wants it, out and in; what sends is imported to send."""
+"""Senders of every destination, with TLS where configured."""
 
 from collections.abc import Callable
 from functools import partial

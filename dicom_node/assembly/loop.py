@@ -1,4 +1,4 @@
-"""Turns taken until a role ends."""
+"""The polling loop of a role, until it is stopped."""
 
 import threading
 from collections.abc import Callable

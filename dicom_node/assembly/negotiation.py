@@ -1,6 +1,6 @@
 """Which object each destination gets: asked once, remembered, asked again."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import structlog
@@ -71,11 +71,23 @@ def refusal_learner(parts: Parts) -> Callable[[Delivery], bool]:
 
 
 def ask(parts: Parts, peer: Peer) -> dict[str, list[str]]:
-    """Ask a peer which of our objects it takes in which syntax, and remember it.
+    """Ask a peer as `taken_by` does, and remember what it answered.
 
-    Empty when it cannot be asked; what was known of it stays then.
+    What was known of a peer that cannot be asked stays.
     """
-    target = destinations.target(parts.settings, peer.name)
+    taken = taken_by(parts.settings, peer)
+    if taken:
+        remember(parts.engine, peer.name, taken, parts.clock())
+        log.info("peer_asked", peer=peer.name, accepts=sum(map(bool, taken.values())))
+    return taken
+
+
+def taken_by(settings: Settings, peer: Peer) -> dict[str, list[str]]:
+    """Ask a peer which of our objects it takes in which syntax.
+
+    Transfer syntaxes by SOP class; empty when the peer cannot be asked.
+    """
+    target = destinations.target(settings, peer.name)
     offers = [(kind, str(syntax)) for kind in CLASSES for syntax in scu.NATIVE]
     try:
         answers = scu.accepted(target, offers)
@@ -85,8 +97,6 @@ def ask(parts: Parts, peer: Peer) -> dict[str, list[str]]:
     taken: dict[str, list[str]] = {kind: [] for kind in CLASSES}
     for (kind, syntax), answer in zip(offers, answers, strict=True):
         taken[kind] += [syntax] if answer else []
-    remember(parts.engine, peer.name, taken, parts.clock())
-    log.info("peer_asked", peer=peer.name, accepts=sum(map(bool, taken.values())))
     return taken
 
 
@@ -98,16 +108,17 @@ def ask_all(parts: Parts) -> None:
             ask(parts, peer)
 
 
-def acceptance_checks(parts: Parts, peer: Peer) -> Iterator[Check]:
-    """Ask a peer, and say for each kind that routes send it what it will get.
+def acceptance_checks(
+    settings: Settings, peer: Peer, taken: Mapping[str, Sequence[str]]
+) -> Iterator[Check]:
+    """Say for each kind that routes send a peer what it will get of what it takes.
 
     A kind that the peer takes in no form is a failed check, and so is silence.
     """
-    taken = ask(parts, peer)
     if not taken:
         yield Check(f"{peer.name} accepts", False, "cannot be asked now; the log says why")
         return
-    kinds = {k: None for r in parts.settings.routes if peer.name in r.send_to for k in r.outputs}
+    kinds = {k: None for r in settings.routes if peer.name in r.send_to for k in r.outputs}
     for kind in kinds:
         wanted = choose(kind, peer.sr_class, lambda _: False)
         form = choose(kind, peer.sr_class, lambda form: not taken.get(form.sop_class_uid))

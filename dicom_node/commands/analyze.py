@@ -30,7 +30,7 @@ from dicom_node.results.registry import BUILDERS
 from dicom_node.settings.settings import Settings
 
 Result = dict[str, Any]
-"""The content of one `findings.json` (DESIGN.md section 5)."""
+"""The content of one `findings.json`."""
 NODE = "CXRAI"
 FAILED = "failed:"
 """How the reason begins of an image on which an error came that nobody foresaw."""

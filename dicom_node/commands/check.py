@@ -15,7 +15,7 @@ from dicom_node.assembly import commitment, destinations, pipelines
 from dicom_node.assembly import parts as node
 from dicom_node.assembly.archive import open_archive
 from dicom_node.assembly.destinations import outgoing
-from dicom_node.assembly.negotiation import acceptance_checks
+from dicom_node.assembly.negotiation import acceptance_checks, ask, taken_by
 from dicom_node.audit.watch import audit_checks
 from dicom_node.commands.options import config_option
 from dicom_node.domain.errors import NodeError
@@ -30,6 +30,7 @@ from dicom_node.network.hl7 import mllp
 from dicom_node.operations import reconciliation
 from dicom_node.operations.certificates import security_checks
 from dicom_node.settings.settings import Settings, load_settings
+from dicom_node.storage.database.engine import schema_version_of
 from dicom_node.storage.models import linked, models_dir
 
 
@@ -113,11 +114,21 @@ def _routes(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> Check:
+    """Look at the schema; `check` may run beside a node and migrates nothing."""
     try:
-        node.open_parts(settings, migrate=True).close()
+        version = _schema_version(settings)
+        if version:
+            node.open_parts(settings).close()
     except NodeError as error:
         return Check("database", False, str(error))
-    return Check("database", True, "reachable, schema up to date")
+    if not version:
+        return Check("database", True, "reachable and empty: `run` makes the schema")
+    return Check("database", True, f"reachable, schema at version {version}")
+
+
+def _schema_version(settings: Settings) -> int:
+    with node.opened_engine(settings) as engine:
+        return schema_version_of(engine)
 
 
 def _disk(settings: Settings) -> Check:
@@ -169,10 +180,19 @@ def _peer(settings: Settings, peer: Peer) -> Iterator[Check]:
         return
     yield from commitment.probe(settings, peer)
     try:
-        with closing(node.open_parts(settings)) as parts:
-            yield from acceptance_checks(parts, peer)
+        taken = _taken(settings, peer)
     except NodeError as error:
         yield Check(f"{peer.name} accepts", False, str(error))
+        return
+    yield from acceptance_checks(settings, peer, taken)
+
+
+def _taken(settings: Settings, peer: Peer) -> dict[str, list[str]]:
+    """Ask what a peer takes; remembered where there is a schema to do so."""
+    if not _schema_version(settings):
+        return taken_by(settings, peer)
+    with closing(node.open_parts(settings)) as parts:
+        return ask(parts, peer)
 
 
 def list_models(settings: Settings) -> Iterator[str]:

@@ -186,7 +186,7 @@ def _named(model: ModelRef) -> str:
 
 def _auc(settings: Settings, task: str, folder: Path | None, validation: Path) -> float:
     """Measure a model as `dicom-node evaluate` does; the table goes to stderr."""
-    # by its dotted path: the service does not import pipelines (DESIGN.md section 4)
+    # by its dotted path: the service does not import pipelines
     evaluate = importlib.import_module("pipelines.tools.evaluate").evaluate
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(sys.stderr):
         table = Path(scratch) / "table.json"

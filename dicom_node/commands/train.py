@@ -15,7 +15,7 @@ def _tool(ctx: click.Context, task: str, rest: tuple[str, ...]) -> int:
     """Run the tool that the command is named after; raises BadSettings."""
     name = str(ctx.info_name)
     try:
-        # by its dotted path: the service does not import pipelines (DESIGN.md section 3)
+        # by its dotted path: the service does not import pipelines
         module = import_module(f"pipelines.tools.{name}")
     except ModuleNotFoundError as error:
         raise BadSettings(f"{error.name} is missing: pip install 'dicom-node[train]'") from None

@@ -1,4 +1,4 @@
-"""What an archive takes and how long it keeps it; where one outside this machine is."""
+"""Values of the archive: spool, bucket, retention."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a caller asks for, and who may ask."""
+"""C-STORE requests, their statuses, and caller policy."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a claim's findings give whom: decided before anything is made."""
+"""Which objects and messages a claim sends to whom."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

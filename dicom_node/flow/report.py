@@ -30,7 +30,7 @@ class ReportingContext:
     history: Callable[[int], History]
     """What went out before for an instance."""
     destinations: Callable[[float], Destinations]
-    """Who gets results, and what planned_object takes now."""
+    """Who gets results, and what each of them takes now."""
     archive: Archive
 
 

@@ -1,4 +1,4 @@
-"""Keeping house: rescue, retention, pruning, orphans."""
+"""Lease rescue, retention, pruning, orphaned files."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The role that sends results, and tidies."""
+"""The role that sends deliveries and runs scheduled work."""
 
 import threading
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What cannot be said to a receiver of HL7: faults of its template."""
+"""Validates the message templates of [[hl7]]."""
 
 from collections.abc import Iterator
 

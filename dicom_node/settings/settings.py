@@ -127,7 +127,7 @@ class LogsSection(_Section):
 
 
 class Settings(BaseSettings):
-    """All settings; keys as in DESIGN.md section 6."""
+    """All settings; config/node.toml describes every key."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=ENVIRONMENT, env_nested_delimiter="__"

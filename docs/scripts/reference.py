@@ -16,12 +16,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from pydicom.uid import UID
 
 from dicom_node.commands import cli
 from dicom_node.commands.conformance.facts import store_fates
 from dicom_node.domain.operations.monitoring import Readings
 from dicom_node.domain.reception import STORE_STATUSES
 from dicom_node.network.dimse.answers import REJECTIONS
+from dicom_node.network.dimse.options import VERIFICATION
+from dicom_node.network.dimse.scp import SERVED
 from dicom_node.roles.console.metrics import Disk, write_metrics
 from dicom_node.settings.settings import ENVIRONMENT, Settings
 
@@ -36,6 +39,7 @@ def pages() -> dict[str, str]:
     return {
         "configuration.md": NOTICE + _configuration(),
         "commands.md": NOTICE + _commands(),
+        "accepted.md": NOTICE + _accepted(),
         "statuses.md": NOTICE + _statuses(),
         "events.md": NOTICE + _events(),
         "metrics.md": NOTICE + _metrics(),
@@ -59,8 +63,19 @@ class Described:
     keys: Mapping[str, str]
 
 
+def commented_file() -> str:
+    """Give config/node.toml with its commented-out examples as live tables."""
+    text = (ROOT / "config" / "node.toml").read_text(encoding="utf-8")
+    return re.sub(
+        r"^# \[\[\w+\]\]\n(# .*\n)+",
+        lambda found: re.sub("^# ", "", found[0], flags=re.MULTILINE),
+        text,
+        flags=re.MULTILINE,
+    )
+
+
 def _configuration() -> str:
-    described = _described((ROOT / "config" / "node.toml").read_text(encoding="utf-8"))
+    described = _described(commented_file())
     parts = [
         "# Configuration keys\n\n"
         "Every key of the file, from the settings of the code and the comments of\n"
@@ -219,6 +234,25 @@ def _commands() -> str:
             for action in subcommands(text)
         )
     return "\n\n".join(parts) + "\n"
+
+
+# accepted objects
+
+
+def _accepted() -> str:
+    images = {uid: served for uid, served in SERVED.items() if uid != VERIFICATION}
+    syntaxes = dict.fromkeys(s for served in images.values() for s in served.transfer_syntaxes)
+    native = ", ".join(UID(uid).name for uid in SERVED[VERIFICATION].transfer_syntaxes)
+    return (
+        "# Accepted objects\n\n"
+        "What the receiver accepts of an association's presentation contexts. A route decides\n"
+        "which of the images are read. `dicom-node conformance` says it of a configuration.\n\n"
+        "## SOP classes\n\n"
+        f"{_table(('SOP class', 'UID'), [(UID(uid).name, f'`{uid}`') for uid in SERVED])}\n\n"
+        "## Transfer syntaxes of images\n\n"
+        f"{_table(('transfer syntax', 'UID'), [(UID(uid).name, f'`{uid}`') for uid in syntaxes])}"
+        f"\n\nOf Verification: {native}.\n"
+    )
 
 
 # statuses

@@ -1,1 +1,1 @@
-"""The name by which configurations load the head normal or abnormal."""
+"""The configured name of the abnormality pipeline."""

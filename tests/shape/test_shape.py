@@ -11,6 +11,7 @@ from dicom_node.domain.admission import Route
 from dicom_node.domain.exchange.destinations import FhirDestination, StowDestination
 from dicom_node.domain.study import HL7Destination, Peer
 from dicom_node.settings.settings import Settings, load_settings
+from docs.scripts.reference import commented_file
 from tests.abuse.torture.__main__ import BEGIN, CAMPAIGNS, END, HEAD, TABLE
 from tests.support.paths import ROOT
 
@@ -26,7 +27,7 @@ def test_import_contracts_hold() -> None:
 
 
 def test_every_settings_key_is_in_the_commented_file() -> None:
-    shown = tomllib.loads((ROOT / "config" / "node.toml").read_text())
+    shown = tomllib.loads(commented_file())
     for name, field in Settings.model_fields.items():
         section = field.annotation
         if hasattr(section, "model_fields"):

@@ -17,7 +17,7 @@ from dicom_node import __version__, share
 from tests.support.listeners import free_port, until
 from tests.support.paths import ROOT
 
-EXAMPLES = {"pacs", "cloud", "ris", "emr"}
+EXAMPLES = {"pacs", "ris"}
 """Destinations of the configuration's template, at whose addresses nobody listens."""
 
 PATIENCE_S = 600

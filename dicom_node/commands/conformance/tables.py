@@ -1,4 +1,4 @@
-"""The rows of the statements' tables that have to be reckoned."""
+"""The rows of the statements' tables that have to be computed."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping

@@ -23,7 +23,7 @@ def phantom_dx(
     `shape` goes to `pipelines.phantom.chest.chest_phantom`. UIDs depend on all the
     arguments alone, `made_at` (POSIX s) sets the study's date and time.
     """
-    # by its dotted path: the service does not import pipelines (DESIGN.md section 4)
+    # by its dotted path: the service does not import pipelines
     phantom = importlib.import_module("pipelines.phantom.chest").chest_phantom(
         seed, pneumothorax, **shape
     )

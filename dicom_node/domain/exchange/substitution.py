@@ -1,7 +1,7 @@
 """What a peer gets when it does not take what a route sends.
 
-Every kind of result has a forms of ever plainer objects that say the same: the
-first that the peer accepts goes out. A key object note has nothing below it.
+Every kind of result has forms, ever plainer objects that say the same: the first
+that the peer accepts goes out. A key object note has nothing below it.
 """
 
 from collections.abc import Callable, Mapping

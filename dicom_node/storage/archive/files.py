@@ -29,7 +29,7 @@ class FileArchive:
         self._durable: set[Path] = set()
 
     def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
-        """Store the joined chunks durably; see `domain.ports.Archive`."""
+        """Store the joined chunks durably; see `domain.pipeline.Archive`."""
         spool = self.spool()
         try:
             with passing_faults():  # making the chunks may fail too

@@ -46,7 +46,7 @@ class S3Archive:
         self._cache = FileCache(cache_folder, cache_bytes)
 
     def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
-        """Store the joined chunks durably; see `domain.ports.Archive`."""
+        """Store the joined chunks durably; see `domain.pipeline.Archive`."""
         content = b"".join(chunks)
         sha256 = hashlib.sha256(content).hexdigest()
         key = key_of(folder, sha256, suffix)

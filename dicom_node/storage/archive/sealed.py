@@ -30,7 +30,7 @@ class SealedArchive:
         self._room = room
 
     def put(self, chunks: Iterable[bytes], folder: str, suffix: str) -> StoredFile:
-        """Store the joined chunks durably and sealed; see `domain.ports.Archive`."""
+        """Store the joined chunks durably and sealed; see `domain.pipeline.Archive`."""
         kept = tuple(chunks)
         digest = hashlib.sha256()
         for chunk in kept:

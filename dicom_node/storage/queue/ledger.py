@@ -33,7 +33,7 @@ _EXTEND_DELIVERIES = extend_step(deliveries)
 
 @dataclass(frozen=True, slots=True)
 class SqlLedger:
-    """`domain.ports.Ledger` over one engine; safe to share between threads."""
+    """`domain.pipeline.Ledger` over one engine; safe to share between threads."""
 
     engine: Engine
     committing: frozenset[str] = frozenset()

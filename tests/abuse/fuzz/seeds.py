@@ -26,9 +26,10 @@ from dicom_node.network.dimse.upper_layer.pdu import (
     decode_request,
     encode_accept,
 )
+from docs.scripts.reference import commented_file
 from tests.support.encoded import CHEST, chest, implicit
 from tests.support.order_messages import PID, adt, message, msh, orm
-from tests.support.paths import ROOT, SHARED
+from tests.support.paths import SHARED
 from tests.support.pixel_files import (
     BY_GDCM,
     BY_PYDICOM,
@@ -201,6 +202,6 @@ def heads() -> tuple[bytes, ...]:
 @cache
 def configurations() -> tuple[bytes, ...]:
     """The commented file, and a bare one."""
-    whole = (ROOT / "config" / "node.toml").read_bytes()
+    whole = commented_file().encode()
     bare = b"".join(one.partition(b"#")[0].rstrip() + b"\n" for one in whole.splitlines())
     return (whole, bare, b'[node]\nport = 104\n[[peers]]\nname = "a"\nae_title = "A"\n')

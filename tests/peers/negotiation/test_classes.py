@@ -8,7 +8,7 @@ from pydicom import dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from structlog.testing import capture_logs
 
-from dicom_node.assembly.negotiation import acceptance_checks, ask_all
+from dicom_node.assembly.negotiation import acceptance_checks, ask, ask_all
 from dicom_node.commands import check as checks
 from dicom_node.commands.status import in_words
 from dicom_node.domain.exchange.substitution import SOP_CLASSES, SR_SOP_CLASSES
@@ -51,7 +51,8 @@ LADDER = [
 def test_a_peer_that_cannot_be_asked_is_not_said_to_refuse(make_node: MakeNode) -> None:
     parts = make_node(configured(free_port(), ["sr", "sc"])).parts
     with capture_logs() as logs:
-        (check,) = acceptance_checks(parts, parts.settings.peers[0])
+        peer = parts.settings.peers[0]
+        (check,) = acceptance_checks(parts.settings, peer, ask(parts, peer))
     assert (check.ok, check.words) == (False, "cannot be asked now; the log says why")
     assert [line["event"] for line in logs] == ["peer_not_asked"]
 

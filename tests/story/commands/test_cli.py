@@ -14,6 +14,9 @@ from dicom_node import share
 from dicom_node.commands import cli
 from dicom_node.commands.analyze import in_words
 from dicom_node.commands.demo.phantom import phantom_dx
+from dicom_node.settings.settings import load_settings
+from dicom_node.storage.database.engine import open_database, schema_version_of
+from dicom_node.storage.database.migrations.runner import HEAD, MIGRATIONS, migrate
 from tests.support.hospital import configure
 from tests.support.listeners import HL7Listener, Orthanc
 
@@ -33,13 +36,30 @@ def test_init_check_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["init", str(tmp_path / "site")]) == 2  # never overwrites
     assert cli.main(["check", "-c", config]) == 1  # nobody listens at the example's addresses
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("ok      database") for line in lines)
-    assert any(line.startswith("FAILED  pacs") for line in lines)
-    assert any(line.startswith("FAILED  ris") for line in lines)
+    assert any(line.startswith("ok      database: reachable and empty") for line in lines)
+    assert {line.split()[1] for line in lines if line.startswith("FAILED")} == {"pacs:", "ris:"}
+    assert cli.main(["migrate", "-c", config]) == 0
+    capsys.readouterr()
     assert cli.main(["status", "-c", config, "--json"]) == 0
     snapshot = json.loads(capsys.readouterr().out)
     assert snapshot["jobs"]["available"] == 0
     assert snapshot["disk_free_bytes"] > 0
+
+
+def test_check_leaves_an_older_schema_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text('[inference]\ngate = ""\n[pipelines]\n')
+    engine = open_database(load_settings(config).database.url)
+    migrate(engine, MIGRATIONS[:-1])
+    assert cli.main(["check", "-c", str(config)]) == 1
+    assert "run dicom-node migrate" in capsys.readouterr().out
+    assert schema_version_of(engine) == HEAD - 1
+    engine.dispose()
+    assert cli.main(["migrate", "-c", str(config)]) == 0
+    cli.main(["check", "-c", str(config)])
+    assert f"ok      database: reachable, schema at version {HEAD}" in capsys.readouterr().out
 
 
 @pytest.mark.peers
