@@ -82,7 +82,7 @@ class Capabilities:
     refused: frozenset[str] = frozenset()
     """SOP classes that it has refused lately."""
     wants_rejection: bool = False
-    """It is told by a rejection note (IHE IOCM) what later results replace."""
+    """It gets a rejection note (IHE IOCM) for what later results replace."""
 
     def wanted(self, kind: OutputKind) -> ObjectForm:
         """Give the form in which it is to have a kind of result."""

@@ -37,7 +37,7 @@ def lookup_table(item: Dataset, signed_input: bool) -> LookupTable | None:
         return None
     count = int(descriptor[0]) or 65536  # 0 stands for 65536
     first = int(descriptor[1].astype(np.int16) if signed_input else descriptor[1])
-    # 8-bit entries may lie in 8 or in 16 bits, to be told by the length (C.11.1.1)
+    # 8-bit entries may lie in 8 or in 16 bits: the length says which (C.11.1.1)
     if len(content) >= 2 * count:
         entries = np.frombuffer(content, f"{order}u2", count).astype(np.float64)
     elif len(content) >= count and descriptor[2] <= 8:
