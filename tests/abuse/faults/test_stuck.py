@@ -98,7 +98,7 @@ def test_settings_that_are_wrong_end_the_node_only_at_its_beginning(
     role, starts = tmp_path / "role", tmp_path / "starts"
     role.write_text(f"#!/bin/sh\necho >> {starts}\nexit {supervisor.BAD_SETTINGS}\n")
     role.chmod(0o700)
-    monkeypatch.setattr(sys, "executable", str(role))
+    monkeypatch.setattr(supervisor, "PROGRAM", (str(role),))
     monkeypatch.setattr(supervisor, "STEADY_S", steady_s)
     stop, codes = threading.Event(), []
     run = threading.Thread(target=lambda: codes.append(supervisor.supervise({"work": ()}, stop)))

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -157,7 +158,8 @@ print(migrate(open_database(sys.argv[1])))
 """
 
 
-def test_processes_may_create_the_database_together(url: str) -> None:
+def test_processes_may_create_the_database_together(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/var/deep/node.db"
     started = [
         subprocess.Popen([sys.executable, "-c", OPEN, url], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
