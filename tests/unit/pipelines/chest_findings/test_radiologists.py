@@ -17,6 +17,7 @@ from pipelines.chest_findings.summary import LEAST_ALONE, as_radiologists_saw, b
 from pipelines.datasets.hannover import read_elsewhere
 from pipelines.datasets.truth import NODULE_OR_MASS, OPACITY, Reading
 from pipelines.serving.labelled import LabelledManifest, load_labelled
+from pipelines.tools.truth import weighed
 
 MASS, PNEUMONIA = SCORES.index("Mass"), SCORES.index("Pneumonia")
 FILMS = 40
@@ -152,3 +153,11 @@ def test_the_heads_are_judged_by_radiologists_too(models_dir: Path) -> None:
     assert "opacity, RSNA's radiologists, AP" not in pneumonia
     abnormal = abnormality_figures(load_labelled(models_dir / "abnormality"), films, 0.03)
     assert abnormal["not normal, RSNA's radiologists, PA"]["images"] == FILMS
+
+
+def test_the_manifest_names_every_labels_source() -> None:
+    films = judged_films()
+    lines = list(weighed([films.cases[0], case(1, None)]))
+    assert len(lines) == len(SCORES) - 1  # a child's pneumonia is no label of an adult
+    mass = next(line for line in lines if line[3] == "Mass")
+    assert mass == ("film-0.png", "film-0", "test", "Mass", 0.6, 4.0, "votes of radiologists")
