@@ -94,6 +94,10 @@ def opened_engine(settings: Settings) -> Iterator[Engine]:
 
 
 def status_snapshot(settings: Settings) -> StatusSnapshot:
-    """Count what is in the database now; raises TryAgain when it is away."""
+    """Count what is in the database now; raises TryAgain when it is away.
+
+    Raises BadSettings for a database that was never migrated, or is of another version.
+    """
     with opened_engine(settings) as engine:
+        require_head(engine)
         return take_snapshot(engine, DatabaseClock(engine)())

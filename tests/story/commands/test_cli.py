@@ -38,6 +38,8 @@ def test_init_check_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("ok      database: reachable and empty") for line in lines)
     assert {line.split()[1] for line in lines if line.startswith("FAILED")} == {"pacs:", "ris:"}
+    assert cli.main(["status", "-c", config]) == 2
+    assert "run dicom-node migrate" in capsys.readouterr().err
     assert cli.main(["migrate", "-c", config]) == 0
     capsys.readouterr()
     assert cli.main(["status", "-c", config, "--json"]) == 0
