@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
-SPACING_MM = 0.143
+SPACING_MM = 0.3
 
 Pixels = NDArray[np.uint16]
 Changes = Mapping[str, object]

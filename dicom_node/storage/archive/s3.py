@@ -17,7 +17,7 @@ from dicom_node.domain.archive import Bucket, MemorySpool
 from dicom_node.domain.errors import Away, BadSettings, GiveUp, TryAgain
 from dicom_node.domain.work import StoredFile
 from dicom_node.storage.archive.cache import FileCache
-from dicom_node.storage.archive.keys import is_key, key_of, require_name
+from dicom_node.storage.archive.keys import digest_of, is_key, key_of
 from dicom_node.storage.archive.orphans import ASIDE_S, IDENTITY
 from dicom_node.storage.archive.s3_credentials import FileCredentials, require_credentials
 
@@ -152,7 +152,8 @@ class S3Archive:
                 if _code(error) == "NoSuchBucket":
                     raise
                 content = self._brought_back(key)
-        require_name(hashlib.sha256(content).hexdigest(), key)
+        if hashlib.sha256(content).hexdigest() != digest_of(key):  # the transfer may be to blame
+            raise TryAgain(f"archive {self._bucket.url}: the content of {key} is not what was put")
         return content
 
     def _brought_back(self, key: str) -> bytes:

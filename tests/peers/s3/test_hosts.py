@@ -131,6 +131,7 @@ def test_check_says_how_the_store_is(
     store.stop()
     (line,) = lines()
     assert line.startswith("FAILED") and "is away" in line
+    assert cli.main(["migrate", "-c", str(config)]) == 0
     assert cli.main(["status", "-c", str(config)]) == 0
     credentials.unlink()
     assert cli.main(["receive", "-c", str(config)]) == 2

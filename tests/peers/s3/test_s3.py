@@ -19,6 +19,7 @@ from dicom_node.domain.errors import Away, BadSettings, GiveUp, TryAgain
 from dicom_node.domain.work import JOB_RETRY, after_failure
 from dicom_node.storage.archive import s3 as archive_s3
 from dicom_node.storage.archive.cache import FileCache
+from dicom_node.storage.archive.orphans import ASIDE_S
 from dicom_node.storage.archive.s3 import ASIDE, S3Archive
 from tests.support.archives import content_of, numbers
 from tests.support.certificates import Authority
@@ -155,9 +156,9 @@ def test_what_is_aside_goes_in_the_end(s3: S3Server, prefix: str, tmp_path: Path
     kept = archive.put([b"somebody's"], "instances", ".dcm").key
     assert archive.set_aside(key, time.time() + 60)
     assert s3.file(f"{prefix}/{ASIDE}{key}").exists()
-    assert archive.tidy_spool(DAY_S, time.time() + 6 * DAY_S) >= 0
+    assert archive.tidy_spool(DAY_S, time.time() + ASIDE_S - DAY_S) >= 0
     assert s3.file(f"{prefix}/{ASIDE}{key}").exists()
-    archive.tidy_spool(DAY_S, time.time() + 8 * DAY_S)
+    archive.tidy_spool(DAY_S, time.time() + ASIDE_S + DAY_S)
     assert not s3.file(f"{prefix}/{ASIDE}{key}").exists()
     with pytest.raises(GiveUp, match="is gone"):
         archive.read(key)
