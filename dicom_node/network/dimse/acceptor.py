@@ -217,7 +217,7 @@ class AcceptedAssociation(threading.Thread):
                     self._tell_end(self._connection.close())
                     return
                 for event in self._connection.receive(received):
-                    self._handle(event)
+                    self._respond_to(event)
                 self._pass_on()
         except (Overdue, BrokenMessage) as error:
             source = SERVICE_USER if self.is_established else SERVICE_PROVIDER
@@ -256,7 +256,7 @@ class AcceptedAssociation(threading.Thread):
             return "a message takes longer than a slow line explains"
         return f"nothing was sent for {limits.network_s:g} s"
 
-    def _handle(self, event: Requested | Data | ReleaseRequested | Ended) -> None:
+    def _respond_to(self, event: Requested | Data | ReleaseRequested | Ended) -> None:
         if isinstance(event, Data):
             self._take(event)
         elif isinstance(event, Requested):
