@@ -7,9 +7,6 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-RECORD = 1 << 14
-"""Bytes: the longest plaintext of one record (RFC 8446 5.1)."""
-
 HANDSHAKE_S = 10.0
 """How long TLS may take to begin, where no other limit holds."""
 Secure = Callable[[socket.socket], socket.socket]
@@ -78,23 +75,6 @@ def fingerprint_of(connection: socket.socket) -> str:
         return ""
     shown = connection.getpeercert(binary_form=True)
     return hashlib.sha256(shown).hexdigest() if shown else ""
-
-
-def read_ahead(connection: SecureSocket) -> bytes | None:
-    """Decrypt what has come: a record at most, b"" at the end, None while nothing is whole.
-
-    A readable socket need not hold any of the peer's bytes: it may be half a record.
-    """
-    timeout_s = connection.gettimeout()
-    connection.settimeout(0)
-    try:
-        return connection.recv(RECORD)
-    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        return None
-    except OSError:
-        return b""
-    finally:
-        connection.settimeout(timeout_s)
 
 
 def in_words(error: Exception) -> str:
